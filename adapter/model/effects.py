@@ -1,0 +1,74 @@
+"""What preparing a receipt leaves behind: the sum type that the ledger commits in one transaction.
+
+Source: blueprint §1, verb *prepare*. A receipt gives 0..n effects; none is a stub: `Evidence` and `IdentityUpdate`
+come with the parts that produce them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from adapter.model.confidential import Confidential
+from adapter.model.finding import Finding
+from adapter.model.plan import RoutePlan
+from adapter.model.request import RequestStep
+from adapter.model.submission import Submission
+
+
+@dataclass(frozen=True, repr=False)
+class UnreadNode(Confidential):
+    """A source node that holds a value which nothing read. `path` names it; `excerpt` may hold content."""
+
+    path: str
+    excerpt: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Translation(Confidential):
+    """One source understood: its envelope, its FHIR document, what was not read, what was said on the way.
+
+    `bundle` is the document Bundle as plain JSON data, ready to be written. `source_document` is the byte-exact document
+    that travels (the CDA of OBX-5, the form as received). `mapping_revision` names the mapping files used.
+    """
+
+    submission: Submission
+    bundle: dict[str, object]
+    source_document: bytes
+    source_media_type: str
+    unread: tuple[UnreadNode, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    steps: tuple[RequestStep, ...] = ()
+    mapping_revision: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Prepared(Confidential):
+    """A translation with its plan: what one receipt leaves for one document."""
+
+    translation: Translation
+    plan: RoutePlan
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """The receipt asks for nothing that we do, and says why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Parked:
+    """The receipt waits for a person: why and what to do."""
+
+    reason: str
+    advice: str
+    urgent: bool = False
+    phone_line: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Effects(Confidential):
+    """All that one receipt leaves, committed together."""
+
+    prepared: tuple[Prepared, ...] = field(default_factory=tuple)
+    outcome: Ignored | Parked | None = None

@@ -1,0 +1,23 @@
+"""A proof about a delivery, from a partner: DSN, MDN, fax log, record's answer, import acknowledgement.
+
+Proofs may come in any order and more than once; they are matched by our own reference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from adapter.model.delivery import DeliveryState
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One proof. `reference` is ours; `proves` is the state it shows; `cause` is set when it refuses."""
+
+    reference: str
+    proves: DeliveryState
+    at: datetime
+    source: str
+    cause: str = ""
+    detail: str = ""

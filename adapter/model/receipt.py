@@ -1,0 +1,125 @@
+"""What came in by a door, and what was answered: the Receipt is the first durable thing and never changes its answer.
+
+Sources: blueprint seams 1, 2, 11, 12, 18.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from adapter.model.confidential import Confidential
+from adapter.model.finding import Finding
+
+
+class ContentKind(StrEnum):
+    """What the bytes are, as `formats.detect` sees them."""
+
+    HL7V2 = "hl7v2"
+    CDA = "cda"
+    FORM = "form"
+    UNKNOWN = "unknown"
+
+
+class ReceiptState(StrEnum):
+    """Life of a receipt: received → prepared | parked; or refused at once."""
+
+    RECEIVED = "received"
+    REFUSED = "refused"
+    PREPARED = "prepared"
+    PARKED = "parked"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who speaks at a door: a name that is unique in the instance, and the legal entity (FINESS EJ) it belongs to.
+
+    `kind` is certificate, application, token, loopback, folder or operator.
+    """
+
+    name: str
+    kind: str
+    legal_entity: str
+
+
+@dataclass(frozen=True, repr=False)
+class Arrival(Confidential):
+    """Raw bytes at a door, before anything is known. `reference` is the door's own (file name, Idempotency-Key).
+
+    `side_car` holds the bytes of the file that says to whom a bare document goes (JSON), when there is one.
+    `form` is the slug when the door knows which form it is. `zone` is the IANA zone of times without one.
+    """
+
+    content: bytes
+    door: str
+    principal: Principal
+    received_at: datetime
+    reference: str = ""
+    side_car: bytes = b""
+    form: str = ""
+    zone: str = "Europe/Paris"
+
+
+@dataclass(frozen=True)
+class MessageControl:
+    """What identifies a message and lets its answer be written (MSH of HL7 v2, or the like of other doors).
+
+    `processing` is P, T or D. `event` is `MDM^T02^MDM_T02` for HL7, the slug for a form.
+    `encoding` is the Python codec that reads the source. All fields may be empty for a source that has none.
+    """
+
+    application: str = ""
+    facility: str = ""
+    to_application: str = ""
+    to_facility: str = ""
+    event: str = ""
+    control_id: str = ""
+    version: str = ""
+    processing: str = ""
+    charset: str = ""
+    encoding: str = "utf-8"
+    sent_at: str = ""
+
+
+class Verdict(StrEnum):
+    """What the door answers: `accepted` (AA, 2xx), `refused` (AE, 4xx) or `try-later` (AR, 503)."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    TRY_LATER = "try-later"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is known at once of an arrival: who says it is what, and whether it can be taken. Pure and bounded.
+
+    `fingerprint` is the SHA-256 hex of the content without what changes on a resend (MSH-7).
+    """
+
+    kind: ContentKind
+    verdict: Verdict
+    control: MessageControl = field(default_factory=MessageControl)
+    fingerprint: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A receipt as the ledger holds it. `answer` is the very bytes sent back to the door."""
+
+    id: str
+    legal_entity: str
+    door: str
+    principal: str
+    key: str
+    fingerprint: str
+    kind: ContentKind
+    state: ReceiptState
+    verdict: Verdict
+    received_at: datetime
+    control_id: str = ""
+    reason: str = ""
+    zone: str = "Europe/Paris"
+    form: str = ""
+    reference: str = ""

@@ -1,0 +1,103 @@
+"""The envelope of one document: who sends it, to whom, with which intent, visibility and proofs wanted.
+
+Sources: CI-SIS volet 2.1 (MetaDMPMSS flags, PRT, NTE FIN); blueprint seams 3, 6, 13, 15.
+The clinical content is *not* here: it lives once, as a FHIR document Bundle, beside the kept original.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from adapter.model.confidential import Confidential
+from adapter.model.document import DocumentHeader
+from adapter.model.parties import Party, Recipient
+
+
+class Intent(StrEnum):
+    """What the sender asks for this document version."""
+
+    NEW = "new"
+    REPLACE = "replace"
+    CANCEL = "cancel"
+
+
+class Urgency(StrEnum):
+    """The sender's own word, carried to every page and screen, never translated to a FHIR display."""
+
+    URGENT = "urgent"
+    SEMI_URGENT = "semi-urgent"
+    NOT_URGENT = "non urgent"
+    NONE = ""
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """Who may see the document (MetaDMPMSS)."""
+
+    hidden_from_professionals: bool = False
+    hidden_from_patient: bool = False
+    hidden_from_representatives: bool = False
+    secret_connection: bool = False
+    changes_confidentiality: bool = False
+
+
+@dataclass(frozen=True)
+class Destinations:
+    """Which destinations the sender opens (MetaDMPMSS DESTDMP, DESTMSSANTEPS, DESTMSSANTEPAT)."""
+
+    record: bool = False
+    professionals: bool = False
+    patient: bool = False
+    patient_may_reply: bool = True
+
+
+@dataclass(frozen=True)
+class AcksWanted:
+    """Business acknowledgements owed to the sender (Z01/Z02 on reception, Z03 on reading)."""
+
+    reception: bool = False
+    reading: bool = False
+    reply_application: str = ""
+    reply_facility: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class MailBodies(Confidential):
+    """Mail texts given by the sender (CORPSMAIL_PS, CORPSMAIL_PATIENT); empty means our default text."""
+
+    professionals: str = ""
+    patient: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Submission:
+    """One document on its way. `id` is a UUIDv5 of the receipt and the document, so preparing again gives the same.
+
+    `content_kind` names the kept original (`cda`, `form`, …). `control_id` is the source's own reference (MSH-10).
+    `encounter_class` is PV1-2 (I E O R N) or empty. `unit_codes` are the units named by the source, most precise first,
+    as (`medical`|`care`|`location`, code).
+    """
+
+    id: str
+    receipt_id: str
+    legal_entity: str
+    document: DocumentHeader
+    intent: Intent = Intent.NEW
+    recipients: tuple[Recipient, ...] = ()
+    sender: Party | None = None
+    reply_to_address: str = ""
+    visibility: Visibility = field(default_factory=Visibility)
+    destinations: Destinations = field(default_factory=Destinations)
+    acks: AcksWanted = field(default_factory=AcksWanted)
+    bodies: MailBodies = field(default_factory=MailBodies)
+    urgency: Urgency = Urgency.NONE
+    encounter_class: str = ""
+    unit_codes: tuple[tuple[str, str], ...] = ()
+    control_id: str = ""
+    in_reply_to: str = ""
+    content_kind: str = "cda"
+    revision: int = 1
+
+    def __repr__(self) -> str:
+        return f"<Submission {self.id} {self.intent} of {self.document.unique_id}>"

@@ -1,0 +1,36 @@
+"""What waits for a person: an id, what it is about, a stable reason and what to do. No patient content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class WorkAbout(StrEnum):
+    """What a work item is on."""
+
+    RECEIPT = "receipt"
+    SUBMISSION = "submission"
+    DELIVERY = "delivery"
+
+
+@dataclass(frozen=True)
+class WorkItem:
+    """One line of the queue. `reason` is a stable code, `advice` a sentence, `phone_line` whom to call when urgent.
+
+    `decision` is empty while open; then what the person decided (`retry`, `hand-over`, `cancel`, `close`).
+    """
+
+    id: str
+    legal_entity: str
+    about: WorkAbout
+    about_id: str
+    reason: str
+    advice: str
+    opened_at: datetime
+    urgent: bool = False
+    phone_line: str = ""
+    decision: str = ""
+    decided_by: str = ""
+    decided_at: datetime | None = None

@@ -1,0 +1,1 @@
+"""MSSanté and IHE XDM for Python: usable alone."""
