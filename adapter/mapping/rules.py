@@ -23,10 +23,9 @@ import hashlib
 import tomllib
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
+from adapter.data import mappings_root
 from adapter.errors import MappingError
 
 
@@ -67,12 +66,6 @@ class RuleFile:
 
 
 _FIELD_KEYS = {"from", "first_of", "with", "table", "default", "required", "each", "missing", "code", "hl7_code"}
-
-
-def mappings_root() -> Path:
-    """Where the mapping data lives: packaged as `adapter/_mappings` in a wheel, `/mappings` in a checkout."""
-    packaged = Path(str(resources.files("adapter"))) / "_mappings"
-    return packaged if packaged.is_dir() else Path(str(resources.files("adapter"))).parent / "mappings"
 
 
 @lru_cache(maxsize=256)

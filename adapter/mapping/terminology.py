@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from functools import lru_cache
 
+from adapter.data import mappings_root
 from adapter.errors import MappingError
-from adapter.mapping.rules import mappings_root
 
 
 @lru_cache(maxsize=256)
