@@ -123,3 +123,22 @@ class Receipt:
     zone: str = "Europe/Paris"
     form: str = ""
     reference: str = ""
+
+
+class Kept(StrEnum):
+    """What the ledger did with an arrival: kept it, recognised a repeat, or found the same key on other content."""
+
+    STORED = "stored"
+    REPEAT = "repeat"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, repr=False)
+class Answer(Confidential):
+    """What a door sends back once the receipt is durable. `body` is the very bytes kept with it (ACK, JSON, OperationOutcome)."""
+
+    receipt_id: str
+    verdict: Verdict
+    body: bytes
+    kept: Kept
+    findings: tuple[Finding, ...] = ()
