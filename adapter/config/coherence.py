@@ -1,0 +1,243 @@
+"""What no single setting can tell: files that exist, names used once, entities that are known, and never test with production.
+
+Sources: blueprint seams 10, 11, 12, 13, 18. Each check yields problems; none raises.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from adapter.config.reading import Problem
+from adapter.config.settings import Config, Mode, Secret, TlsClient, TlsServer
+
+FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}")
+OID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
+MAILBOX = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+# Names that no production partner carries: RFC 2606, and the training space of MSSanté.
+TRAINING_NAME = re.compile(
+    r"(^|[.@])(formation\.mssante\.fr|example(\.(org|com|net|fr))?|test|invalid|localhost|localdomain)\.?$", re.IGNORECASE
+)
+PRODUCTION_MAIL = re.compile(r"(?<!\.formation)\.mssante\.fr$", re.IGNORECASE)
+
+
+def check_coherence(config: Config, environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Every problem that the whole file shows."""
+    for check in CHECKS:
+        yield from check(config)
+    yield from _check_secrets(config, environ)
+
+
+def _check_legal_entities(config: Config) -> Iterator[Problem]:
+    if not config.legal_entities:
+        yield Problem("legal_entities", "there is none.", "Write one [[legal_entities]] block per FINESS EJ served.")
+    for n, entity in enumerate(config.legal_entities, start=1):
+        place = f"legal_entities[{n}]"
+        if not FINESS.fullmatch(entity.finess_ej):
+            yield Problem(f"{place}.finess_ej", "must be the 9 characters of a FINESS EJ.")
+        if not OID.fullmatch(entity.source_oid):
+            yield Problem(f"{place}.source_oid", "must be an OID, digits and dots.")
+        if entity.sender.mailbox and not MAILBOX.fullmatch(entity.sender.mailbox):
+            yield Problem(f"{place}.sender.mailbox", "must be a mail address.")
+    yield from _check_used_once("legal_entities", "finess_ej", (e.finess_ej for e in config.legal_entities))
+
+
+def _check_entities_are_known(config: Config) -> Iterator[Problem]:
+    known = {entity.finess_ej for entity in config.legal_entities}
+    for place, finess in _named_entities(config):
+        if finess in known:
+            continue
+        text = (
+            "names an entity that is not in [[legal_entities]]." if finess else "missing: this instance serves several entities."
+        )
+        yield Problem(place, text, "Write the FINESS EJ that this sender belongs to.")
+
+
+def _named_entities(config: Config) -> Iterator[tuple[str, str]]:
+    doors = config.doors
+    for n, peer in enumerate(doors.mllp.peers if doors.mllp else (), start=1):
+        yield f"doors.mllp.peers[{n}].legal_entity", peer.legal_entity
+    for n, token in enumerate(doors.http.tokens if doors.http else (), start=1):
+        yield f"doors.http.tokens[{n}].legal_entity", token.legal_entity
+    if doors.http and not doors.http.tokens:
+        yield "doors.http.legal_entity", doors.http.legal_entity
+    for n, folder in enumerate(doors.folders, start=1):
+        yield f"doors.folders[{n}].legal_entity", folder.legal_entity
+
+
+def _check_names(config: Config) -> Iterator[Problem]:
+    doors = config.doors
+    yield from _check_used_once("doors.mllp.peers", "name", (p.name for p in (doors.mllp.peers if doors.mllp else ())))
+    yield from _check_used_once("doors.http.tokens", "name", (t.name for t in (doors.http.tokens if doors.http else ())))
+    yield from _check_used_once("doors.folders", "name", (f.name for f in doors.folders))
+    yield from _check_used_once("doors.folders", "path", (str(f.path) for f in doors.folders))
+
+
+def _check_used_once(place: str, key: str, names: Iterable[str]) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for n, name in enumerate(names, start=1):
+        if name in seen:
+            yield Problem(f"{place}[{n}].{key}", "is used twice.", "Each must be unique.")
+        seen.add(name)
+
+
+def _check_zones(config: Config) -> Iterator[Problem]:
+    zones = [("instance.time_zone", config.instance.time_zone)]
+    doors = config.doors
+    zones += [(f"doors.mllp.peers[{n}].zone", p.zone) for n, p in enumerate(doors.mllp.peers if doors.mllp else (), start=1)]
+    zones += [("doors.http.zone", doors.http.zone)] if doors.http else []
+    zones += [(f"doors.folders[{n}].zone", f.zone) for n, f in enumerate(doors.folders, start=1)]
+    known = available_timezones()
+    told: set[str] = set()  # a door that takes the instance's wrong zone is not wrong itself
+    for place, zone in zones:
+        if zone not in known and zone not in told:
+            told.add(zone)
+            yield Problem(place, "is not an IANA time zone.", "Write a name such as Europe/Paris.")
+
+
+def _check_doors(config: Config) -> Iterator[Problem]:
+    http, mllp = config.doors.http, config.doors.mllp
+    if http and not http.tokens and not is_loopback(http.host):
+        yield Problem(
+            "doors.http.tokens", "none, and the door is not on loopback.", "Add [[doors.http.tokens]] or listen on 127.0.0.1."
+        )
+    for n, peer in enumerate(mllp.peers if mllp else (), start=1):
+        place = f"doors.mllp.peers[{n}]"
+        if not (peer.application or peer.certificate_cn):
+            yield Problem(place, "can never be recognised.", "Give application (MSH-3) or certificate_cn.")
+        if peer.certificate_cn and not (mllp and mllp.tls and mllp.tls.client_ca):
+            yield Problem(f"{place}.certificate_cn", "no client certificate is asked for.", "Set doors.mllp.tls.client_ca.")
+    if mllp and not mllp.peers:
+        yield Problem(
+            "doors.mllp.peers", "there is none: every message would be refused.", "Add one [[doors.mllp.peers]] per sender."
+        )
+
+
+def _check_files(config: Config) -> Iterator[Problem]:
+    for n, path in enumerate(config.directory.files, start=1):
+        yield from _check_file(f"directory.files[{n}]", path)
+    for place, tls in _tls_settings(config):
+        for key in ("certificate", "key", "client_ca", "ca"):
+            file: Path | None = getattr(tls, key, None)
+            if file is not None:
+                yield from _check_file(f"{place}.{key}", file)
+        if (tls.certificate is None) != (tls.key is None):
+            yield Problem(place, "certificate and key go together.")
+
+
+def _tls_settings(config: Config) -> Iterator[tuple[str, TlsServer | TlsClient]]:
+    if config.doors.mllp and config.doors.mllp.tls:
+        yield "doors.mllp.tls", config.doors.mllp.tls
+    if config.doors.http and config.doors.http.tls:
+        yield "doors.http.tls", config.doors.http.tls
+    if config.channels.mssante:
+        yield "channels.mssante.tls", config.channels.mssante.tls
+    if config.channels.shared_record:
+        yield "channels.shared_record.tls", config.channels.shared_record.tls
+
+
+def _check_file(place: str, path: Path) -> Iterator[Problem]:
+    if not path.is_file():
+        yield Problem(place, f"there is no file {path}.")
+
+
+def _check_secrets(config: Config, environ: Mapping[str, str]) -> Iterator[Problem]:
+    for place, secret in _secrets(config):
+        if secret.file is not None:
+            yield from _check_file(f"{place}.file", secret.file)
+        elif secret.variable and not environ.get(secret.variable):
+            yield Problem(f"{place}.variable", f"the environment variable {secret.variable} is not set.")
+
+
+def _secrets(config: Config) -> Iterator[tuple[str, Secret]]:
+    for n, token in enumerate(config.doors.http.tokens if config.doors.http else (), start=1):
+        yield f"doors.http.tokens[{n}].token", token.token
+    if config.ledger.password:
+        yield "ledger.password", config.ledger.password
+    if config.channels.mssante and config.channels.mssante.password:
+        yield "channels.mssante.password", config.channels.mssante.password
+    if config.channels.shared_record and config.channels.shared_record.token:
+        yield "channels.shared_record.token", config.channels.shared_record.token
+
+
+def _check_ledger(config: Config) -> Iterator[Problem]:
+    url = config.ledger.url
+    if not url.startswith(("sqlite:///", "postgresql://")):
+        yield Problem("ledger.url", "must start with sqlite:/// or postgresql://.")
+    elif urlsplit(url).password:
+        yield Problem(
+            "ledger.url", "a secret never stands in the configuration.", "Move the password to ledger.password = { file = … }."
+        )
+
+
+def _check_mode(config: Config) -> Iterator[Problem]:
+    if config.instance.mode is Mode.TEST:
+        yield from _check_test_instance(config)
+    else:
+        yield from _check_production_instance(config)
+
+
+def _check_test_instance(config: Config) -> Iterator[Problem]:
+    sandbox = config.instance.sandbox
+    if sandbox is None:
+        yield Problem("instance.sandbox", "missing: a test instance sends to sandbox addresses only.", "Add [instance.sandbox].")
+        return
+    for key in ("mail", "fax", "record"):
+        if not getattr(sandbox, key):
+            yield Problem(f"instance.sandbox.{key}", "missing.", "Name the address that receives everything of this kind.")
+    if PRODUCTION_MAIL.search(sandbox.mail):
+        yield Problem("instance.sandbox.mail", "is a production mailbox.", "Use a training box (….formation.mssante.fr).")
+    for place, name in _own_names(config):
+        if PRODUCTION_MAIL.search(name):
+            yield Problem(place, "is a production mailbox in a test instance.", "Use a training box (….formation.mssante.fr).")
+
+
+def _check_production_instance(config: Config) -> Iterator[Problem]:
+    if config.instance.sandbox is not None:
+        yield Problem("instance.sandbox", "is set in a production instance.", 'Remove it, or set mode = "test".')
+    for place, name in _own_names(config):
+        if TRAINING_NAME.search(name):
+            yield Problem(
+                place, "is a test or training name in a production instance.", 'Use the production one, or set mode = "test".'
+            )
+    record = config.channels.shared_record
+    if record and urlsplit(record.base_url).scheme != "https":
+        yield Problem("channels.shared_record.base_url", "must be https in production.")
+
+
+def _own_names(config: Config) -> Iterator[tuple[str, str]]:
+    """Host names and mailboxes that tell production from training."""
+    for n, entity in enumerate(config.legal_entities, start=1):
+        yield f"legal_entities[{n}].sender.mailbox", entity.sender.mailbox
+        yield f"legal_entities[{n}].sender.reply_to", entity.sender.reply_to
+    if config.channels.mssante:
+        yield "channels.mssante.host", config.channels.mssante.host
+    if config.channels.shared_record:
+        yield "channels.shared_record.base_url", urlsplit(config.channels.shared_record.base_url).hostname or ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach that address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
+    _check_mode,
+    _check_legal_entities,
+    _check_entities_are_known,
+    _check_names,
+    _check_zones,
+    _check_doors,
+    _check_files,
+    _check_ledger,
+)

@@ -1,0 +1,42 @@
+"""Fills in what the file may leave out because there is only one answer: the sole legal entity, the instance's zone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from adapter.config.settings import Config, Doors, HttpDoor, MllpDoor
+
+
+def complete(config: Config, base: Path) -> Config:
+    """The same configuration, each door with its legal entity and zone, the ledger with its address."""
+    sole = config.legal_entities[0].finess_ej if len(config.legal_entities) == 1 else ""
+    zone = config.instance.time_zone
+    doors = Doors(
+        mllp=_complete_mllp(config.doors.mllp, sole, zone),
+        http=_complete_http(config.doors.http, sole, zone),
+        folders=tuple(replace(f, legal_entity=f.legal_entity or sole, zone=f.zone or zone) for f in config.doors.folders),
+    )
+    url = config.ledger.url or f"sqlite:///{config.instance.data_dir / 'ledger.sqlite'}"
+    return replace(config, doors=doors, ledger=replace(config.ledger, url=_absolute_sqlite(url, base)))
+
+
+def _absolute_sqlite(url: str, base: Path) -> str:
+    prefix = "sqlite:///"
+    if not url.startswith(prefix) or url.startswith(prefix + "/"):
+        return url
+    return prefix + str(base / url.removeprefix(prefix))
+
+
+def _complete_mllp(door: MllpDoor | None, sole: str, zone: str) -> MllpDoor | None:
+    if door is None:
+        return None
+    peers = tuple(replace(p, legal_entity=p.legal_entity or sole, zone=p.zone or zone) for p in door.peers)
+    return replace(door, peers=peers)
+
+
+def _complete_http(door: HttpDoor | None, sole: str, zone: str) -> HttpDoor | None:
+    if door is None:
+        return None
+    tokens = tuple(replace(t, legal_entity=t.legal_entity or sole) for t in door.tokens)
+    return replace(door, legal_entity=door.legal_entity or sole, zone=door.zone or zone, tokens=tokens)

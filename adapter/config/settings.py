@@ -1,0 +1,301 @@
+"""What can be set: one frozen dataclass per table of the configuration file, named as its keys are.
+
+`config.example.toml` documents every key; a test compares it with these classes. Bounds stand in the field's metadata.
+A path is relative to the configuration file. A secret is never a value here: it is a file or an environment variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from adapter.errors import ConfigurationError
+
+
+def bounded(default: Any, low: float, high: float) -> Any:
+    """A number with its default and the bounds that the loader checks."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+class Mode(StrEnum):
+    """An instance is one of them, never a mixture (seam 12)."""
+
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+class ValidationLevel(StrEnum):
+    """How much of what leaves is proven at run time; the default is the safe one."""
+
+    FULL = "full"
+    RULES = "rules"
+
+
+class LogFormat(StrEnum):
+    """How log lines look: for people or for a collector."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class MailSecurity(StrEnum):
+    """How the mail operator's connection is protected. There is no clear-text choice outside the demo's loopback."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+
+
+@dataclass(frozen=True)
+class Secret:
+    """Where a secret is: `{ file = "…" }` or `{ variable = "…" }`. The value itself is read only when used."""
+
+    file: Path | None = None
+    variable: str = ""
+
+    def read(self, environ: Mapping[str, str]) -> str:
+        """The secret's value, without the end of line; ConfigurationError when it is absent or empty."""
+        if self.file is not None:
+            return self._read_file(self.file)
+        value = environ.get(self.variable, "")
+        if not value:
+            raise ConfigurationError(
+                "config.secret-missing", "the environment variable is not set.", where=self.variable, remedy="Set it."
+            )
+        return value
+
+    @staticmethod
+    def _read_file(path: Path) -> str:
+        try:
+            value = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                "config.secret-missing", f"the secret's file cannot be read ({type(error).__name__}).", where=str(path)
+            ) from error
+        if not value:
+            raise ConfigurationError("config.secret-missing", "the secret's file is empty.", where=str(path))
+        return value
+
+
+@dataclass(frozen=True)
+class TlsServer:
+    """A door's TLS. With `client_ca`, only clients that it signed may connect."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True)
+class TlsClient:
+    """Our own certificate towards a partner, and who may sign theirs (`ca`; absent: the system's list)."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+    ca: Path | None = None
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """Where everything goes in a test instance, whoever it was for."""
+
+    mail: str = ""
+    fax: str = ""
+    record: str = ""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """This installation."""
+
+    mode: Mode
+    name: str
+    workers: int = bounded(0, 0, 256)
+    data_dir: Path = Path("data")
+    time_zone: str = "Europe/Paris"
+    validation: ValidationLevel = ValidationLevel.FULL
+    sandbox: Sandbox | None = None
+
+
+@dataclass(frozen=True)
+class SenderIdentity:
+    """How a legal entity presents itself to partners."""
+
+    mailbox: str = ""
+    mail_label: str = ""
+    product_reference: str = ""
+    phone: str = ""
+    fax_number: str = ""
+    reply_to: str = ""
+
+
+@dataclass(frozen=True)
+class LegalEntity:
+    """One FINESS EJ served by this instance; nothing crosses from one to another (seam 13)."""
+
+    finess_ej: str
+    name: str
+    source_oid: str
+    sender: SenderIdentity = field(default_factory=SenderIdentity)
+
+
+@dataclass(frozen=True)
+class LedgerStore:
+    """Where the durable truth is. An empty `url` is SQLite in the data folder."""
+
+    url: str = ""
+    password: Secret | None = None
+    key_file: Path = Path("payload.key")
+    repeat_window_days: int = bounded(7, 1, 365)
+    lease_seconds: int = bounded(60, 5, 3600)
+
+
+@dataclass(frozen=True)
+class DirectoryFiles:
+    """The partners files: organisations, units, roles, endpoints, equipment dates, agreements."""
+
+    files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class MllpPeer:
+    """A sender known at the MLLP door, by its certificate or by MSH-3 and MSH-4."""
+
+    name: str
+    application: str = ""
+    facility: str = ""
+    certificate_cn: str = ""
+    legal_entity: str = ""
+    zone: str = ""
+
+
+@dataclass(frozen=True)
+class MllpDoor:
+    """HL7 v2 over MLLP, on one port."""
+
+    host: str = "127.0.0.1"
+    port: int = bounded(2575, 0, 65535)
+    max_message_bytes: int = bounded(67_108_864, 1024, 1_073_741_824)
+    idle_timeout_seconds: float = bounded(300.0, 0.1, 86_400)
+    message_timeout_seconds: float = bounded(60.0, 0.1, 3600)
+    max_connections: int = bounded(256, 1, 10_000)
+    tls: TlsServer | None = None
+    peers: tuple[MllpPeer, ...] = ()
+
+
+@dataclass(frozen=True)
+class HttpToken:
+    """A bearer token and whom it stands for."""
+
+    name: str
+    token: Secret
+    legal_entity: str = ""
+
+
+@dataclass(frozen=True)
+class HttpDoor:
+    """Forms and health over HTTP. Without a token only on loopback (seam 11)."""
+
+    host: str = "127.0.0.1"
+    port: int = bounded(8080, 0, 65535)
+    max_body_bytes: int = bounded(20_971_520, 1024, 1_073_741_824)
+    legal_entity: str = ""
+    zone: str = ""
+    tls: TlsServer | None = None
+    tokens: tuple[HttpToken, ...] = ()
+
+
+@dataclass(frozen=True)
+class FolderDoor:
+    """A drop folder."""
+
+    path: Path
+    name: str
+    legal_entity: str = ""
+    zone: str = ""
+    poll_seconds: float = bounded(2.0, 0.01, 3600)
+    settle_seconds: float = bounded(2.0, 0, 3600)
+    max_file_bytes: int = bounded(67_108_864, 1024, 1_073_741_824)
+
+
+@dataclass(frozen=True)
+class Doors:
+    """What comes in. An absent door is closed."""
+
+    mllp: MllpDoor | None = None
+    http: HttpDoor | None = None
+    folders: tuple[FolderDoor, ...] = ()
+
+
+@dataclass(frozen=True)
+class SecureMailOperator:
+    """Our MSSanté operator's SMTP service."""
+
+    host: str
+    port: int = bounded(587, 1, 65535)
+    security: MailSecurity = MailSecurity.STARTTLS
+    tls: TlsClient = field(default_factory=TlsClient)
+    user: str = ""
+    password: Secret | None = None
+    timeout_seconds: float = bounded(60.0, 0.1, 600)
+    max_message_bytes: int = bounded(26_214_400, 65_536, 1_073_741_824)
+
+
+@dataclass(frozen=True)
+class SharedRecord:
+    """The territory's FHIR record (MHD ITI-65)."""
+
+    base_url: str
+    token: Secret | None = None
+    tls: TlsClient = field(default_factory=TlsClient)
+    timeout_seconds: float = bounded(60.0, 0.1, 600)
+
+
+@dataclass(frozen=True)
+class FaxSpool:
+    """The folder from which the fax engine takes its pages."""
+
+    spool_directory: Path
+    max_waiting: int = bounded(1000, 1, 1_000_000)
+
+
+@dataclass(frozen=True)
+class Channels:
+    """What goes out. An absent channel is closed: its legs are refused with the reason."""
+
+    mssante: SecureMailOperator | None = None
+    shared_record: SharedRecord | None = None
+    fax: FaxSpool | None = None
+
+
+@dataclass(frozen=True)
+class UnclearWaits:
+    """How long to wait for a proof before an unclear send is tried once more (seam 5)."""
+
+    mssante_seconds: float = bounded(900.0, 0, 86_400)
+    shared_record_seconds: float = bounded(30.0, 0, 86_400)
+    fax_seconds: float = bounded(60.0, 0, 86_400)
+
+
+@dataclass(frozen=True)
+class Logging:
+    """Events and ids, never content."""
+
+    format: LogFormat = LogFormat.CONSOLE
+    level: str = "info"
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration file."""
+
+    instance: Instance
+    legal_entities: tuple[LegalEntity, ...]
+    ledger: LedgerStore = field(default_factory=LedgerStore)
+    directory: DirectoryFiles = field(default_factory=DirectoryFiles)
+    doors: Doors = field(default_factory=Doors)
+    channels: Channels = field(default_factory=Channels)
+    unclear: UnclearWaits = field(default_factory=UnclearWaits)
+    log: Logging = field(default_factory=Logging)
