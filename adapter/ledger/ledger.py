@@ -1,0 +1,177 @@
+"""The ledger's one face: each public verb is one transaction of the module named beside it. SQLite or PostgreSQL by URL.
+
+Law: blueprint seams 1, 2, 5, 6, 9, 10, 13, 20. Write durably, then acknowledge. A row held by a worker has a lease and a
+fence: a write with an old fence raises `StaleClaimError` and changes nothing. No read crosses legal entities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from adapter.ledger import deliveries, effects, evidence, reading, receipts, work_items
+from adapter.ledger.database import Database
+from adapter.ledger.records import (
+    ClaimedDelivery,
+    ClaimedReceipt,
+    CommittedReceipt,
+    Conservation,
+    Decision,
+    EffectsResult,
+    NewReceipt,
+    PayloadKind,
+    Settlement,
+    StoredEffects,
+    SubmissionStatus,
+    Timeline,
+    WorkFilter,
+)
+from adapter.ledger.vault import Vault
+from adapter.model.audit import AuditEntry, SealRows
+from adapter.model.evidence import Evidence
+from adapter.model.plan import ChannelName
+from adapter.model.work_item import WorkItem
+
+
+class Ledger:
+    """Safe to share between threads, and to carry over a fork: connections are opened again in the child."""
+
+    def __init__(self, url: str, vault: Vault, *, clock: Callable[[], datetime], new_id: Callable[[], str]) -> None:
+        """`url` is an SQLAlchemy URL (`sqlite:////var/lib/tdu/ledger.db`, `postgresql+psycopg://…`). Opens nothing yet."""
+        self._database = Database(url, vault, clock=clock, new_id=new_id)
+
+    # ── keeping ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def migrate(self) -> None:
+        """Bring the schema to this version (several processes may call it at once), then check the key."""
+        self._database.migrate()
+
+    def ping(self) -> None:
+        """Prove that the ledger answers, has this version's schema and our key; LedgerError or VaultError if not."""
+        self._database.ping()
+
+    def close(self) -> None:
+        """Close all connections; the next call opens new ones."""
+        self._database.close()
+
+    # ── accept ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def commit_receipts(self, batch: Sequence[NewReceipt]) -> list[CommittedReceipt]:
+        """Keep a batch in ONE transaction (group commit); answers may leave once this returns. Same order as `batch`.
+
+        A known key within its window: same fingerprint → the first answer's very bytes and an event on the first receipt;
+        other fingerprint → `conflict_answer`, the row kept as refused, `conflict_item` opened once.
+        """
+        return receipts.commit_receipts(self._database, batch)
+
+    # ── prepare ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def claim_receipts(self, worker: str, limit: int, lease: timedelta) -> list[ClaimedReceipt]:
+        """Take the oldest received receipts that nobody holds (or whose holder's lease ran out)."""
+        return receipts.claim_receipts(self._database, worker, limit, lease)
+
+    def release_receipt(self, receipt_id: str, fence: int) -> None:
+        """Give back a receipt untouched (orderly stop): its claim does not count as an attempt."""
+        receipts.release_receipt(self._database, receipt_id, fence)
+
+    def commit_effects(self, receipt_id: str, fence: int, stored: StoredEffects) -> EffectsResult:
+        """Write all that a receipt leaves, in one transaction; the receipt becomes prepared or parked.
+
+        Safe to run again after a crash: the same rows are left. Deliveries already planned are not planned twice, and
+        version lines are kept (seam 6).
+        """
+        return effects.commit_effects(self._database, receipt_id, fence, stored)
+
+    # ── dispatch ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def claim_deliveries(self, worker: str, channel: ChannelName, limit: int, lease: timedelta) -> list[ClaimedDelivery]:
+        """Take queued deliveries of a channel that are due, smallest priority number first, then oldest."""
+        return deliveries.claim_deliveries(self._database, worker, channel, limit, lease)
+
+    def release_delivery(self, delivery_id: str, fence: int) -> None:
+        """Give back a claimed delivery untouched (orderly stop)."""
+        deliveries.release_delivery(self._database, delivery_id, fence)
+
+    def mark_on_wire(self, delivery_id: str, fence: int, sent_at: datetime) -> None:
+        """Commit `on_wire` before the wire is touched; extends the lease. `sent_at` is kept from the first time on."""
+        deliveries.mark_on_wire(self._database, delivery_id, fence, sent_at)
+
+    def extend_lease(self, delivery_id: str, fence: int, lease: timedelta) -> None:
+        """Heartbeat of a long send."""
+        deliveries.extend_lease(self._database, delivery_id, fence, lease)
+
+    def settle_send(self, delivery_id: str, fence: int, settlement: Settlement) -> None:
+        """Write what a send led to; opens the next leg or the work item. A proof that came first is never undone."""
+        deliveries.settle_send(self._database, delivery_id, fence, settlement)
+
+    # ── settle ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def record_evidence(
+        self,
+        evidences: Sequence[Evidence],
+        cursor_name: str,
+        cursor: str,
+        *,
+        legal_entity: str = "",
+        opens_next_leg: Callable[[str], bool] = lambda _cause: True,
+    ) -> int:
+        """Apply proofs and commit the cursor with them; returns how many deliveries moved.
+
+        Matched by our reference, within `legal_entity` when one is named (a mailbox belongs to one; a spool to the
+        instance). Never regresses; a late refusal opens the next leg if its cause allows.
+        """
+        return evidence.record_evidence(self._database, evidences, cursor_name, cursor, legal_entity, opens_next_leg)
+
+    def read_cursor(self, cursor_name: str, *, legal_entity: str = "") -> str:
+        """Where collecting stopped; empty at first."""
+        return evidence.read_cursor(self._database, cursor_name, legal_entity)
+
+    def reap(self, unclear_wait: Mapping[ChannelName, timedelta]) -> int:
+        """Give back lost leases and wake what was unclear long enough; returns how many deliveries moved."""
+        return deliveries.reap(self._database, unclear_wait)
+
+    # ── a person decides ──────────────────────────────────────────────────────────────────────────────────────
+
+    def open_work_item(self, item: WorkItem) -> bool:
+        """Open an item; False when the same reason is already open on the same row."""
+        return work_items.open_work_item(self._database, item)
+
+    def list_work_items(self, which: WorkFilter = WorkFilter(), *, legal_entity: str) -> list[WorkItem]:  # noqa: B008
+        """Items of one entity, urgent first, then oldest."""
+        return work_items.list_work_items(self._database, which, legal_entity)
+
+    def resolve(self, item_id: str, decision: Decision, by: str, *, legal_entity: str) -> WorkItem:
+        """Apply a person's decision to what the item is on, audited; LedgerError when it is unknown or already decided."""
+        return work_items.resolve(self._database, item_id, decision, by, legal_entity)
+
+    # ── read ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def find(self, reference: str, *, legal_entity: str) -> list[str]:
+        """Receipt ids, newest first, for any reference: an id of ours, a control id, unique id, INS, RPPS, Message-ID…"""
+        return reading.find(self._database, reference, legal_entity)
+
+    def timeline(self, reference: str, *, legal_entity: str) -> Timeline | None:
+        """The timeline of the newest receipt that a reference finds."""
+        return reading.timeline(self._database, reference, legal_entity)
+
+    def status_of(self, submission_id: str, *, legal_entity: str) -> SubmissionStatus:
+        """The status of a submission, computed now."""
+        return reading.submission_status(self._database, submission_id, legal_entity)
+
+    def conservation(self, *, legal_entity: str) -> Conservation:
+        """Count: received = final + open + parked, and name what fell through."""
+        return reading.conservation(self._database, legal_entity)
+
+    def read_payload(self, kind: PayloadKind, row_id: str, *, legal_entity: str) -> bytes:
+        """Sealed bytes of a row, opened; LedgerError when there are none for this entity."""
+        return reading.read_payload(self._database, kind, row_id, legal_entity)
+
+    # ── audit ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def write_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Keep what a person or a client read or did outside the other verbs."""
+        self._database.write_audit(entries)
+
+    def seal_audit_rows(self, seal: SealRows, limit: int) -> int:
+        """Give unsealed rows to `seal` and keep its seals, one holder at a time; see `audit.trail.seal_audit`."""
+        return self._database.seal_audit_rows(seal, limit)
