@@ -41,7 +41,12 @@ def entry_of(resource: Resource) -> Resource:
 
 
 def document_bundle(
-    composition: Resource, resources: Iterable[Resource], *, id: str, identifier: Resource, timestamp: str
+    composition: Resource,
+    resources: Iterable[Resource],
+    *,
+    id: str,  # noqa: A002 - FHIR's word
+    identifier: Resource,
+    timestamp: str,
 ) -> Resource:
     """The document Bundle: Composition first, then the resources, each once (the first of an id wins)."""
     entries = [entry_of(composition)]

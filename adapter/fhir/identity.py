@@ -34,7 +34,7 @@ def carries_ins(identity: PatientIdentity) -> bool:
     )
 
 
-def patient_resource(identity: PatientIdentity, *, id: str) -> Resource:
+def patient_resource(identity: PatientIdentity, *, id: str) -> Resource:  # noqa: A002 - FHIR's word
     """The Patient of an identity, with the profile it really meets."""
     qualified = carries_ins(identity)
     resource: Resource = {

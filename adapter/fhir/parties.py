@@ -18,7 +18,7 @@ from adapter.model.parties import Device, Organisation, Party, Professional
 Resource = dict[str, Any]
 
 
-def practitioner_resource(professional: Professional, id: str) -> Resource:
+def practitioner_resource(professional: Professional, id: str) -> Resource:  # noqa: A002 - FHIR's word
     """The person."""
     resource: Resource = {
         "resourceType": "Practitioner",
@@ -51,7 +51,7 @@ def _names(professional: Professional) -> list[Resource]:
     return [name] if name else []
 
 
-def organization_resource(organisation: Organisation, id: str) -> Resource:
+def organization_resource(organisation: Organisation, id: str) -> Resource:  # noqa: A002 - FHIR's word
     """The structure, or the unit of one."""
     resource: Resource = {
         "resourceType": "Organization",
@@ -78,7 +78,11 @@ def organization_resource(organisation: Organisation, id: str) -> Resource:
 
 
 def practitioner_role_resource(
-    party: Party, id: str, *, practitioner: Resource | None = None, organization: Resource | None = None
+    party: Party,
+    id: str,  # noqa: A002 - FHIR's word
+    *,
+    practitioner: Resource | None = None,
+    organization: Resource | None = None,
 ) -> Resource:
     """The person acting in an organisation: function, speciality, how to reach them there."""
     professional = party.professional or Professional()
@@ -133,7 +137,7 @@ def _system(given: str) -> str:
     return f"urn:oid:{given}" if given and given[0].isdigit() else given
 
 
-def device_resource(device: Device, id: str) -> Resource:
+def device_resource(device: Device, id: str) -> Resource:  # noqa: A002 - FHIR's word
     """Software that authored or sent."""
     resource: Resource = {
         "resourceType": "Device",
@@ -170,7 +174,7 @@ class Parties:
         organization = self.organization(party.organisation) if party.organisation else None
         key = ("PractitionerRole", party.professional, party.organisation)
         return self._once(
-            key, lambda id: practitioner_role_resource(party, id, practitioner=practitioner, organization=organization)
+            key, lambda made: practitioner_role_resource(party, made, practitioner=practitioner, organization=organization)
         )
 
     def actor(self, party: Party) -> Resource:
@@ -178,7 +182,7 @@ class Parties:
         if party.device is None or party.professional is not None:
             return self.role(party)
         device = party.device
-        resource = self._once(("Device", device), lambda id: device_resource(device, id))
+        resource = self._once(("Device", device), lambda made: device_resource(device, made))
         if party.organisation is not None:
             resource.setdefault("owner", reference_to(self.organization(party.organisation)))
         return resource
@@ -189,11 +193,11 @@ class Parties:
             professional.family, professional.given, professional.rpps, professional.national_id, professional.title,
             professional.civility,
         )  # fmt: skip
-        return self._once(("Practitioner", bare), lambda id: practitioner_resource(bare, id))
+        return self._once(("Practitioner", bare), lambda made: practitioner_resource(bare, made))
 
     def organization(self, organisation: Organisation) -> Resource:
         """The Organization."""
-        return self._once(("Organization", organisation), lambda id: organization_resource(organisation, id))
+        return self._once(("Organization", organisation), lambda made: organization_resource(organisation, made))
 
     def _once(self, key: tuple[object, ...], make: Callable[[str], Resource]) -> Resource:
         if key not in self._made:
