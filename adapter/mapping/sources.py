@@ -7,7 +7,7 @@ in the rules), or listed by `unread()`. Format rooms know nothing of this; they 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -30,7 +30,7 @@ class Node(Protocol):
         """The value, trimmed; reading marks it. Empty when there is none."""
         ...
 
-    def select(self, path: str) -> list[Node]:
+    def select(self, path: str) -> Sequence[Node]:
         """The nodes at a path relative to this one, in source order."""
         ...
 
@@ -223,7 +223,7 @@ class XmlNode:
         """True when a child element bears this plain name."""
         return _plain_name(str(child.tag)) == name
 
-    def select(self, path: str) -> list[XmlNode]:  # type: ignore[override]
+    def select(self, path: str) -> list[XmlNode]:
         """Nodes at a relative path: see `_Step` for the grammar; a leading `.` is this node."""
         nodes = [self]
         for step in _steps(path):
@@ -311,7 +311,7 @@ class JsonNode:
             return "true" if self.data else "false"
         return str(self.data).strip()
 
-    def select(self, path: str) -> list[JsonNode]:  # type: ignore[override]
+    def select(self, path: str) -> list[JsonNode]:
         """Nodes at a dotted path."""
         nodes = [self]
         for step in path.split(".") if path and path != "." else []:

@@ -1,0 +1,46 @@
+"""Says what bytes are from their first ones: HL7 v2, CDA, form (JSON) or unknown. Reads no further than it must.
+
+Only the kind is decided here: whether the content is right is its reader's business.
+"""
+
+from __future__ import annotations
+
+import re
+
+from adapter.model.receipt import ContentKind
+
+_BOM = b"\xef\xbb\xbf"
+_LEADING = b"\x0b \t\r\n"
+# Prolog and comments of a CDA are short; an XML that hides its root behind more than this is not worth looking at.
+_PROLOG_BYTES = 256 * 1024
+_MISC = re.compile(r"\s*(?:<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*(?:\[.*?\]\s*)?>)", re.DOTALL)
+_ROOT = re.compile(r"\s*<(?:[\w.-]+:)?ClinicalDocument[\s/>]")
+
+
+def detect_content(content: bytes) -> ContentKind:
+    """The kind of a content, from its beginning."""
+    head = content[:64].removeprefix(_BOM).lstrip(_LEADING).removeprefix(_BOM)
+    if is_hl7v2(head):
+        return ContentKind.HL7V2
+    if head.startswith(b"{"):
+        return ContentKind.FORM
+    if head.startswith(b"<") or content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return ContentKind.CDA if _root_is_clinical_document(content[:_PROLOG_BYTES]) else ContentKind.UNKNOWN
+    return ContentKind.UNKNOWN
+
+
+def is_hl7v2(head: bytes) -> bool:
+    """True when a message begins here: `MSH` and a field separator, which is an ASCII sign (never a letter or a digit)."""
+    return head.startswith(b"MSH") and len(head) > 3 and 0x20 < head[3] < 0x7F and not chr(head[3]).isalnum()
+
+
+def _root_is_clinical_document(head: bytes) -> bool:
+    """Skip declaration, instructions, comments and a DOCTYPE (refused later, with its own reason), then look at the root."""
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = head.decode("utf-16", "replace")
+    else:
+        text = head.removeprefix(_BOM).decode("latin-1")
+    at = 0
+    while (found := _MISC.match(text, at)) is not None:
+        at = found.end()
+    return _ROOT.match(text, at) is not None

@@ -1,0 +1,376 @@
+"""Reads HL7 v2 messages lazily: lines are cut at once, fields when asked for, and the original bytes are never rewritten.
+
+Law: `read_message(x).encode() == x` for every x that reads; no segment, field or byte is dropped because it is unknown.
+Sources: HL7 v2.6 ch. 2 (delimiters, escapes, MSH-18 table 0211); CI-SIS volet 2.1 §MSH; `specs/hl7v2-pfi` gotchas: LF files,
+MSH-2 with U+02DC, wrong MSH-18 labels. All character sets read here hold ASCII unchanged, so cutting is done on bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from adapter.errors import InputError
+from adapter.formats.detect import is_hl7v2
+from adapter.model.confidential import Confidential
+from adapter.model.finding import Finding, Severity
+
+# MSH-18 as met in France (table 0211, the volet's `8859/15`, and what senders really write) → Python codec.
+CHARSETS = {
+    "UNICODE UTF-8": "utf-8",
+    "UTF-8": "utf-8",
+    "UTF8": "utf-8",
+    "UNICODE": "utf-8",
+    "8859/1": "iso8859-1",
+    "8859/15": "iso8859-15",
+    "ISO-8859-1": "iso8859-1",
+    "ISO8859-1": "iso8859-1",
+    "ISO-8859-15": "iso8859-15",
+    "ISO8859-15": "iso8859-15",
+    "WINDOWS-1252": "cp1252",
+    "CP1252": "cp1252",
+    "ASCII": "ascii",
+}
+_PREFIX = re.compile(rb"(?:\xef\xbb\xbf|[\x0b \t\r\n])*")
+_C1 = bytes(range(0x80, 0xA0))
+_NAME = re.compile(rb"[A-Z][A-Z0-9]{2}")
+_ESCAPE_BODY = re.compile(r"X(?:[0-9A-Fa-f]{2})+$")
+
+
+@dataclass(frozen=True)
+class Separators:
+    """The signs that cut a message, and the same as bytes of its character set."""
+
+    field: str
+    component: str
+    repetition: str
+    escape: str
+    subcomponent: str
+    codec: str
+
+    @cached_property
+    def as_bytes(self) -> tuple[bytes, bytes, bytes, bytes]:
+        """Field, repetition, component, subcomponent."""
+        signs = (self.field, self.repetition, self.component, self.subcomponent)
+        one, two, three, four = (sign.encode(self.codec) for sign in signs)
+        return one, two, three, four
+
+
+STANDARD = Separators("|", "^", "~", "\\", "&", "utf-8")
+
+
+class Message(Confidential):
+    """A message: its lines as received, its separators, its codec, and what was said while reading it."""
+
+    __slots__ = ("_places", "_segments", "charset", "codec", "findings", "lines", "prefix", "separators")
+
+    def __init__(
+        self, prefix: bytes, lines: list[bytes], separators: Separators, charset: str, findings: tuple[Finding, ...]
+    ) -> None:
+        self.prefix = prefix
+        self.lines = lines
+        self.separators = separators
+        self.codec = separators.codec
+        self.charset = charset
+        self.findings = findings
+        self._segments: tuple[Segment, ...] | None = None
+        self._places: dict[int, str] | None = None
+
+    def encode(self) -> bytes:
+        """The very bytes that were read."""
+        return self.prefix + b"".join(self.lines)
+
+    def segments(self, name: str = "") -> tuple[Segment, ...]:
+        """All segments in order, or those of one name. Blank lines are no segments."""
+        if self._segments is None:
+            lines = (line for line in self.lines if not line.isspace())
+            self._segments = tuple(Segment(self, index, line) for index, line in enumerate(lines))
+        return tuple(s for s in self._segments if s.name == name) if name else self._segments
+
+    def first(self, name: str) -> Segment | None:
+        """The first segment of a name."""
+        return next((s for s in self.segments() if s.name == name), None)
+
+    def place_of(self, segment: Segment) -> str:
+        """A segment's name, with its rank among its namesakes when there are several."""
+        if self._places is None:
+            totals = Counter(s.name for s in self.segments())
+            seen: Counter[str] = Counter()
+            self._places = {}
+            for s in self.segments():
+                seen[s.name] += 1
+                self._places[s.index] = s.name if totals[s.name] == 1 else f"{s.name}[{seen[s.name]}]"
+        return self._places[segment.index] if segment.name else f"line[{segment.index + 1}]"
+
+    def value(self, name: str, field: int, component: int = 1, subcomponent: int = 1) -> str:
+        """A value of the first segment of a name; empty when there is none."""
+        segment = self.first(name)
+        return segment.value(field, component, subcomponent=subcomponent) if segment else ""
+
+
+class Segment(Confidential):
+    """One line. `name` is empty when the line is no segment. Fields are counted as in the norm, MSH-1 being the separator."""
+
+    __slots__ = ("_fields", "end", "index", "line", "message", "name")
+
+    def __init__(self, message: Message, index: int, line: bytes) -> None:
+        self.message = message
+        self.index = index
+        self.line = line
+        end = len(line)
+        while end and line[end - 1] in b"\r\n":
+            end -= 1
+        self.end = end
+        named = _NAME.match(line) is not None and (end == 3 or line.startswith(message.separators.as_bytes[0], 3))
+        self.name = line[:3].decode("ascii") if named else ""
+        self._fields: list[tuple[int, int]] | None = None
+
+    @property
+    def place(self) -> str:
+        """Where this is: `PID`, or `OBX[3]` when there are several; `line[7]` for what is no segment."""
+        return self.message.place_of(self)
+
+    @property
+    def field_count(self) -> int:
+        """The number of the last field."""
+        return len(self._spans()) - (0 if self.name == "MSH" else 1)
+
+    def field(self, field: int) -> bytes:
+        """A whole field as received; empty when absent."""
+        start, end = self._field(field)
+        return self.line[start:end]
+
+    def text(self, field: int) -> str:
+        """A whole field as text, separators and escapes untouched."""
+        return self.field(field).decode(self.message.codec)
+
+    def data(self, field: int, component: int = 1, repetition: int = 1, subcomponent: int = 1) -> bytes:
+        """One value as received, escapes untouched: for Base64 payloads, cut out once."""
+        start, end = self.span(field, component, repetition, subcomponent)
+        return self.line[start:end]
+
+    def value(self, field: int, component: int = 1, repetition: int = 1, subcomponent: int = 1) -> str:
+        """One value as text, escapes decoded; empty when absent."""
+        return decode_escapes(self.data(field, component, repetition, subcomponent).decode(self.message.codec), self.message)
+
+    def repetitions(self, field: int) -> int:
+        """How many repetitions a field has (0 when it is empty)."""
+        start, end = self._field(field)
+        if start == end:
+            return 0
+        if self._is_delimiters(field):
+            return 1
+        return self.line.count(self.message.separators.as_bytes[1], start, end) + 1
+
+    def leaves(self) -> Iterator[tuple[int, int, int, int]]:
+        """(field, repetition, component, subcomponent) of every value that is not empty."""
+        _, repetition_sign, component_sign, subcomponent_sign = self.message.separators.as_bytes
+        for field in range(1, self.field_count + 1):
+            if self._is_delimiters(field):
+                yield field, 1, 1, 1
+                continue
+            start, end = self._field(field)
+            if start == end:
+                continue
+            for r, repetition in enumerate(_cut(self.line, repetition_sign, start, end), 1):
+                for c, component in enumerate(_cut(self.line, component_sign, *repetition), 1):
+                    for s, (first, last) in enumerate(_cut(self.line, subcomponent_sign, *component), 1):
+                        if first < last:
+                            yield field, r, c, s
+
+    def span(self, field: int, component: int = 1, repetition: int = 1, subcomponent: int = 1) -> tuple[int, int]:
+        """Where a value lies in `line`; an empty span when absent."""
+        start, end = self._field(field)
+        if start == end or self._is_delimiters(field):
+            return (start, end) if repetition == component == subcomponent == 1 else (0, 0)
+        signs = self.message.separators.as_bytes
+        for sign, number in zip(signs[1:], (repetition, component, subcomponent), strict=True):
+            start, end = _nth(self.line, sign, number, start, end)
+        return start, end
+
+    def _is_delimiters(self, field: int) -> bool:
+        return self.name == "MSH" and field <= 2
+
+    def _spans(self) -> list[tuple[int, int]]:
+        if self._fields is None:
+            self._fields = _cut(self.line, self.message.separators.as_bytes[0], 0, self.end)
+        return self._fields
+
+    def _field(self, field: int) -> tuple[int, int]:
+        if self.name == "MSH":
+            if field == 1:
+                return 3, 4
+            field -= 1
+        spans = self._spans()
+        return spans[field] if 0 < field < len(spans) else (0, 0)
+
+
+def _cut(line: bytes, sign: bytes, start: int, end: int) -> list[tuple[int, int]]:
+    """Spans between signs: nothing is copied, whatever the size."""
+    spans = []
+    at = line.find(sign, start, end)
+    while at >= 0:
+        spans.append((start, at))
+        start = at + len(sign)
+        at = line.find(sign, start, end)
+    spans.append((start, end))
+    return spans
+
+
+def _nth(line: bytes, sign: bytes, number: int, start: int, end: int) -> tuple[int, int]:
+    """The span of the number-th part, counted from 1; an empty one when there are fewer parts."""
+    for _ in range(number - 1):
+        at = line.find(sign, start, end)
+        if at < 0:
+            return 0, 0
+        start = at + len(sign)
+    at = line.find(sign, start, end)
+    return start, end if at < 0 else at
+
+
+def read_message(content: bytes, default_charset: str = "utf-8") -> Message:
+    """Cut a message into lines and read its delimiters and character set. Raises InputError when it is not HL7 v2."""
+    start = _PREFIX.match(content).end()  # type: ignore[union-attr]  # the pattern also matches nothing
+    if not is_hl7v2(content[start : start + 4]):
+        raise InputError("hl7.not-hl7", "The content does not begin with an MSH segment.", where="MSH", remedy="Send HL7 v2 ER7.")
+    body = content[start:] if start else content
+    lines, findings = _lines(body)
+    fields = lines[0].rstrip(b"\r\n").split(body[3:4], 18)
+    label = _label(fields[17]) if len(fields) > 17 else ""
+    codec, said = _choose_codec(label, default_charset, [line for line in lines if not line.isascii()])
+    delimiters = fields[1] if len(fields) > 1 else b""
+    separators = _separators(body[3:4].decode("ascii"), delimiters, codec)
+    if separators.field + _signs(separators) != body[3:4].decode("ascii") + delimiters.decode(codec)[:4]:
+        findings += (_warning("hl7.separators", "MSH-2 is not four distinct signs: the usual ones are taken.", "MSH-2", "102"),)
+    return Message(content[:start], lines, separators, label, findings + said)
+
+
+def _lines(body: bytes) -> tuple[list[bytes], tuple[Finding, ...]]:
+    """Lines with their ends. Where MSH ends with CR, a lone LF is content; where it ends with LF, each line end counts."""
+    lines = body.splitlines(keepends=True)
+    if b"\n" not in body:
+        return lines, ()
+    finding = _warning("hl7.line-feeds", "Segments end with LF instead of CR.", "MSH", "")
+    if b"\r" not in lines[0]:
+        return lines, (finding,)
+    joined: list[bytes] = []
+    pending: list[bytes] = []
+    for line in lines:
+        pending.append(line)
+        if line.endswith((b"\r", b"\r\n")):
+            joined.append(pending[0] if len(pending) == 1 else b"".join(pending))
+            pending = []
+    if pending:
+        joined.append(b"".join(pending))
+    return joined, (finding,)
+
+
+@lru_cache(maxsize=256)
+def _label(raw: bytes) -> str:
+    """MSH-18, first repetition, whatever the delimiters: labels hold letters, digits, blanks, `/`, `-`, `_`, `.` only."""
+    found = re.match(rb"[A-Za-z0-9 /_.-]*", raw)
+    return found.group().decode("ascii").strip() if found else ""
+
+
+@lru_cache(maxsize=256)
+def _separators(field: str, delimiters: bytes, codec: str) -> Separators:
+    signs = delimiters.decode(codec)[:4]
+    usable = len(signs) == 4 and len({field, *signs}) == 5 and not any(s.isalnum() or s.isspace() for s in signs)
+    component, repetition, escape, subcomponent = tuple(signs if usable else "^~\\&")
+    return Separators(field, component, repetition, escape, subcomponent, codec)
+
+
+def _signs(separators: Separators) -> str:
+    return separators.component + separators.repetition + separators.escape + separators.subcomponent
+
+
+def _choose_codec(label: str, default: str, odd: list[bytes]) -> tuple[str, tuple[Finding, ...]]:
+    """The codec that really reads the lines that are not plain ASCII; a wrong label is told, never hidden by `?` signs."""
+    wanted = CHARSETS.get(label.upper(), "")
+    findings: tuple[Finding, ...] = ()
+    if label and not wanted:
+        findings = (_warning("hl7.charset-unknown", "MSH-18 names a character set that is not known here.", "MSH-18", "103"),)
+    wanted = wanted or default
+    if not odd:
+        return wanted, findings
+    real = _real_codec(wanted, odd)
+    if real != wanted and not (wanted == "ascii" and not label):
+        findings += (_warning("hl7.charset-wrong", "The text is not in the character set that MSH-18 names.", "MSH-18", "103"),)
+    return real, findings
+
+
+def _real_codec(wanted: str, odd: list[bytes]) -> str:
+    # Accented 8-bit text is practically never valid UTF-8 by chance, so UTF-8 that reads is UTF-8.
+    if _reads(odd, "utf-8"):
+        return "utf-8"
+    # Bytes 0x80–0x9F are letters and quotes in Windows text and control codes in ISO 8859.
+    if any(len(line.translate(None, _C1)) != len(line) for line in odd) and _reads(odd, "cp1252"):
+        return "cp1252"
+    return wanted if wanted.startswith(("iso8859", "cp")) and _reads(odd, wanted) else "iso8859-15"
+
+
+def _reads(lines: list[bytes], codec: str) -> bool:
+    try:
+        for line in lines:
+            line.decode(codec)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _warning(code: str, text: str, location: str, hl7_code: str) -> Finding:
+    return Finding(Severity.WARNING, code, text, location, hl7_code=hl7_code)
+
+
+def decode_escapes(text: str, message: Message) -> str:
+    r"""Escapes to signs: `\F\ \S\ \T\ \R\ \E\`, hexadecimal, `\.br\`, `\.sp\`; highlighting is dropped, the unknown stays."""
+    escape = message.separators.escape
+    if escape not in text:
+        return text
+    parts = text.split(escape)
+    result = [parts[0]]
+    at = 1
+    while at < len(parts):
+        replacement = _escaped(parts[at], message) if at + 1 < len(parts) else None
+        if replacement is None:
+            result += (escape, parts[at])
+            at += 1
+        else:
+            result += (replacement, parts[at + 1])
+            at += 2
+    return "".join(result)
+
+
+def _escaped(body: str, message: Message) -> str | None:
+    signs = message.separators
+    simple = {
+        "F": signs.field,
+        "S": signs.component,
+        "T": signs.subcomponent,
+        "R": signs.repetition,
+        "E": signs.escape,
+        "H": "",
+        "N": "",
+        ".br": "\n",
+        ".sp": "\n",
+    }
+    if body in simple:
+        return simple[body]
+    if _ESCAPE_BODY.match(body):
+        try:
+            return bytes.fromhex(body[1:]).decode(message.codec)
+        except UnicodeDecodeError:
+            return None
+    return None
+
+
+def encode_escapes(text: str) -> str:
+    """Text made safe for a field of a message with the standard delimiters."""
+    escaped = text.replace("\\", "\\E\\")
+    for sign, letter in (("|", "F"), ("^", "S"), ("&", "T"), ("~", "R")):
+        escaped = escaped.replace(sign, f"\\{letter}\\")
+    escaped = escaped.replace("\r\n", "\\.br\\").replace("\n", "\\.br\\")
+    return re.sub(r"[\x00-\x1f]", lambda found: f"\\X{ord(found.group()):02X}\\", escaped)

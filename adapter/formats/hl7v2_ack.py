@@ -1,0 +1,159 @@
+r"""Writes the acknowledgement of an HL7 v2 message: AA, AE or AR, with one ERR for each error and warning.
+
+Sources: HL7 v2.6 ch. 2 (MSA, ERR); CI-SIS volet 2.1 §ACK (`ACK^<event>^ACK`, 2.5 for ORU else 2.6, MSH-17 FRA, MSH-18 as asked);
+tables 0357 (ERR-3), 0516 (ERR-4), 0533 (ERR-5). No value of the message but its control id is ever written back.
+
+ERR-7 is our stable code and its English sentence, for the integrator; ERR-8 a short French one, for the user's screen.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import datetime
+
+from adapter.formats.hl7v2 import CHARSETS, encode_escapes
+from adapter.model.finding import Finding, Severity
+from adapter.model.receipt import MessageControl, Verdict
+
+_ACKNOWLEDGEMENTS = {Verdict.ACCEPTED: "AA", Verdict.REFUSED: "AE", Verdict.TRY_LATER: "AR"}
+_SEVERITIES = {Severity.ERROR: "E", Severity.WARNING: "W"}
+
+# Table 0357, as profiled by the volet.
+_CONDITIONS = {
+    "0": "Message accepted",
+    "100": "Segment sequence error",
+    "101": "Required field missing",
+    "102": "Data type error",
+    "103": "Table value not found",
+    "198": "Cardinality error",
+    "199": "Other HL7 error",
+    "200": "Unsupported message type",
+    "201": "Unsupported event code",
+    "202": "Unsupported processing id",
+    "203": "Unsupported version id",
+    "207": "Application error",
+}
+# Table 0533, as profiled by the volet.
+_APPLICATION_CONDITIONS = {
+    "900": "Version du document incorrecte",
+    "901": "Demandeur ni auteur ni de la même structure",
+    "902": "Identifiant patient inconnu",
+    "903": "INS absente du document",
+    "904": "INS ou traits différents",
+    "905": "Traits incomplets pour cette INS",
+    "906": "Autre erreur applicative",
+}
+_USER_SENTENCES = {
+    "100": "Message non conforme : segment absent, inconnu ou mal placé.",
+    "101": "Information obligatoire absente du message.",
+    "102": "Donnée illisible ou mal codée.",
+    "103": "Valeur hors de la table attendue.",
+    "198": "Nombre d'éléments non conforme.",
+    "199": "Message refusé : demande incohérente ou non prise en charge.",
+    "200": "Type de message non pris en charge.",
+    "201": "Événement non pris en charge.",
+    "202": "Mode de traitement (production ou test) non accepté ici.",
+    "203": "Version HL7 non prise en charge.",
+    "207": "Document refusé par l'application.",
+    "903": "L'INS du patient manque dans le document.",
+    "904": "L'identité du document ne correspond pas à celle du message.",
+    "905": "Les traits d'identité qui accompagnent l'INS sont incomplets.",
+}
+# Enough to repair a message; a hostile one must not make a huge answer.
+_MOST_ERRORS = 50
+_LOCATION = re.compile(r"^(?P<segment>[A-Z][A-Z0-9]{2})(?:\[(?P<sequence>\d+)\])?(?:-(?P<field>\d+)(?:\((?P<rep>\d+)\))?)?"
+                       r"(?:\.(?P<component>\d+))?(?:\.(?P<subcomponent>\d+))?$")  # fmt: skip
+
+
+def write_ack(
+    control: MessageControl, verdict: Verdict, findings: tuple[Finding, ...], *, now: datetime, control_id: str
+) -> bytes:
+    """The acknowledgement of the message that `control` identifies; it may be empty when nothing could be read."""
+    lines = [_msh(control, now, control_id), f"MSA|{_ACKNOWLEDGEMENTS[verdict]}|{encode_escapes(control.control_id)}"]
+    lines += [_err(finding) for finding in _told(verdict, findings)]
+    text = "".join(line.rstrip("|") + "\r" for line in lines)
+    return _encode(text, CHARSETS.get(_charset(control).upper(), "utf-8"))
+
+
+def _told(verdict: Verdict, findings: tuple[Finding, ...]) -> list[Finding]:
+    errors = [f for f in findings if f.severity is Severity.ERROR]
+    warnings = [f for f in findings if f.severity is Severity.WARNING]
+    if verdict is not Verdict.ACCEPTED and not errors:
+        errors = [Finding(Severity.ERROR, "hl7.not-taken", "The message cannot be taken now.", hl7_code="207")]
+    # An accepted message shows no error, whatever was found: MSA-1 and ERR-4 must agree.
+    return ((errors if verdict is not Verdict.ACCEPTED else []) + warnings)[:_MOST_ERRORS]
+
+
+def _msh(control: MessageControl, now: datetime, control_id: str) -> str:
+    code, event, *_ = (*(part.strip() for part in control.event.split("^")), "", "")
+    fields = (
+        "MSH",
+        "^~\\&",
+        _plain(control.to_application),
+        _plain(control.to_facility),
+        _plain(control.application),
+        _plain(control.facility),
+        now.strftime("%Y%m%d%H%M%S%z"),
+        "",
+        f"ACK^{encode_escapes(event)}^ACK" if event else "ACK",
+        encode_escapes(control_id),
+        _plain(control.processing) or "P",
+        "2.5" if code == "ORU" else "2.6",
+        "",
+        "",
+        "",
+        "",
+        "FRA",
+        _charset(control),
+    )
+    return "|".join(fields)
+
+
+def _charset(control: MessageControl) -> str:
+    return control.charset if control.charset.upper() in CHARSETS else "UNICODE UTF-8"
+
+
+def _err(finding: Finding) -> str:
+    code = finding.hl7_code if finding.hl7_code in _CONDITIONS else "199"
+    application = ""
+    if finding.app_code:
+        text = _APPLICATION_CONDITIONS.get(finding.app_code, _APPLICATION_CONDITIONS["906"])
+        application = f"{encode_escapes(finding.app_code)}^{encode_escapes(text)}^applicationErrorCondition"
+    fields = (
+        "ERR",
+        "",
+        error_location(finding.location),
+        f"{code}^{_CONDITIONS[code]}^messageErrorCondition",
+        _SEVERITIES[finding.severity],
+        application,
+        "",
+        encode_escapes(f"{finding.code}: {finding.text} {finding.remedy}".strip()),
+        encode_escapes(_USER_SENTENCES.get(finding.app_code) or _USER_SENTENCES.get(code, "Message refusé.")),
+    )
+    return "|".join(fields)
+
+
+def error_location(location: str) -> str:
+    """`PID-3.4` as an ERL, `PID^1^3^1^4`; empty when the place is not one of a message."""
+    found = _LOCATION.match(location)
+    if found is None:
+        return ""
+    component = found["component"]
+    repetition = found["rep"] or ("1" if component else None)
+    parts = (found["segment"], found["sequence"] or "1", found["field"], repetition, component, found["subcomponent"])
+    return "^".join(part or "" for part in parts).rstrip("^")
+
+
+def _plain(value: str) -> str:
+    """A field already in ER7 form (an HD keeps its `^` and `&`), without anything that would end it."""
+    return re.sub(r"[\x00-\x1f|]", "", value)
+
+
+def _encode(text: str, codec: str) -> bytes:
+    """In the character set asked for; a letter that it lacks loses its accent rather than becoming a `?`."""
+    try:
+        return text.encode(codec)
+    except UnicodeEncodeError:
+        folded = unicodedata.normalize("NFKD", text)
+        return folded.encode(codec, "ignore")

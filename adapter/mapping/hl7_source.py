@@ -1,0 +1,234 @@
+"""An HL7 v2 message as a tracked source: what rules read is remembered, the rest is listed leaf by leaf.
+
+Paths:
+    `PV1`, `OBX[3=DESTDMP]`, `OBX[2=ED]`         segments of a name; a test looks at `field` or `field.component(.sub)`
+    `OBX[3=DESTMSSANTEPAT]/NTE`                  those that follow it, up to the next segment of its own name
+    `PV1-19`, `NTE-4`                            a field of these segments
+    `3`, `3[5=INS]`, `3[4.2!=1.2.3]`             below a segment: the repetitions of a field; a test looks at `component(.sub)`
+    `3[5=INS].4.2`, `PID-3.1`                    then a component, then a subcomponent
+A test may give several values: `[5=INS|NH]`. Tests look without reading. HL7's explicit null `""` reads as empty.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+
+from adapter.errors import MappingError
+from adapter.formats.hl7v2 import Message, Segment, decode_escapes
+from adapter.model.effects import UnreadNode
+
+_EXCERPT = 80
+# A report that a person can read; what exceeds it is counted.
+_MOST_LISTED = 2000
+_Place = tuple[int, int, int, int, int]  # segment index, field, repetition, component, subcomponent
+
+_SEGMENT = re.compile(r"(?P<name>[A-Z][A-Z0-9]{2})(?:\[(?P<test>[^\]]*)\])?(?:-(?P<rest>.+))?$")
+_FIELD = re.compile(r"(?P<field>\d+)(?:\[(?P<test>[^\]]*)\])?(?:\.(?P<component>\d+))?(?:\.(?P<subcomponent>\d+))?$")
+_TEST = re.compile(r"(?P<place>\d+(?:\.\d+)*)(?P<sign>!?=)(?P<values>.*)$")
+
+
+@dataclass(frozen=True)
+class _Test:
+    """A claim about one value. `place`: numbers, one to three."""
+
+    place: tuple[int, ...]
+    values: frozenset[str]
+    wanted: bool
+
+    def holds(self, value: str) -> bool:
+        """True when the value is as claimed."""
+        return (value in self.values) is self.wanted
+
+
+@lru_cache(maxsize=1024)
+def _test(text: str | None) -> _Test | None:
+    if not text:
+        return None
+    found = _TEST.match(text)
+    if found is None:
+        raise MappingError("mapping.bad-path", "cannot read a test", where=text)
+    return _Test(tuple(int(n) for n in found["place"].split(".")), frozenset(found["values"].split("|")), found["sign"] == "=")
+
+
+@lru_cache(maxsize=1024)
+def _matched(pattern: re.Pattern[str], text: str) -> dict[str, str | None]:
+    found = pattern.match(text)
+    if found is None:
+        raise MappingError("mapping.bad-path", "cannot read an HL7 path", where=text)
+    return found.groupdict()
+
+
+class Hl7Source:
+    """A message whose leaves are tracked."""
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self._read: set[_Place] = set()
+        self._whole: set[int] = set()
+
+    @property
+    def root(self) -> Hl7Root:
+        """The whole message."""
+        return Hl7Root(self)
+
+    def mark(self, place: _Place) -> None:
+        """Remember a leaf as read."""
+        self._read.add(place)
+
+    def mark_segment(self, segment: Segment) -> None:
+        """Remember a whole segment as read or ignored."""
+        self._whole.add(segment.index)
+
+    def ignore(self, path: str) -> None:
+        """Ignore everything at and below a path."""
+        for node in self.root.select(path):
+            node.consume()
+
+    def unread(self) -> tuple[UnreadNode, ...]:
+        """Leaves that hold a value which nothing read nor ignored; a line that is no segment is one leaf."""
+        leaves = self._unread()
+        listed = tuple(islice(leaves, _MOST_LISTED))
+        more = sum(1 for _ in leaves)
+        return (*listed, UnreadNode("…", f"{more} more")) if more else listed
+
+    def _unread(self) -> Iterator[UnreadNode]:
+        for segment in self.message.segments():
+            if segment.index in self._whole:
+                continue
+            if not segment.name:
+                excerpt = segment.line[: _EXCERPT * 2].decode(self.message.codec, "replace").strip()
+                yield UnreadNode(f"line[{segment.index + 1}]", excerpt[:_EXCERPT])
+                continue
+            for leaf in segment.leaves():
+                place = (segment.index, *leaf)
+                if segment.name == "MSH" and leaf[0] <= 2:
+                    continue
+                if place not in self._read and segment.data(leaf[0], leaf[2], leaf[1], leaf[3]).strip() not in (b"", b'""'):
+                    yield UnreadNode(path_of(segment, *leaf), self._excerpt(segment, leaf))
+
+    def _excerpt(self, segment: Segment, leaf: tuple[int, int, int, int]) -> str:
+        """The beginning of a value: only some bytes of a large one are decoded, cut where a character ends."""
+        start, end = segment.span(leaf[0], leaf[2], leaf[1], leaf[3])
+        raw = segment.line[start : min(end, start + _EXCERPT * 4)]
+        return decode_escapes(raw.decode(self.message.codec, "ignore"), self.message)[:_EXCERPT]
+
+
+def path_of(segment: Segment, field: int = 0, repetition: int = 1, component: int = 0, subcomponent: int = 1) -> str:
+    """Where something is, without any value: `PID-3(2).4.2`, `OBX[3]-5.1`."""
+    name = segment.place
+    if not field:
+        return name
+    turn = f"({repetition})" if segment.repetitions(field) > 1 else ""
+    start, end = segment.span(field, component or 1, repetition)
+    deeper = segment.line.find(segment.message.separators.as_bytes[3], start, end) >= 0
+    inner = f".{component}" + (f".{subcomponent}" if deeper or subcomponent > 1 else "") if component else ""
+    return f"{name}-{field}{turn}{inner}"
+
+
+@dataclass(frozen=True)
+class Hl7Root:
+    """The message itself: paths begin with a segment's name."""
+
+    source: Hl7Source
+    path: str = ""
+
+    def read(self) -> str:
+        """A message has no value of its own."""
+        return ""
+
+    def select(self, path: str) -> list[Hl7Node]:
+        """Segments or fields."""
+        if path in ("", "."):
+            return []
+        first, *others = path.split("/") if "]" not in path else re.split(r"/(?![^\[]*\])", path)
+        return _segments(self.source, self.source.message.segments(), first, others)
+
+
+def _segments(source: Hl7Source, among: tuple[Segment, ...], step: str, others: list[str]) -> list[Hl7Node]:
+    parts = _matched(_SEGMENT, step)
+    test = _test(parts["test"])
+    found = [Hl7Node(source, s) for s in among if s.name == parts["name"] and (test is None or _segment_holds(s, test))]
+    for other in others:
+        found = [below for node in found for below in node.followers(other)]
+    return [below for node in found for below in node.select(parts["rest"])] if parts["rest"] else found
+
+
+def _segment_holds(segment: Segment, test: _Test) -> bool:
+    number, component, subcomponent = (*test.place, 1, 1)[:3]
+    return test.holds(segment.value(number, component, subcomponent=subcomponent).strip())
+
+
+@dataclass(frozen=True)
+class Hl7Node:
+    """A segment (`field` 0), a repetition of a field, a component or a subcomponent of it (0: not that deep)."""
+
+    source: Hl7Source
+    segment: Segment
+    field: int = 0
+    repetition: int = 1
+    component: int = 0
+    subcomponent: int = 0
+
+    @property
+    def path(self) -> str:
+        """Where this is."""
+        return path_of(self.segment, self.field, self.repetition, self.component, self.subcomponent or 1)
+
+    def read(self) -> str:
+        """The value, trimmed; of something with parts, its first part."""
+        if not self.field:
+            return ""
+        component, subcomponent = self.component or 1, self.subcomponent or 1
+        self.source.mark((self.segment.index, self.field, self.repetition, component, subcomponent))
+        value = self.segment.value(self.field, component, self.repetition, subcomponent).strip()
+        return "" if value == '""' else value
+
+    def consume(self) -> None:
+        """Take all that is here and below as read."""
+        if not self.field:
+            self.source.mark_segment(self.segment)
+            return
+        for field_, repetition, component, subcomponent in self.segment.leaves():
+            inside = field_ == self.field and repetition == self.repetition
+            if inside and self.component in (0, component) and self.subcomponent in (0, subcomponent):
+                self.source.mark((self.segment.index, field_, repetition, component, subcomponent))
+
+    def payload(self) -> bytes:
+        """The bytes as received, marked as read: for Base64, which is not worth decoding as text."""
+        component, subcomponent = self.component or 1, self.subcomponent or 1
+        self.source.mark((self.segment.index, self.field, self.repetition, component, subcomponent))
+        return self.segment.data(self.field, component, self.repetition, subcomponent)
+
+    def followers(self, step: str) -> list[Hl7Node]:
+        """The segments after this one, up to the next of the same name, that a step selects."""
+        after: list[Segment] = []
+        for segment in self.source.message.segments()[self.segment.index + 1 :]:
+            if segment.name == self.segment.name:
+                break
+            after.append(segment)
+        return _segments(self.source, tuple(after), step, [])
+
+    def select(self, path: str) -> list[Hl7Node]:
+        """Below a segment: fields, or following segments (`/NTE-4`)."""
+        if path in ("", "."):
+            return [self]
+        if path.startswith("/"):
+            return self.followers(path[1:])
+        parts = _matched(_FIELD, path)
+        number = int(parts["field"] or 0)
+        test = _test(parts["test"])
+        component, subcomponent = int(parts["component"] or 0), int(parts["subcomponent"] or 0)
+        return [
+            Hl7Node(self.source, self.segment, number, repetition, component, subcomponent)
+            for repetition in range(1, self.segment.repetitions(number) + 1)
+            if test is None or self._repetition_holds(number, repetition, test)
+        ]
+
+    def _repetition_holds(self, number: int, repetition: int, test: _Test) -> bool:
+        component, subcomponent = (*test.place, 1)[:2]
+        return test.holds(self.segment.value(number, component, repetition, subcomponent).strip())
+
