@@ -509,8 +509,11 @@ def _stopped_section() -> Element:
     stop = E.entryRelationship(
         E.observation(
             *_templates("1.3.6.1.4.1.19376.1.5.3.1.4.13", "1.2.250.1.213.1.1.3.48"),
+            E.id(root=_uuid("52")),
             E.code(code="MED-052", displayName="Motif d'arrêt", codeSystem=TA),
+            E.text(E.reference(value="#STOP-A1")),
             E.statusCode(code="completed"),
+            E.effectiveTime(value="20261117"),
             _text("Bradycardie"),
             classCode="OBS",
             moodCode="EVN",
@@ -521,9 +524,10 @@ def _stopped_section() -> Element:
         "MED-A1", "ESSAILOL 50 mg, comprimé", "69990001", ("C07AB02", "métoprolol"),
         _interval("2025", "20261117", **{XSI_TYPE: "IVL_TS"}), _every("12", "h"), "1", stop,
     )  # fmt: skip
+    rows = (("Médicament", "MED-A1", "ESSAILOL 50 mg matin et soir, arrêté"), ("Motif d'arrêt", "STOP-A1", "Bradycardie"))
     return _section(
         ("1.3.6.1.4.1.19376.1.5.3.1.3.21", "1.2.250.1.213.1.1.2.145"), "18610-6", "Traitements administrés",
-        "Traitements arrêtés durant le séjour", _rows(("Médicament", "MED-A1", "ESSAILOL 50 mg matin et soir, arrêté")), entry,
+        "Traitements arrêtés durant le séjour", _rows(*rows), entry,
     )  # fmt: skip
 
 
@@ -533,9 +537,11 @@ def _discharge_section() -> Element:
         _interval("20261120", "20261127", **{XSI_TYPE: "IVL_TS"}), _every("8", "h"), "1",
     )  # fmt: skip
     meal = E.effectiveTime(E.event(code="ACM"), operator="A", **{XSI_TYPE: "EIVL_TS"})
+    # The norm has no interval without a start: an unknown one bears a nullFlavor.
+    open_start = E.effectiveTime(E.low(nullFlavor="UNK"), E.high(value="20270120"), **{XSI_TYPE: "IVL_TS"})
     second = _medicine(
         "MED-B2", "FICTIPRAZOLE 20 mg, gélule", "69990003", ("A02BC01", "oméprazole"),
-        _interval("", "20270120", **{XSI_TYPE: "IVL_TS"}), meal, "1",
+        open_start, meal, "1",
     )  # fmt: skip
     rows = (
         ("Médicament", "MED-B1", "MODELICILLINE 1 g trois fois par jour pendant 7 jours"),
@@ -635,13 +641,24 @@ def _device_section() -> Element:
 def _allergy_section() -> Element:
     reaction = E.entryRelationship(
         E.observation(
-            *_templates("2.16.840.1.113883.10.20.1.54", "1.3.6.1.4.1.19376.1.5.3.1.4.5"),
+            *_templates(
+                "2.16.840.1.113883.10.20.1.28",
+                "2.16.840.1.113883.10.20.1.54",
+                "1.3.6.1.4.1.19376.1.5.3.1.4.5",
+                "1.2.250.1.213.1.1.3.37",
+            ),
             E.id(root=_uuid("54")),
             E.code(code="404684003", displayName="Constatation", codeSystem=SNOMED),
             E.text(E.reference(value="#REA01")),
             E.statusCode(code="completed"),
             E.effectiveTime(E.low(value="2019")),
-            _coded("271807003", "éruption cutanée"),
+            E.value(
+                E.originalText(E.reference(value="#REA01")),
+                code="271807003",
+                displayName="éruption cutanée",
+                codeSystem=SNOMED,
+                **{XSI_TYPE: "CD"},
+            ),
             classCode="OBS",
             moodCode="EVN",
         ),
