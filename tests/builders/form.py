@@ -21,7 +21,7 @@ _COMPLETE: dict[str, Any] = {
         "prenom": "Dominique",
         "service": "Médecine générale",
         "telephone": "01 99 00 56 78",
-        "rpps": "99700000018",
+        "rpps": "99700000013",
         "etablissement": "Centre municipal de santé fictif",
         "finess": "940000003",
     },
