@@ -19,6 +19,9 @@ FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}")
 OID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 MAILBOX = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
+# Where ledger.password goes in ledger.url.
+PASSWORD_PLACE = "{password}"
+
 # Names that no production partner carries: RFC 2606, and the training space of MSSanté.
 TRAINING_NAME = re.compile(
     r"(^|[.@])(formation\.mssante\.fr|example(\.(org|com|net|fr))?|test|invalid|localhost|localdomain)\.?$", re.IGNORECASE
@@ -167,12 +170,15 @@ def _secrets(config: Config) -> Iterator[tuple[str, Secret]]:
 
 def _check_ledger(config: Config) -> Iterator[Problem]:
     url = config.ledger.url
-    if not url.startswith(("sqlite:///", "postgresql://")):
+    if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
         yield Problem("ledger.url", "must start with sqlite:/// or postgresql://.")
-    elif urlsplit(url).password:
-        yield Problem(
-            "ledger.url", "a secret never stands in the configuration.", "Move the password to ledger.password = { file = … }."
-        )
+        return
+    written = urlsplit(url).password
+    if written and written != PASSWORD_PLACE:
+        remedy = f"Write {PASSWORD_PLACE} in its place, and ledger.password = {{ file = … }}."
+        yield Problem("ledger.url", "a secret never stands in the configuration.", remedy)
+    if bool(written) != bool(config.ledger.password):
+        yield Problem("ledger.password", f"goes with {PASSWORD_PLACE} in ledger.url: one is there without the other.")
 
 
 def _check_mode(config: Config) -> Iterator[Problem]:

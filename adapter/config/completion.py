@@ -18,14 +18,17 @@ def complete(config: Config, base: Path) -> Config:
         folders=tuple(replace(f, legal_entity=f.legal_entity or sole, zone=f.zone or zone) for f in config.doors.folders),
     )
     url = config.ledger.url or f"sqlite:///{config.instance.data_dir / 'ledger.sqlite'}"
-    return replace(config, doors=doors, ledger=replace(config.ledger, url=_absolute_sqlite(url, base)))
+    return replace(config, doors=doors, ledger=replace(config.ledger, url=_full_url(url, base)))
 
 
-def _absolute_sqlite(url: str, base: Path) -> str:
-    prefix = "sqlite:///"
-    if not url.startswith(prefix) or url.startswith(prefix + "/"):
+def _full_url(url: str, base: Path) -> str:
+    """SQLite's path is made absolute; PostgreSQL is spoken to by psycopg 3, which need not be said."""
+    plain, sqlite = "postgresql://", "sqlite:///"
+    if url.startswith(plain):
+        return "postgresql+psycopg://" + url.removeprefix(plain)
+    if not url.startswith(sqlite) or url.startswith(sqlite + "/"):
         return url
-    return prefix + str(base / url.removeprefix(prefix))
+    return sqlite + str(base / url.removeprefix(sqlite))
 
 
 def _complete_mllp(door: MllpDoor | None, sole: str, zone: str) -> MllpDoor | None:

@@ -95,7 +95,9 @@ def test_the_example_with_every_setting_in_use_is_read_without_an_unknown_key(tm
     for file in re.findall(r'"((?:tls|secrets)/[^"]+)"', everything):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("x")
+    everything = everything.replace('url = "" ', 'url = "postgresql://tdu:{password}@db/tdu" ')
     config = load(tmp_path, everything, {"TDU_RECORD_TOKEN": "jeton"})
+    assert config.ledger.url == "postgresql+psycopg://tdu:{password}@db/tdu"
     assert config.channels.shared_record is not None
     assert config.channels.shared_record.token == Secret(variable="TDU_RECORD_TOKEN")
     assert config.doors.mllp is not None
@@ -155,6 +157,10 @@ def test_a_password_in_the_ledger_address_is_refused_and_not_repeated(tmp_path: 
         load(tmp_path, MINIMAL + '[ledger]\nurl = "postgresql://tdu:hunter2@db/tdu"\n')
     assert "ledger.url" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_place_for_the_password_without_its_secret_is_refused(tmp_path: Path) -> None:
+    assert "ledger.password" in problems_of(tmp_path, MINIMAL + '[ledger]\nurl = "postgresql://tdu:{password}@db/tdu"\n')
 
 
 def test_a_secret_is_read_from_its_file_or_from_the_environment(tmp_path: Path) -> None:

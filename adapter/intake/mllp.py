@@ -1,0 +1,281 @@
+"""The MLLP door: frames in order, one answer each, after the durable commit. Nothing unfinished is ever kept.
+
+Law: HL7 Transport Specification, MLLP release 1; blueprint seams 1, 11; style card 8. On one connection a message is answered
+before the next is looked at: MLLP's own order, and the order of versions.
+Traps: a client that trickles (time is counted from a frame's first byte), one that sends more than is allowed (answered at
+once, then what follows is drained for a moment, so that a reset does not eat the answer), one that never reads its answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import count as counter
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from adapter.formats.hl7v2_ack import write_ack
+from adapter.formats.mllp_frames import Frame, FrameCondition, FrameReader, frame_message
+from adapter.intake.committer import Count, Intake, NotKeptError, TryLaterError, count_nothing
+from adapter.intake.peers import Peer, read_control, recognise_peer
+from adapter.model.finding import Finding, Severity
+from adapter.model.receipt import Arrival, Verdict
+
+log = structlog.get_logger()
+
+CHUNK_BYTES = 65_536
+HANDSHAKE_SECONDS = 10.0
+# How long what follows a refused frame is drained, so that the refusal is read.
+LINGER_SECONDS = 5.0
+# On stop: what is already in the socket's buffers was received whole and is still taken.
+LAST_LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class MllpSettings:
+    """Limits and peers of the door; `tls` is a ready server context or None."""
+
+    peers: tuple[Peer, ...]
+    max_message_bytes: int = 67_108_864
+    idle_timeout_seconds: float = 300.0
+    message_timeout_seconds: float = 60.0
+    max_connections: int = 256
+    tls: ssl.SSLContext | None = None
+
+
+@dataclass(eq=False)
+class Connection:
+    """One client: its streams, its frames, who its certificate says it is."""
+
+    id: int
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    frames: FrameReader
+    certificate_cn: str
+    message_deadline: float | None = None
+    timeout: asyncio.Timeout | None = None
+    task: asyncio.Task[Any] | None = field(default=None)
+
+
+class MllpServer:
+    """Listens on an inherited socket. `start`, then `stop`; all in one event loop."""
+
+    def __init__(
+        self,
+        settings: MllpSettings,
+        intake: Intake[Any],
+        *,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], str],
+        count: Count = count_nothing,
+    ) -> None:
+        self._settings = settings
+        self._intake = intake
+        self._clock = clock
+        self._new_id = new_id
+        self._count = count
+        self._numbers = counter(1)
+        self._connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._stopping = False
+
+    async def start(self, listening: socket.socket) -> None:
+        """Accept connections on this socket."""
+        handshake = HANDSHAKE_SECONDS if self._settings.tls else None
+        self._server = await asyncio.start_server(
+            self._serve, sock=listening, ssl=self._settings.tls, ssl_handshake_timeout=handshake, limit=CHUNK_BYTES
+        )
+
+    async def stop(self, grace_seconds: float = 10.0) -> None:
+        """Accept nothing more; answer what was received whole; close."""
+        self._stopping = True
+        if self._server is not None:
+            self._server.close()
+        for connection in self._connections:
+            if connection.timeout is not None:
+                connection.timeout.reschedule(asyncio.get_running_loop().time() + LAST_LOOK_SECONDS)
+        tasks = {connection.task for connection in self._connections if connection.task is not None}
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=grace_seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    # ── one connection ────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = next(self._numbers)
+        if self._stopping or len(self._connections) >= self._settings.max_connections:
+            self._note("mllp.connection-refused", number)
+            writer.close()
+            return
+        frames = FrameReader(self._settings.max_message_bytes)
+        connection = Connection(number, reader, writer, frames, _certificate_cn(writer), task=asyncio.current_task())
+        self._connections.add(connection)
+        try:
+            await self._converse(connection)
+        except (ConnectionError, TimeoutError, ssl.SSLError) as error:
+            # What was committed stays committed: the sender presents it again and gets the same answer.
+            self._note("mllp.connection-lost", number, error=type(error).__name__)
+        finally:
+            self._connections.discard(connection)
+            writer.close()
+
+    async def _converse(self, connection: Connection) -> None:
+        while True:
+            data = await self._read(connection)
+            if not data:
+                for frame in connection.frames.finish():
+                    self._note_odd(connection, frame)
+                return
+            began = connection.frames.is_inside
+            frames = connection.frames.feed(data)
+            for frame in frames:
+                if not await self._handle(connection, frame):
+                    return
+            self._set_deadline(connection, went_on=began and not frames)
+
+    async def _read(self, connection: Connection) -> bytes:
+        """The next bytes; empty when the client left, was silent or slow for too long, or the service stops."""
+        loop = asyncio.get_running_loop()
+        deadline = connection.message_deadline or loop.time() + self._settings.idle_timeout_seconds
+        if self._stopping:
+            deadline = min(deadline, loop.time() + LAST_LOOK_SECONDS)
+        try:
+            async with asyncio.timeout_at(deadline) as connection.timeout:
+                return await connection.reader.read(CHUNK_BYTES)
+        except TimeoutError:
+            if not self._stopping:
+                self._note("mllp.too-slow" if connection.frames.is_inside else "mllp.idle", connection.id)
+            return b""
+        finally:
+            connection.timeout = None
+
+    def _set_deadline(self, connection: Connection, *, went_on: bool) -> None:
+        """A frame's time runs from its first byte: further bytes of the same frame do not lengthen it."""
+        if not connection.frames.is_inside:
+            connection.message_deadline = None
+        elif not went_on or connection.message_deadline is None:
+            connection.message_deadline = asyncio.get_running_loop().time() + self._settings.message_timeout_seconds
+
+    async def _handle(self, connection: Connection, frame: Frame) -> bool:
+        """Answer one frame; False when the conversation is over."""
+        match frame.condition:
+            case FrameCondition.COMPLETE:
+                await self._answer(connection, await self._accept(connection, frame.content))
+                return True
+            case FrameCondition.OVERSIZED:
+                self._note_odd(connection, frame)
+                await self._answer(connection, self._refusal(frame.content, Verdict.REFUSED, TOO_LARGE))
+                await _drain_what_follows(connection)
+                return False
+            case _:
+                self._note_odd(connection, frame)
+                # A little junk between frames is survivable; a stream of it is no MLLP client.
+                return frame.size <= CHUNK_BYTES
+
+    async def _accept(self, connection: Connection, content: bytes) -> bytes:
+        peer = recognise_peer(self._settings.peers, read_control(content), connection.certificate_cn)
+        if peer is None:
+            self._note("mllp.unknown-peer", connection.id)
+            return self._refusal(content, Verdict.REFUSED, UNKNOWN_PEER)
+        arrival = Arrival(content, "mllp", peer.principal, self._clock(), zone=peer.zone)
+        try:
+            answer = await asyncio.wrap_future(self._intake.take(arrival))
+        except NotKeptError as error:
+            self._note("mllp.not-kept", connection.id, peer=peer.name, code=error.code)
+            if isinstance(error, TryLaterError):
+                return self._refusal(content, Verdict.TRY_LATER, TRY_LATER)
+            return self._refusal(content, Verdict.REFUSED, OUR_DEFECT)
+        self._count(f"mllp.{answer.verdict.value}")
+        log.info(
+            "mllp.answered",
+            connection=connection.id,
+            peer=peer.name,
+            receipt=answer.receipt_id,
+            verdict=answer.verdict.value,
+            kept=answer.kept.value,
+        )
+        return answer.body
+
+    async def _answer(self, connection: Connection, body: bytes) -> None:
+        connection.writer.write(frame_message(body))
+        async with asyncio.timeout(self._settings.message_timeout_seconds):
+            await connection.writer.drain()
+
+    def _refusal(self, content: bytes, verdict: Verdict, finding: Finding) -> bytes:
+        """An answer without a receipt: nothing was kept."""
+        control_id = "T" + self._new_id().replace("-", "")[:19]
+        return write_ack(read_control(content), verdict, (finding,), now=self._clock(), control_id=control_id)
+
+    def _note_odd(self, connection: Connection, frame: Frame) -> None:
+        self._note(f"mllp.{frame.condition.value}", connection.id, size=frame.size)
+
+    def _note(self, event: str, connection: int, **facts: object) -> None:
+        self._count(event)
+        log.warning(event, connection=connection, **facts)
+
+
+TOO_LARGE = Finding(
+    Severity.ERROR,
+    "mllp.too-large",
+    "The message is longer than this door takes.",
+    remedy="Send a smaller document, or ask for a higher limit.",
+    hl7_code="207",
+    app_code="906",
+)
+UNKNOWN_PEER = Finding(
+    Severity.ERROR,
+    "mllp.unknown-peer",
+    "This sender is not in the list of peers.",
+    "MSH-3",
+    "Ask the operator to add MSH-3 and MSH-4, or the certificate.",
+    hl7_code="207",
+    app_code="906",
+)
+TRY_LATER = Finding(
+    Severity.ERROR, "mllp.try-later", "Nothing could be kept now.", remedy="Send the same message again later.", hl7_code="207"
+)
+OUR_DEFECT = Finding(
+    Severity.ERROR,
+    "mllp.defect",
+    "The receiver failed on this message: nothing was kept.",
+    remedy="Tell the operator; sending it again will not help.",
+    hl7_code="207",
+)
+
+
+def make_tls_context(certificate: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
+    """A server context, TLS 1.2 at least; with a CA, clients without its certificate are turned away in the handshake."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    if client_ca is not None:
+        context.load_verify_locations(client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _certificate_cn(writer: asyncio.StreamWriter) -> str:
+    """The common name of the client's certificate, verified by the handshake; empty without one."""
+    certificate = writer.get_extra_info("peercert") or {}
+    names = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
+    return str(names[0]) if names else ""
+
+
+async def _drain_what_follows(connection: Connection) -> None:
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            if connection.writer.can_write_eof():
+                connection.writer.write_eof()
+            while await connection.reader.read(CHUNK_BYTES):
+                pass
+    except TimeoutError:
+        return
