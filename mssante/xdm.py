@@ -269,7 +269,7 @@ def _metadata(submission_set: SubmissionSet, documents: Sequence[tuple[DocumentE
         objects.append(_document(entry, f"D{number}", name, content, ids))
     for number in range(1, len(documents) + 1):
         objects.append(_membership(number))
-    request = etree.Element(f"{{{LCM}}}SubmitObjectsRequest", nsmap={"lcm": LCM, None: RIM})
+    request = etree.Element(f"{{{LCM}}}SubmitObjectsRequest", nsmap={"lcm": LCM})
     request.append(objects)
     return etree.tostring(request, xml_declaration=True, encoding="UTF-8")
 
@@ -420,15 +420,19 @@ def _name(label: str) -> etree._Element:
 
 
 def _rim(tag: str, *children: etree._Element, **attributes: str) -> etree._Element:
-    element = etree.Element(f"{{{RIM}}}{tag}", attributes, nsmap={None: RIM})
+    element = _element(RIM, tag, attributes)
     element.extend(children)
     return element
 
 
 def _text(namespace: str, tag: str, text: str, **attributes: str) -> etree._Element:
-    element = etree.Element(f"{{{namespace}}}{tag}", attributes, nsmap={None: namespace})
+    element = _element(namespace, tag, attributes)
     element.text = text
     return element
+
+
+def _element(namespace: str, tag: str, attributes: dict[str, str]) -> etree._Element:
+    return etree.Element(f"{{{namespace}}}{tag}", attributes, nsmap={None: namespace})  # type: ignore[dict-item]
 
 
 # ── HL7 v2 data types inside ebRIM values ───────────────────────────────────────────────────────────────────────────
@@ -529,7 +533,7 @@ def _readme(presentation: Presentation, titles: Sequence[tuple[str, str]]) -> by
 
 def _index(presentation: Presentation, titles: Sequence[tuple[str, str]]) -> bytes:
     language = {"{http://www.w3.org/XML/1998/namespace}lang": "fr", "lang": "fr"}
-    page = etree.Element(f"{{{XHTML}}}html", language, nsmap={None: XHTML})
+    page = _element(XHTML, "html", language)
     head = etree.SubElement(page, f"{{{XHTML}}}head")
     etree.SubElement(head, f"{{{XHTML}}}meta", {"http-equiv": "Content-Type", "content": "text/html; charset=UTF-8"})
     head.append(_text(XHTML, "title", "Documents de santé"))

@@ -1,0 +1,437 @@
+"""Hands one mail to the operator over SMTP with STARTTLS, and tells exactly how far it went.
+
+Sources: RFC 5321, 1870 (SIZE), 3207 (STARTTLS), 3461 (DSN), 3463 (enhanced codes), 4954 (AUTH);
+ECO 1.0.1, 1.1.1, 1.1.3, 1.1.6, 1.2.1.
+Law: the operator owns the mail from the moment it answers the final dot. A break *before* the dot is sent means not taken;
+a break *after* means nobody knows: `UNCLEAR`. That is why the data phase is ours and not smtplib's.
+Replies are reduced to codes: their texts may repeat an address, and a citizen's address holds the INS.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import select
+import smtplib
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from mssante.address import is_well_formed
+from mssante.errors import AddressError, TlsSettingsError
+
+_ENHANCED = re.compile(rb"([245]\.\d{1,3}\.\d{1,3})(?:\s|$)")
+_QUEUED_AS = re.compile(rb"queued as ([A-Za-z0-9][A-Za-z0-9._-]{0,63})", re.IGNORECASE)
+_BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)")
+_XTEXT_UNSAFE = re.compile(r"[^!-*,-<>-~]")
+# TLS 1.2 suites of the ANSSI guide (ECO 1.1.3); those of TLS 1.3 are all right as they come.
+_TLS12_SUITES = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+
+class Stage(StrEnum):
+    """How far the conversation went."""
+
+    CONNECT = "connect"
+    TLS = "tls"
+    AUTH = "auth"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    END_OF_DATA = "end-of-data"
+
+
+class Verdict(StrEnum):
+    """What may be believed. `TEMPORARY` and `PERMANENT` both mean: the operator does *not* have the mail."""
+
+    ACCEPTED = "accepted"
+    TEMPORARY = "temporary"
+    PERMANENT = "permanent"
+    UNCLEAR = "unclear"
+
+
+class Reason(StrEnum):
+    """Why, when there is no SMTP code that says it."""
+
+    ANSWER = "answer"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    DROPPED = "dropped"
+    TLS_REFUSED = "tls-refused"
+    TLS_NOT_OFFERED = "tls-not-offered"
+    TOO_LARGE = "too-large"
+    PROTOCOL = "protocol"
+
+
+@dataclass(frozen=True)
+class SmtpResult:
+    """How far one send went. `code` 0: no answer. `queue_id` is what the operator calls the mail.
+
+    `size_limit` is what EHLO announced (0: nothing). `dsn` tells whether notifications were really asked for.
+    """
+
+    verdict: Verdict
+    stage: Stage
+    reason: Reason
+    code: int = 0
+    enhanced: str = ""
+    queue_id: str = ""
+    size_limit: int = 0
+    dsn: bool = False
+
+    @property
+    def summary(self) -> str:
+        """One line for a log: stage, code, reason. Never a text of the operator."""
+        numbers = " ".join(str(part) for part in (self.code, self.enhanced) if part)
+        return f"{self.stage} {numbers or self.reason}"
+
+
+@dataclass(frozen=True)
+class TlsSettings:
+    """Who we are and whom we trust. `server_name` is the name that the operator's certificate must carry.
+
+    `revocation_lists` (PEM) makes a revoked server certificate refused (ECO 1.1.6). Files, not bytes: OpenSSL reads keys itself.
+    """
+
+    authorities: Path
+    certificate: Path | None = None
+    key: Path | None = None
+    server_name: str = ""
+    revocation_lists: Path | None = None
+
+
+@dataclass(frozen=True)
+class ClientCertificate:
+    """The TLS client certificate says who we are; `external` adds SASL EXTERNAL for operators who want it."""
+
+    external: bool = False
+
+
+@dataclass(frozen=True)
+class XOAuth2:
+    """Pro Santé Connect: `token` is asked for at each send (it lives minutes) and never kept."""
+
+    user: str
+    token: Callable[[], str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Password:
+    """User and password: test operators only."""
+
+    user: str
+    secret: str = field(repr=False)
+
+
+Auth = ClientCertificate | XOAuth2 | Password
+
+
+class _Stop(Exception):  # noqa: N818 - not an error: the conversation ends with a result
+    """The conversation is over before the mail was taken."""
+
+    def __init__(self, result: SmtpResult) -> None:
+        super().__init__(result.summary)
+        self.result = result
+
+
+def tls_context(tls: TlsSettings) -> ssl.SSLContext:
+    """The client's TLS context; TlsSettingsError when a file cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=str(tls.authorities))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(_TLS12_SUITES)
+        if tls.certificate is not None:
+            # An encrypted key would make OpenSSL ask at the terminal: an empty password makes it fail instead.
+            context.load_cert_chain(str(tls.certificate), str(tls.key) if tls.key else None, password="")
+        if tls.revocation_lists is not None:
+            context.load_verify_locations(cafile=str(tls.revocation_lists))
+            context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
+    except (OSError, ssl.SSLError) as error:
+        raise TlsSettingsError("tls.unreadable", f"{type(error).__name__}: a certificate, key or authority file") from error
+    return context
+
+
+def send(
+    message: bytes,
+    envelope_from: str,
+    envelope_to: str,
+    *,
+    host: str,
+    port: int = 587,
+    tls: TlsSettings,
+    timeout: float = 60.0,
+    final_timeout: float | None = None,
+    auth: Auth | None = None,
+    dsn: bool = True,
+    envelope_id: str = "",
+    local_name: str = "",
+    source_address: str = "",
+) -> SmtpResult:
+    """Hand one mail over to one recipient. Never raises for what the operator or the network does.
+
+    `timeout` bounds each wait, not the whole; `final_timeout` the wait after the final dot, where patience avoids doubt (RFC 5321
+    §4.5.3.2.6 speaks of ten minutes). `dsn` asks for success, failure and delay notifications, if EHLO offers them.
+    """
+    for where, address in (("envelope_from", envelope_from), ("envelope_to", envelope_to)):
+        if not is_well_formed(address):
+            raise AddressError("address.syntax", "not a usable mail address", where=where)
+    content = _with_crlf(message)
+    conversation = _Conversation(host, port, tls_context(tls), tls.server_name or host, timeout, local_name, source_address)
+    try:
+        conversation.open(auth)
+        conversation.offer(len(content), envelope_from, envelope_to, dsn=dsn, envelope_id=envelope_id)
+        return conversation.transmit(content, final_timeout or timeout)
+    except _Stop as stop:
+        return stop.result
+    finally:
+        conversation.close()
+
+
+def probe(
+    *,
+    host: str,
+    port: int = 587,
+    tls: TlsSettings,
+    timeout: float = 10.0,
+    auth: Auth | None = None,
+    local_name: str = "",
+    source_address: str = "",
+) -> SmtpResult:
+    """Reach the operator, prove who we are, say NOOP and leave: no mail. ACCEPTED when a send could start."""
+    conversation = _Conversation(host, port, tls_context(tls), tls.server_name or host, timeout, local_name, source_address)
+    try:
+        conversation.open(auth)
+        return conversation.greet()
+    except _Stop as stop:
+        return stop.result
+    finally:
+        conversation.close()
+
+
+class _Conversation:
+    """One SMTP session, stage by stage. Every wait ends in an answer or in `_Stop` with the stage reached."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        context: ssl.SSLContext,
+        server_name: str,
+        timeout: float,
+        local_name: str,
+        source_address: str,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._context = context
+        self._server_name = server_name
+        self._stage = Stage.CONNECT
+        self._size_limit = 0
+        self._dsn = False
+        self._in_step = False
+        source = (source_address, 0) if source_address else None
+        self._smtp = smtplib.SMTP(local_hostname=local_name or "localhost", timeout=timeout, source_address=source)
+
+    # ── stages ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def open(self, auth: Auth | None) -> None:
+        """Connect, encrypt, prove who we are."""
+        self._expect(self._connect, 220)
+        self._expect(self._smtp.ehlo, 250)
+        self._stage = Stage.TLS
+        self._encrypt()
+        # In TLS 1.3 a refused client certificate shows at the first read after the handshake: still this stage.
+        self._expect(self._smtp.ehlo, 250)
+        size = self._smtp.esmtp_features.get("size", "")
+        self._size_limit = int(size) if size.isdigit() else 0
+        if auth is not None:
+            self._stage = Stage.AUTH
+            self._authenticate(auth)
+        self._stage = Stage.MAIL
+
+    def greet(self) -> SmtpResult:
+        """NOOP."""
+        code, text = self._expect(self._smtp.noop, 250)
+        return self._result(Verdict.ACCEPTED, Reason.ANSWER, code, text)
+
+    def offer(self, size: int, sender: str, recipient: str, *, dsn: bool, envelope_id: str) -> None:
+        """MAIL, RCPT and DATA, without any content yet."""
+        if self._size_limit and size > self._size_limit:
+            raise _Stop(self._result(Verdict.PERMANENT, Reason.TOO_LARGE))
+        self._dsn = dsn and self._smtp.has_extn("dsn")
+        mail_options = [f"SIZE={size}"] if self._smtp.has_extn("size") else []
+        recipient_options: list[str] = []
+        if self._dsn:
+            mail_options += ["RET=HDRS", *([f"ENVID={_xtext(envelope_id)}"] if envelope_id else [])]
+            recipient_options = ["NOTIFY=SUCCESS,FAILURE,DELAY", f"ORCPT=rfc822;{_xtext(recipient)}"]
+        self._expect(lambda: self._smtp.mail(sender, mail_options), 250)
+        self._stage = Stage.RCPT
+        self._expect(lambda: self._smtp.rcpt(recipient, recipient_options), 250, 251)
+        self._stage = Stage.DATA
+        self._expect(lambda: self._smtp.docmd("DATA"), 354)
+
+    def transmit(self, content: bytes, final_timeout: float) -> SmtpResult:
+        """The content, then the dot, then the answer that transfers the responsibility."""
+        self._in_step = False  # inside the content, QUIT would be a line of the mail
+        self._send_content(_dot_stuffed(content))
+        self._stage = Stage.END_OF_DATA
+        try:
+            self._write(b".\r\n", final_timeout)
+            code, text = self._smtp.getreply()
+        except (OSError, smtplib.SMTPException) as error:
+            return self._result(Verdict.UNCLEAR, _reason_of(error))
+        self._in_step = True
+        if code == 250:
+            return self._result(Verdict.ACCEPTED, Reason.ANSWER, code, text)
+        if 400 <= code < 600:
+            return self._result(_verdict_of(code), Reason.ANSWER, code, text)
+        return self._result(Verdict.UNCLEAR, Reason.PROTOCOL, code, text)
+
+    def close(self) -> None:
+        """Leave politely when both ends are in step; an answer already given is not changed by how we part."""
+        if self._in_step and self._smtp.sock is not None:
+            with suppress(OSError, smtplib.SMTPException):
+                self._smtp.sock.settimeout(2.0)
+                self._smtp.quit()
+        self._smtp.close()
+
+    def _connect(self) -> tuple[int, bytes]:
+        answer = self._smtp.connect(self._host, self._port)
+        if self._smtp.sock is not None:
+            # Short commands each way: waiting for acknowledgements to fill packets costs 40 ms a step.
+            self._smtp.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return answer
+
+    # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _encrypt(self) -> None:
+        if not self._smtp.has_extn("starttls"):
+            raise _Stop(self._result(Verdict.PERMANENT, Reason.TLS_NOT_OFFERED))
+        self._expect(lambda: self._smtp.docmd("STARTTLS"), 220)
+        assert self._smtp.sock is not None  # noqa: S101 - connected: STARTTLS was answered
+        try:
+            self._smtp.sock = self._context.wrap_socket(self._smtp.sock, server_hostname=self._server_name)
+        except OSError as error:
+            self._in_step = False
+            raise _Stop(self._result(Verdict.TEMPORARY, _reason_of(error))) from None
+        # What was read in clear is forgotten, else a man in the middle could slip answers in before the handshake.
+        self._smtp.file = None
+        self._smtp.helo_resp = self._smtp.ehlo_resp = None
+        self._smtp.esmtp_features = {}
+        self._smtp.does_esmtp = False
+
+    def _authenticate(self, auth: Auth) -> None:
+        match auth:
+            case ClientCertificate(external=False):
+                return
+            case ClientCertificate():
+                self._expect(lambda: self._smtp.docmd("AUTH", "EXTERNAL ="), 235)
+            case XOAuth2(user=user, token=token):
+                self._authenticate_with_token(user, token())
+            case Password(user=user, secret=secret):
+                credentials = base64.b64encode(f"\0{user}\0{secret}".encode()).decode("ascii")
+                self._expect(lambda: self._smtp.docmd("AUTH", f"PLAIN {credentials}"), 235)
+
+    def _authenticate_with_token(self, user: str, token: str) -> None:
+        initial = base64.b64encode(f"user={user}\x01auth=Bearer {token}\x01\x01".encode()).decode("ascii")
+        code, _ = self._expect(lambda: self._smtp.docmd("AUTH", f"XOAUTH2 {initial}"), 235, 334)
+        if code == 334:  # a refused token answers a challenge with the reason; an empty line asks for the verdict
+            self._expect(lambda: self._smtp.docmd(""), 235)
+
+    def _send_content(self, content: bytes) -> None:
+        try:
+            self._write(content)
+            if not self._spoke_early():
+                return
+            reason = Reason.DROPPED
+        except OSError as error:
+            reason = _reason_of(error)
+        # The dot was not sent, so the mail is not taken. An operator that had enough may have said why before it hung up.
+        code, text = 0, b""
+        with suppress(OSError, smtplib.SMTPException):
+            code, text = self._smtp.getreply()
+        if 400 <= code < 600:
+            raise _Stop(self._result(_verdict_of(code), Reason.ANSWER, code, text))
+        raise _Stop(self._result(Verdict.TEMPORARY, reason))
+
+    def _spoke_early(self) -> bool:
+        """True when something (a refusal, a hang-up) came back before the content was complete."""
+        return self._smtp.sock is not None and bool(select.select([self._smtp.sock], [], [], 0)[0])
+
+    def _write(self, content: bytes, timeout: float | None = None) -> None:
+        if self._smtp.sock is None:
+            raise ConnectionResetError
+        if timeout is not None:
+            self._smtp.sock.settimeout(timeout)
+        self._smtp.sock.sendall(content)
+
+    def _expect(self, ask: Callable[[], tuple[int, bytes]], *wanted: int) -> tuple[int, bytes]:
+        try:
+            code, text = ask()
+        except (OSError, smtplib.SMTPException) as error:
+            self._in_step = False
+            raise _Stop(self._result(Verdict.TEMPORARY, self._reason_here(error))) from None
+        self._in_step = True
+        if code in wanted:
+            return code, text
+        if 400 <= code < 600:
+            raise _Stop(self._result(_verdict_of(code), Reason.ANSWER, code, text))
+        raise _Stop(self._result(Verdict.TEMPORARY, Reason.PROTOCOL, code if code > 0 else 0, text))
+
+    def _reason_here(self, error: Exception) -> Reason:
+        reason = _reason_of(error)
+        return Reason.UNREACHABLE if self._stage is Stage.CONNECT and reason is Reason.DROPPED else reason
+
+    def _result(self, verdict: Verdict, reason: Reason, code: int = 0, text: bytes = b"") -> SmtpResult:
+        enhanced = _ENHANCED.match(text)
+        queued = _QUEUED_AS.search(text) if verdict is Verdict.ACCEPTED else None
+        return SmtpResult(
+            verdict,
+            self._stage,
+            reason,
+            code,
+            enhanced[1].decode("ascii") if enhanced else "",
+            queued[1].decode("ascii") if queued else "",
+            self._size_limit,
+            self._dsn,
+        )
+
+
+def _verdict_of(code: int) -> Verdict:
+    return Verdict.TEMPORARY if code < 500 else Verdict.PERMANENT
+
+
+def _with_crlf(message: bytes) -> bytes:
+    """Line ends as SMTP wants them; a message that has them already is not walked through."""
+    clean = message.count(b"\r\n") == message.count(b"\n") == message.count(b"\r")
+    content = message if clean else _BARE_LINE_END.sub(b"\r\n", message)
+    return content if content.endswith(b"\r\n") else content + b"\r\n"
+
+
+def _dot_stuffed(content: bytes) -> bytes:
+    stuffed = content.replace(b"\r\n.", b"\r\n..")
+    return b"." + stuffed if stuffed.startswith(b".") else stuffed
+
+
+def _reason_of(error: BaseException) -> Reason:
+    if isinstance(error, smtplib.SMTPServerDisconnected) and isinstance(error.__context__, OSError):
+        return _reason_of(error.__context__)  # smtplib hides time-outs and TLS alerts behind a disconnection
+    match error:
+        case TimeoutError():
+            return Reason.TIMEOUT
+        case ssl.SSLError():
+            return Reason.TLS_REFUSED
+        case socket.gaierror() | ConnectionRefusedError():
+            return Reason.UNREACHABLE
+        case OSError() | smtplib.SMTPServerDisconnected():
+            return Reason.DROPPED
+        case _:
+            return Reason.PROTOCOL
+
+
+def _xtext(value: str) -> str:
+    """RFC 3461 §4: `+` and `=` and what is not printable ASCII as `+HH`."""
+    return _XTEXT_UNSAFE.sub(lambda match: "".join(f"+{byte:02X}" for byte in match[0].encode("utf-8")), value)
