@@ -1,0 +1,356 @@
+"""Tables on paper: columns as wide as their words need, rows cut over pages, heads repeated, spans kept.
+
+Rows are set as a stream: a cell that spans several rows gives each of them the lines that fit, the last one takes the rest;
+a cell whose text is already printed is printed again on the next page, so that no dose stands without its drug.
+A table that has more columns than paper is told row by row, each value after its column's name. Nothing is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from adapter.model.confidential import Confidential
+from adapter.packaging.pdf_layout import (
+    LEFT,
+    LINE,
+    TINT,
+    Atom,
+    Fill,
+    Mark,
+    Sheet,
+    Stroke,
+    chunks_of,
+    moved,
+    paragraph_atoms,
+    picture_atoms,
+    rule_atom,
+)
+from adapter.packaging.pdf_narrative import Block, Cell, Paragraph, Picture, Rule, Run, Table, blocks_text
+
+PAD_X, PAD_Y = 1.3, 0.9
+_SIZES = (9.0, 8.5, 8.0, 7.5, 7.0)
+_NARROWEST = 9.0
+_MAX_PICTURE = 120.0
+_MAX_NESTED_ROW = 100.0
+_MAX_DEPTH = 3
+
+
+@dataclass(frozen=True, repr=False)
+class Placed(Confidential):
+    """A cell at its place in the grid."""
+
+    cell: Cell
+    row: int
+    column: int
+    rows: int
+    columns: int
+
+
+@dataclass(repr=False)
+class Running(Confidential):
+    """A cell being printed: what is left of it, and all of it for a repetition."""
+
+    place: Placed
+    atoms: list[Atom]
+    left: list[Atom] = field(default_factory=list)
+
+    def height_left(self) -> float:
+        """What it still needs."""
+        return sum(atom.height + (atom.gap if index else 0.0) for index, atom in enumerate(self.left))
+
+    def take(self, room: float) -> list[Atom]:
+        """The atoms that fit."""
+        taken: list[Atom] = []
+        used = 0.0
+        while self.left:
+            need = self.left[0].height + (self.left[0].gap if taken else 0.0)
+            if used + need > room + 0.01:
+                break
+            used += need
+            taken.append(self.left.pop(0))
+        return taken
+
+
+def flow_blocks(sheet: Sheet, blocks: Sequence[Block], size: float, width: float, before: Sequence[Atom] = ()) -> None:
+    """Place blocks; `before` (a title) is kept with the first of them."""
+    waiting = list(before)
+    for block in blocks:
+        if isinstance(block, Table):
+            table = TableSetter(block, width)
+            sheet.flow(waiting, table.opening_height())
+            waiting = []
+            table.flow(sheet)
+        else:
+            waiting += block_atoms(block, width, size, 0)
+    sheet.flow(waiting)
+
+
+def block_atoms(block: Block, width: float, size: float, depth: int) -> list[Atom]:
+    """Any block as atoms."""
+    match block:
+        case Paragraph():
+            return paragraph_atoms(block, width, size)
+        case Picture():
+            return picture_atoms(block, width, size, _MAX_PICTURE)
+        case Rule():
+            return [rule_atom(block, width)]
+        case Table():
+            return nested_atoms(block, width, depth)
+
+
+def nested_atoms(table: Table, width: float, depth: int) -> list[Atom]:
+    """A table within a cell, one atom a row; told in words when it is too deep, too narrow or a row is too tall."""
+    if depth < _MAX_DEPTH and width >= 2 * _NARROWEST:
+        setter = TableSetter(table, width, depth + 1)
+        atoms = setter.row_atoms() if not setter.told else []
+        if atoms and max(atom.height for atom in atoms) <= _MAX_NESTED_ROW:
+            return atoms
+    return [atom for block in told_rows(table) for atom in block_atoms(block, width, _SIZES[-1], _MAX_DEPTH)]
+
+
+def told_rows(table: Table) -> list[Block]:
+    """A table as paragraphs: each row's values after the names of their columns."""
+    names = _column_names(table)
+    blocks: list[Block] = []
+    for row in table.rows[table.header_rows :] or table.rows:
+        column = 0
+        for cell in row:
+            name = names[column] if column < len(names) else ""
+            if name and cell.blocks:
+                blocks.append(Paragraph((Run(f"{name} :"),), tight=column > 0))
+            blocks += cell.blocks
+            column += cell.colspan
+        blocks.append(Rule())
+    return blocks[:-1]
+
+
+def _column_names(table: Table) -> list[str]:
+    names: list[str] = []
+    for cell in table.rows[0] if table.header_rows else ():
+        names += [" ".join(blocks_text(cell.blocks).split())] * cell.colspan
+    return names
+
+
+def grid_of(rows: Sequence[Sequence[Cell]]) -> tuple[list[Placed], int]:
+    """Cells at their places, spans cut to what exists; and the number of columns."""
+    taken: dict[int, int] = {}  # column → first row that is free again
+    placed: list[Placed] = []
+    width = 0
+    for number, row in enumerate(rows):
+        column = 0
+        for cell in row:
+            while taken.get(column, 0) > number:
+                column += 1
+            columns = 1
+            while columns < cell.colspan and taken.get(column + columns, 0) <= number:
+                columns += 1
+            height = min(cell.rowspan, len(rows) - number)
+            placed.append(Placed(cell, number, column, height, columns))
+            for covered in range(column, column + columns):
+                taken[covered] = number + height
+            column += columns
+            width = max(width, column)
+    return placed, width
+
+
+class TableSetter:
+    """Sets one table in a given width."""
+
+    def __init__(self, table: Table, width: float, depth: int = 0) -> None:
+        self.table = table
+        self.indent = min(table.level * 5.0, width * 0.3)
+        self.width = width - self.indent
+        self.depth = depth
+        self.placed, self.columns = grid_of(table.rows)
+        self.size, self.widths = self._fit()
+        self.told = not self.widths
+
+    # -- columns --------------------------------------------------------------------------------------------------------
+
+    def _fit(self) -> tuple[float, list[float]]:
+        """The largest size at which no word is cut, and the widths of the columns; none when there is no such table."""
+        if not self.columns or self.width / self.columns < _NARROWEST:
+            return _SIZES[-1], []
+        least: list[float] = []
+        for size in _SIZES[min(self.depth, 2) :]:
+            least, most = self._needs(size)
+            if sum(least) <= self.width:
+                return size, self._shared(least, most)
+        floor = min(_NARROWEST, self.width / self.columns)
+        spare = self.width - floor * self.columns
+        over = [max(width - floor, 0.0) for width in least]
+        return _SIZES[-1], [floor + spare * (o / sum(over)) for o in over]
+
+    def _needs(self, size: float) -> tuple[list[float], list[float]]:
+        least = [2 * PAD_X + 2.0] * self.columns
+        most = list(least)
+        for place in sorted(self.placed, key=lambda p: p.columns):
+            low, high = self._cell_needs(place.cell, size)
+            _widen(least, place, low)
+            _widen(most, place, high)
+        return least, [max(low, high) for low, high in zip(least, most, strict=True)]
+
+    def _cell_needs(self, cell: Cell, size: float) -> tuple[float, float]:
+        low = high = 0.0
+        longest = max(26.0, 1.6 * self.width / self.columns)  # a longer word is cut rather than starve the other columns
+        for block in cell.blocks:
+            if isinstance(block, Paragraph):
+                chunks = chunks_of(block.runs, size)
+                indent = block.level * 5.0
+                low = max([low, *(min(chunk.width, longest) + indent for chunk in chunks)])
+                high = max(high, sum(chunk.width + size * 0.12 for chunk in chunks) + indent)
+            elif isinstance(block, Table | Picture):
+                low, high = max(low, 30.0), max(high, 80.0)
+        return low + 2 * PAD_X + 0.1, high + 2 * PAD_X + 0.1
+
+    def _shared(self, least: list[float], most: list[float]) -> list[float]:
+        if sum(most) <= self.width:
+            # A small table keeps its natural width; one that nearly fills the column fills it.
+            stretch = self.width / sum(most) if sum(most) > 0.55 * self.width else 1.0
+            return [width * stretch for width in most]
+        wanted = self._declared() or most
+        # Very long cells would starve the short ones: their wish grows slower than their text.
+        wishes = [max(want - low, 0.0) ** 0.75 for want, low in zip(wanted, least, strict=True)]
+        spare = self.width - sum(least)
+        total = sum(wishes) or 1.0
+        return [low + spare * wish / total for low, wish in zip(least, wishes, strict=True)]
+
+    def _declared(self) -> list[float]:
+        declared = {p.column: p.cell.width_percent for p in self.placed if p.columns == 1 and p.cell.width_percent}
+        if len(declared) < self.columns:
+            return []
+        return [declared[column] * self.width / 100 for column in range(self.columns)]
+
+    # -- rows -----------------------------------------------------------------------------------------------------------
+
+    def opening_height(self) -> float:
+        """What must fit under a title: the heads and the first row, or a good part of it."""
+        if self.told:
+            return 12.0
+        heads = self._natural_height(0, self.table.header_rows)
+        return heads + min(self._natural_height(self.table.header_rows, self.table.header_rows + 1), 30.0)
+
+    def _natural_height(self, first: int, end: int) -> float:
+        total = 0.0
+        for row in range(first, min(end, len(self.table.rows))):
+            places = [p for p in self.placed if p.row == row and p.rows == 1]
+            total += max((sum(a.height for a in self._atoms(p)) for p in places), default=4.0) + 2 * PAD_Y
+        return total
+
+    def _atoms(self, place: Placed) -> list[Atom]:
+        width = sum(self.widths[place.column : place.column + place.columns]) - 2 * PAD_X
+        atoms: list[Atom] = []
+        for block in place.cell.blocks:
+            atoms += block_atoms(block, width, self.size, self.depth)
+        return atoms
+
+    def flow(self, sheet: Sheet) -> None:
+        """Print the table from the sheet's current height on."""
+        if self.told:
+            flow_blocks(sheet, told_rows(self.table), 9.0, self.width)
+            return
+        if not sheet.fresh:
+            sheet.y += 1.8
+        heads = self.table.header_rows
+        head_height = self._natural_height(0, heads)
+        repeated = heads if head_height < sheet.whole / 3 else 0
+        if self.opening_height() > sheet.room:
+            sheet.new_page()
+        running: list[Running] = []
+        for row in range(len(self.table.rows)):
+            running = self._print_row(sheet, row, running, repeated if row >= heads else 0)
+        sheet.y += 1.2
+
+    def row_atoms(self) -> list[Atom]:
+        """Each row as one atom, for a table within a cell."""
+        sheet = Sheet(first_top=0.0, top=0.0)
+        sheet.y = -100000.0  # a sheet without an end
+        atoms: list[Atom] = []
+        running: list[Running] = []
+        for row in range(len(self.table.rows)):
+            start, count = sheet.y, len(sheet.pages[0])
+            running = self._print_row(sheet, row, running, 0)
+            marks = tuple(moved(mark, -LEFT, -start) for mark in sheet.pages[0][count:])
+            atoms.append(Atom(sheet.y - start, marks, gap=1.5 if row == 0 else 0.0))
+        return atoms
+
+    def _print_row(self, sheet: Sheet, row: int, running: list[Running], repeated: int) -> list[Running]:
+        """Print one row, over as many pages as it needs; returns the cells that go on below."""
+        cells = running + [self._start(place) for place in self.placed if place.row == row]
+        need = self._row_need(cells, row)
+        if need > sheet.room and (need <= sheet.whole * 0.6 or sheet.room < 25.0):
+            self._continue_overleaf(sheet, cells, row, repeated)
+            need = self._row_need(cells, row)
+        first = True
+        while need > sheet.room:
+            self._slice(sheet, cells, row, sheet.room, ends=False, starts=first)
+            self._continue_overleaf(sheet, cells, row, repeated)
+            need, first = self._row_need(cells, row), False
+        self._slice(sheet, cells, row, need, ends=True, starts=first)
+        return [cell for cell in cells if cell.place.row + cell.place.rows - 1 > row]
+
+    def _start(self, place: Placed) -> Running:
+        atoms = self._atoms(place)
+        return Running(place, atoms, list(atoms))
+
+    def _row_need(self, cells: list[Running], row: int) -> float:
+        ending = [cell.height_left() for cell in cells if cell.place.row + cell.place.rows - 1 == row]
+        return max([*ending, self.size * 0.48]) + 2 * PAD_Y
+
+    def _continue_overleaf(self, sheet: Sheet, cells: list[Running], row: int, repeated: int) -> None:
+        """A new page: heads again, and again the short cells that were printed to their end and still reach on.
+
+        The loop above ends because no atom is taller than what is left of a page under its heads: `_MAX_PICTURE`,
+        `_MAX_NESTED_ROW` and the third of a page that heads may take see to it.
+        """
+        sheet.new_page()
+        for head in range(repeated):
+            heads = [self._start(place) for place in self.placed if place.row == head]
+            self._slice(sheet, heads, head, self._row_need(heads, head), ends=True, starts=True)
+        for cell in cells:
+            if not cell.left and cell.place.row < row and sum(atom.height for atom in cell.atoms) < 30.0:
+                cell.left = list(cell.atoms)
+
+    def _slice(self, sheet: Sheet, cells: list[Running], row: int, height: float, *, ends: bool, starts: bool) -> None:
+        """Print the part of a row that fits in `height`."""
+        marks: list[Mark] = []
+        fills: list[Mark] = []
+        for cell in cells:
+            x = self.indent + sum(self.widths[: cell.place.column])
+            wide = sum(self.widths[cell.place.column : cell.place.column + cell.place.columns])
+            if cell.place.cell.header:
+                fills.append(Fill(x, 0, wide, height, TINT))
+            marks += _atom_marks(cell.take(height - 2 * PAD_Y), x + PAD_X)
+            last = ends and cell.place.row + cell.place.rows - 1 == row
+            first = starts and cell.place.row == row
+            marks += _frame(x, wide, height, top=first or sheet.fresh, bottom=last or not ends)
+        sheet.put([*fills, *marks], height)
+
+
+def _widen(widths: list[float], place: Placed, need: float) -> None:
+    span = range(place.column, place.column + place.columns)
+    missing = need - sum(widths[column] for column in span)
+    if missing > 0:
+        for column in span:
+            widths[column] += missing / place.columns
+
+
+def _atom_marks(atoms: Sequence[Atom], x: float) -> list[Mark]:
+    marks: list[Mark] = []
+    y = PAD_Y
+    for index, atom in enumerate(atoms):
+        y += atom.gap if index else 0.0
+        marks += [moved(mark, x, y) for mark in atom.marks]
+        y += atom.height
+    return marks
+
+
+def _frame(x: float, width: float, height: float, *, top: bool, bottom: bool) -> list[Mark]:
+    right = x + width
+    marks: list[Mark] = [Stroke(x, 0, x, height, 0.18, LINE), Stroke(right, 0, right, height, 0.18, LINE)]
+    if top:
+        marks.append(Stroke(x, 0, right, 0, 0.18, LINE))
+    if bottom:
+        marks.append(Stroke(x, height, right, height, 0.18, LINE))
+    return marks
