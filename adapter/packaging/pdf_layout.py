@@ -194,7 +194,7 @@ Line = tuple[Chunk, ...]
 
 _WORDS = re.compile(r"\n|[ \u200b]+|[^ \n\u200b]+")
 _AFTER_HYPHEN = re.compile(r"(?<=[^\W\d_]-)(?=[^\W\d_])")
-_SOFT_BREAKS = re.compile(r"(?<=[/;,_@.=&?|])")
+_SOFT_BREAKS = re.compile(r"(?<=[/;,_@.=&?|])(?!(?<=\d[,.])\d)")
 _GLUED = re.compile(
     r"[:;?!»%°]+|(?:mg|g|µg|μg|mcg|kg|ml|mL|cl|dl|L|l|UI|U|h|H|j|J|mm|cm|m|mmol|µmol|cp|cps|gél|gtt|an|ans|mois|j\.)"
     r"(?:/[\w.]{1,6})?[.,;)]?"
@@ -234,7 +234,7 @@ def chunks_of(runs: Sequence[Run], size: float) -> list[Chunk]:
 
 
 def _chunk(pieces: Sequence[Piece], size: float, space: bool) -> Chunk:
-    return Chunk(tuple(pieces), sum(_piece_width(piece, size) for piece in pieces), space)
+    return Chunk(tuple(pieces), sum(piece_width(piece, size) for piece in pieces), space)
 
 
 def _glue(chunks: list[Chunk], size: float) -> list[Chunk]:
@@ -260,7 +260,8 @@ def _drawn_size(ink: Ink, size: float) -> float:
     return size * 0.72 if ink.script else size
 
 
-def _piece_width(piece: Piece, size: float) -> float:
+def piece_width(piece: Piece, size: float) -> float:
+    """Width of a piece on paper."""
     return text_width(piece.text, style_for(piece.text, piece.ink.style), _drawn_size(piece.ink, size))
 
 
@@ -290,14 +291,14 @@ def break_lines(runs: Sequence[Run], width: float, size: float) -> list[Line]:
 
 
 def _cut(chunk: Chunk, width: float, size: float) -> list[Chunk]:
-    """A chunk too wide for any line, cut after punctuation where it can be, else anywhere."""
-    atoms = [Piece(part, piece.ink) for piece in chunk.pieces for part in _SOFT_BREAKS.split(piece.text) if part]
+    """A chunk too wide for any line, cut after punctuation where it can be, else within its words."""
+    atoms = [part for piece in chunk.pieces for part in soft_parts(piece)]
     atoms = [small for atom in atoms for small in _cut_piece(atom, width, size)]
     parts: list[Chunk] = []
     held: list[Piece] = []
     used = 0.0
     for atom in atoms:
-        wide = _piece_width(atom, size)
+        wide = piece_width(atom, size)
         if held and used + wide > width:
             parts.append(_chunk(held, size, False))
             held, used = [], 0.0
@@ -307,11 +308,27 @@ def _cut(chunk: Chunk, width: float, size: float) -> list[Chunk]:
     return parts
 
 
+def soft_parts(piece: Piece) -> list[Piece]:
+    """A piece where it may end a line without harm: after punctuation, never within a number such as 0,5."""
+    return [Piece(part, piece.ink) for part in _SOFT_BREAKS.split(piece.text) if part]
+
+
 def _cut_piece(piece: Piece, width: float, size: float) -> list[Piece]:
-    if _piece_width(piece, size) <= width:
+    """Parts no wider than `width`; a cut between two letters shows a hyphen, one within a number cannot."""
+    if piece_width(piece, size) <= width:
         return [piece]
-    count = max(1, int(width / max(_piece_width(piece, size) / len(piece.text), 0.01)) - 1)
-    return [Piece(piece.text[i : i + count], piece.ink) for i in range(0, len(piece.text), count)]
+    hyphen = text_width("-", style_for("-", piece.ink.style), _drawn_size(piece.ink, size))
+    parts: list[Piece] = []
+    text = piece.text
+    while piece_width(Piece(text, piece.ink), size) > width and len(text) > 1:
+        count = 1
+        while piece_width(Piece(text[: count + 1], piece.ink), size) + hyphen <= width:
+            count += 1
+        if len(text) - count < 3 <= count - 2:
+            count -= 3 - (len(text) - count)
+        head, text = text[:count], text[count:]
+        parts.append(Piece(head + ("-" if head[-1].isalpha() and text[0].isalpha() else ""), piece.ink))
+    return [*parts, Piece(text, piece.ink)]
 
 
 def line_width(line: Line, size: float) -> float:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 
 from adapter.model.confidential import Confidential
 from adapter.packaging.pdf_layout import (
+    INDENT,
     LEFT,
     LINE,
     TINT,
     Atom,
+    Chunk,
     Fill,
     Mark,
     Sheet,
@@ -24,12 +26,14 @@ from adapter.packaging.pdf_layout import (
     moved,
     paragraph_atoms,
     picture_atoms,
+    piece_width,
     rule_atom,
+    soft_parts,
 )
 from adapter.packaging.pdf_narrative import Block, Cell, Paragraph, Picture, Rule, Run, Table, blocks_text
 
 PAD_X, PAD_Y = 1.3, 0.9
-_SIZES = (9.0, 8.5, 8.0, 7.5, 7.0)
+_SIZES = (9.0, 8.5, 8.0, 7.5, 7.0, 6.5)
 _NARROWEST = 9.0
 _MAX_PICTURE = 120.0
 _MAX_NESTED_ROW = 100.0
@@ -151,7 +155,15 @@ def grid_of(rows: Sequence[Sequence[Cell]]) -> tuple[list[Placed], int]:
                 taken[covered] = number + height
             column += columns
             width = max(width, column)
-    return placed, width
+    return placed + _holes(placed, len(rows), width), width
+
+
+def _holes(placed: Sequence[Placed], rows: int, columns: int) -> list[Placed]:
+    """Empty cells where a row is shorter than the others, so that its frame closes."""
+    covered = {(r, c) for p in placed for r in range(p.row, p.row + p.rows) for c in range(p.column, p.column + p.columns)}
+    return [
+        Placed(Cell(()), row, column, 1, 1) for row in range(rows) for column in range(columns) if (row, column) not in covered
+    ]
 
 
 class TableSetter:
@@ -159,7 +171,7 @@ class TableSetter:
 
     def __init__(self, table: Table, width: float, depth: int = 0) -> None:
         self.table = table
-        self.indent = min(table.level * 5.0, width * 0.3)
+        self.indent = min(table.level * INDENT, width * 0.3)
         self.width = width - self.indent
         self.depth = depth
         self.placed, self.columns = grid_of(table.rows)
@@ -169,40 +181,51 @@ class TableSetter:
     # -- columns --------------------------------------------------------------------------------------------------------
 
     def _fit(self) -> tuple[float, list[float]]:
-        """The largest size at which no word is cut, and the widths of the columns; none when there is no such table."""
+        """The largest size at which no word is cut, and the widths of the columns; none when there is no such table.
+
+        Words may be cut at the smallest size, with a hyphen; numbers may not: a dose read in two halves is another dose.
+        """
         if not self.columns or self.width / self.columns < _NARROWEST:
             return _SIZES[-1], []
+        firm: list[float] = []
         least: list[float] = []
         for size in _SIZES[min(self.depth, 2) :]:
-            least, most = self._needs(size)
+            firm, least, most = self._needs(size)
             if sum(least) <= self.width:
                 return size, self._shared(least, most)
-        floor = min(_NARROWEST, self.width / self.columns)
-        spare = self.width - floor * self.columns
-        over = [max(width - floor, 0.0) for width in least]
-        return _SIZES[-1], [floor + spare * (o / sum(over)) for o in over]
+        spare = self.width - sum(firm)
+        if spare < 0:
+            return _SIZES[-1], []
+        over = [low - hard for low, hard in zip(least, firm, strict=True)]
+        return _SIZES[-1], [hard + spare * o / sum(over) for hard, o in zip(firm, over, strict=True)]
 
-    def _needs(self, size: float) -> tuple[list[float], list[float]]:
-        least = [2 * PAD_X + 2.0] * self.columns
-        most = list(least)
+    def _needs(self, size: float) -> tuple[list[float], list[float], list[float]]:
+        """Per column: what its numbers need, what its words need, what its longest paragraph would like."""
+        firm = [_NARROWEST] * self.columns
+        least = list(firm)
+        most = list(firm)
         for place in sorted(self.placed, key=lambda p: p.columns):
-            low, high = self._cell_needs(place.cell, size)
+            hard, low, high = self._cell_needs(place.cell, size)
+            _widen(firm, place, hard)
             _widen(least, place, low)
             _widen(most, place, high)
-        return least, [max(low, high) for low, high in zip(least, most, strict=True)]
+        least = [max(pair) for pair in zip(firm, least, strict=True)]
+        return firm, least, [max(pair) for pair in zip(least, most, strict=True)]
 
-    def _cell_needs(self, cell: Cell, size: float) -> tuple[float, float]:
-        low = high = 0.0
+    def _cell_needs(self, cell: Cell, size: float) -> tuple[float, float, float]:
+        hard = low = high = 0.0
         longest = max(26.0, 1.6 * self.width / self.columns)  # a longer word is cut rather than starve the other columns
         for block in cell.blocks:
             if isinstance(block, Paragraph):
                 chunks = chunks_of(block.runs, size)
-                indent = block.level * 5.0
+                indent = block.level * INDENT
                 low = max([low, *(min(chunk.width, longest) + indent for chunk in chunks)])
                 high = max(high, sum(chunk.width + size * 0.12 for chunk in chunks) + indent)
+                hard = max([hard, *(min(width, longest) + indent for width in _number_widths(chunks, size))])
             elif isinstance(block, Table | Picture):
                 low, high = max(low, 30.0), max(high, 80.0)
-        return low + 2 * PAD_X + 0.1, high + 2 * PAD_X + 0.1
+        room = 2 * PAD_X + 0.1
+        return hard + room, low + room, high + room
 
     def _shared(self, least: list[float], most: list[float]) -> list[float]:
         if sum(most) <= self.width:
@@ -326,6 +349,11 @@ class TableSetter:
             first = starts and cell.place.row == row
             marks += _frame(x, wide, height, top=first or sheet.fresh, bottom=last or not ends)
         sheet.put([*fills, *marks], height)
+
+
+def _number_widths(chunks: Sequence[Chunk], size: float) -> list[float]:
+    parts = (part for chunk in chunks for piece in chunk.pieces for part in soft_parts(piece))
+    return [piece_width(part, size) for part in parts if any(c.isdigit() for c in part.text)]
 
 
 def _widen(widths: list[float], place: Placed, need: float) -> None:
