@@ -29,6 +29,7 @@ class RequestedExam(Confidential):
     wording: str
     region_text: str
     sites: tuple[Code, ...] = ()
+    detail: str = ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,7 +51,6 @@ class Order(Confidential):
     encounter: Resource
     requester: Resource
     performer: Resource
-    reasons: tuple[Resource, ...] = ()
     supporting: tuple[Resource, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -85,13 +85,12 @@ def service_request(exam: RequestedExam, order: Order, *, id: str) -> Resource:
         "performer": [order.performer],
         "reasonCode": [{"text": order.aim}],
     }
-    if order.reasons:
-        resource["reasonReference"] = list(order.reasons)
     if order.supporting:
         resource["supportingInfo"] = list(order.supporting)
     resource["bodySite"] = _body_sites(exam)
-    if order.notes:
-        resource["note"] = [{"text": text} for text in order.notes]
+    notes = [*order.notes, *([exam.detail] if exam.detail else [])]
+    if notes:
+        resource["note"] = [{"text": text} for text in notes]
     return resource
 
 

@@ -1,0 +1,213 @@
+"""Reads a CDA R2 file into a tree, safely, and takes the unstructured body out of it. Knows XML, not medicine.
+
+Law: a DOCTYPE is refused before any tree is built (entity bombs, external entities); no network, no DTD, no XInclude,
+no embedded style sheet is ever run; bytes and depth are capped; processing instructions and comments are dropped.
+Encodings: XML 1.0 app. F, restricted to those that French software writes; UTF-7 and EBCDIC would hide a DOCTYPE.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from lxml import etree
+
+from adapter.errors import InputError
+from adapter.model.confidential import Confidential
+
+V3 = "urn:hl7-org:v3"
+_CLINICAL_DOCUMENT = f"{{{V3}}}ClinicalDocument"
+_STYLE_SHEETS = ("{http://www.w3.org/1999/XSL/Transform}stylesheet", "{http://www.w3.org/1999/XSL/Transform}transform")
+
+# libxml2 refuses a text node above this size unless `huge_tree` is set, which also lifts its own limits on amplification:
+# it is set only then, after the DOCTYPE check.
+_PLAIN_TEXT_NODE_BYTES = 10_000_000
+
+_ENCODINGS = frozenset({"utf-8", "utf8", "utf-16", "utf-16le", "utf-16be", "us-ascii", "ascii", "iso-8859-1", "iso-8859-15",
+                        "latin1", "windows-1252"})  # fmt: skip
+_PROLOG = re.compile(rb"\s*(?:<\?.*?\?>|<!--.*?-->)", re.DOTALL)
+_DECLARED_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+
+# What the first bytes of an embedded file say it is; labels in real documents are often wrong.
+_MAGIC = (
+    (b"%PDF-", "application/pdf"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+    (b"{\\rtf", "text/rtf"),
+    (b"PK\x03\x04", "application/zip"),
+)
+
+
+@dataclass(frozen=True)
+class CdaLimits:
+    """How big and how deep a document may be. 100 MB holds any document that secure mail could carry, many times."""
+
+    max_bytes: int = 100_000_000
+    max_depth: int = 120
+
+
+DEFAULT_LIMITS = CdaLimits()
+
+
+@dataclass(frozen=True, repr=False)
+class CdaDocument(Confidential):
+    """A parsed document: `root` is the ClinicalDocument element, whatever wrapped it."""
+
+    root: etree._Element
+
+
+@dataclass(frozen=True, repr=False)
+class EmbeddedBody(Confidential):
+    """The unstructured body (nonXMLBody) of a level 1 document.
+
+    `media_type` is what the bytes are when they can tell, else what the source declared. `repaired` is true when the
+    Base64 lacked its padding.
+    """
+
+    content: bytes
+    media_type: str
+    declared_media_type: str
+    repaired: bool = False
+
+
+def read_cda(content: bytes, limits: CdaLimits = DEFAULT_LIMITS) -> CdaDocument:
+    """Parse a ClinicalDocument. Raises InputError: cda.too-large, cda.doctype, cda.not-xml, cda.too-deep,
+    cda.not-a-clinical-document."""  # fmt: skip
+    if len(content) > limits.max_bytes:
+        raise InputError("cda.too-large", f"The document exceeds {limits.max_bytes} bytes.", remedy="Send a smaller document.")
+    _refuse_doctype(content)
+    root = _parse(content)
+    if _deeper_than(limits.max_depth)(root):
+        raise InputError("cda.too-deep", f"Elements are nested more than {limits.max_depth} levels deep.")
+    return CdaDocument(_clinical_document(root))
+
+
+def embedded_body(document: CdaDocument) -> EmbeddedBody | None:
+    """The nonXMLBody of a level 1 document, decoded; None for a structured one. Raises InputError cda.bad-body."""
+    text = document.root.find(f"{{{V3}}}component/{{{V3}}}nonXMLBody/{{{V3}}}text")
+    if text is None:
+        return None
+    declared = text.get("mediaType", "")
+    if text.get("compression"):
+        raise InputError("cda.bad-body", "A compressed body is not allowed in France.", where="component/nonXMLBody/text")
+    if text.get("representation") != "B64":
+        return EmbeddedBody((text.text or "").encode("utf-8"), declared or "text/plain", declared)
+    content, repaired = decode_base64(text.text or "")
+    return EmbeddedBody(content, sniff_media_type(content) or declared, declared, repaired)
+
+
+def embedded_pdf(document: CdaDocument) -> bytes | None:
+    """The PDF of a level 1 document, byte for byte; None when the body is structured or is no PDF."""
+    body = embedded_body(document)
+    return body.content if body is not None and body.media_type == "application/pdf" else None
+
+
+def sniff_media_type(content: bytes) -> str:
+    """What the first bytes say a file is; empty when they do not tell."""
+    for magic, media_type in _MAGIC:
+        if content.startswith(magic):
+            return media_type
+    # ISO 32000 §7.5.2 lets junk precede the header; readers look in the first kilobyte.
+    return "application/pdf" if b"%PDF-" in content[:1024] else ""
+
+
+def decode_base64(text: str, where: str = "component/nonXMLBody/text") -> tuple[bytes, bool]:
+    """Decode Base64 with white space inside; the flag tells that missing padding was added. Raises InputError."""
+    packed = "".join(text.split())
+    missing = -len(packed) % 4
+    try:
+        content = base64.b64decode(packed + "=" * missing, validate=True)
+    except (binascii.Error, ValueError):
+        raise InputError(
+            "cda.bad-body", "The embedded file is not valid Base64.", where=where, remedy="Send the document again, whole."
+        ) from None
+    if not content:
+        raise InputError("cda.bad-body", "The embedded file is empty.", where=where)
+    return content, missing > 0
+
+
+def _refuse_doctype(content: bytes) -> None:
+    prolog = _prolog_bytes(content)
+    declared = _DECLARED_ENCODING.match(prolog)
+    if declared is not None and declared[1].decode("ascii").lower() not in _ENCODINGS:
+        raise InputError("cda.not-xml", "The declared encoding is not accepted.", remedy="Send UTF-8.")
+    position = 0
+    while (match := _PROLOG.match(prolog, position)) is not None:
+        position = match.end()
+    rest = prolog[position:].lstrip()
+    if rest[:2] == b"<!":
+        raise InputError("cda.doctype", "A DOCTYPE is never accepted.", remedy="Remove the DOCTYPE; CDA needs none.")
+    if rest[:1] != b"<":
+        raise InputError("cda.not-xml", "This is not an XML document.")
+
+
+def _prolog_bytes(content: bytes) -> bytes:
+    """What precedes and starts the root element, as ASCII-compatible bytes whatever the encoding."""
+    if content.startswith(b"\xef\xbb\xbf"):
+        return content[3:]
+    if content[:4] in (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff"):
+        raise InputError("cda.not-xml", "UTF-32 is not accepted.", remedy="Send UTF-8.")
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", "replace").encode("utf-8")
+    if content[:2] == b"<\x00":
+        return content.decode("utf-16-le", "replace").encode("utf-8")
+    if content[:2] == b"\x00<":
+        return content.decode("utf-16-be", "replace").encode("utf-8")
+    return content
+
+
+def _parse(content: bytes) -> etree._Element:
+    try:
+        return etree.fromstring(content, _parser(huge=False))
+    except etree.XMLSyntaxError as error:
+        if len(content) <= _PLAIN_TEXT_NODE_BYTES:
+            raise _not_xml(error) from None
+    try:
+        return etree.fromstring(content, _parser(huge=True))
+    except etree.XMLSyntaxError as error:
+        raise _not_xml(error) from None
+
+
+def _parser(*, huge: bool) -> etree.XMLParser:
+    """A parser is made for each call: lxml's are not to be shared between threads that parse at once."""
+    return etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        remove_comments=True,
+        remove_pis=True,
+        huge_tree=huge,
+    )
+
+
+def _not_xml(error: etree.XMLSyntaxError) -> InputError:
+    # libxml2's own message may quote content: only the line leaves.
+    if "depth" in str(error.msg).lower():
+        return InputError("cda.too-deep", "Elements are nested too deep.", where=f"line {error.lineno}")
+    return InputError("cda.not-xml", "The document is not well-formed XML.", where=f"line {error.lineno}")
+
+
+@lru_cache(maxsize=8)
+def _deeper_than(levels: int) -> etree.XPath:
+    """True when an element has `levels` ancestors: walked by libxml2, 20 times faster than from Python."""
+    return etree.XPath("boolean(/*" + "/*" * levels + ")")
+
+
+def _clinical_document(root: etree._Element) -> etree._Element:
+    if root.tag == _CLINICAL_DOCUMENT:
+        return root
+    # "Self-presentable" files: an XSLT style sheet that carries the document it shows. Never run, only opened.
+    if root.tag in _STYLE_SHEETS:
+        found = next(root.iter(_CLINICAL_DOCUMENT), None)
+        if found is not None:
+            parent = found.getparent()
+            if parent is not None:
+                parent.remove(found)
+            return found
+    raise InputError("cda.not-a-clinical-document", "The root element is not a CDA R2 ClinicalDocument.")
