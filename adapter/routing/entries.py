@@ -1,0 +1,234 @@
+"""What a partners file holds, as frozen values: structures, roles, units, dated equipment, agreements, records.
+
+Law: domain §1 and §6, blueprint seams 3, 15, 17. Everything is dated in civil days: a period runs from 00:00 of `since` to the
+end of `until` (last day included, Europe/Paris); no `until` means open-ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+from adapter.model.parties import RecipientKind
+from adapter.model.plan import ChannelName
+
+DEFAULT_ORDER = (ChannelName.SECURE_MAIL, ChannelName.FAX)
+
+
+@dataclass(frozen=True)
+class Period:
+    """A dated validity; an absent `since` was always so."""
+
+    since: date | None = None
+    until: date | None = None
+
+    def holds(self, on: date) -> bool:
+        """True on a day of the period."""
+        return (self.since is None or self.since <= on) and (self.until is None or on <= self.until)
+
+    def overlaps(self, other: Period) -> bool:
+        """True when some day belongs to both."""
+        return (self.until is None or other.since is None or other.since <= self.until) and (
+            other.until is None or self.since is None or self.since <= other.until
+        )
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """One channel that one end can use during a period."""
+
+    channel: ChannelName
+    period: Period
+
+
+class DomainKind(StrEnum):
+    """Who has mailboxes under a domain."""
+
+    PROFESSIONAL = "professional"
+    PATIENT = "patient"
+
+
+@dataclass(frozen=True)
+class TrustedDomain:
+    """A mail domain of the trust space and its sub-domains. `training` ones are for test instances only."""
+
+    domain: str
+    kind: DomainKind
+    period: Period
+    training: bool = False
+
+
+@dataclass(frozen=True)
+class LegalEntity:
+    """A FINESS EJ. With `checks_units`, its unit table rules on every unit that its messages name."""
+
+    key: str
+    name: str
+    finess: str
+    checks_units: bool = False
+
+
+@dataclass(frozen=True)
+class Organisation:
+    """A place where care is given (FINESS EG): hospital site, health centre, support platform."""
+
+    key: str
+    name: str
+    short: str
+    legal_entity: str
+    finess: str
+    kind: str
+    commune: str = ""
+    insee: str = ""
+    address: str = ""
+    phone: str = ""
+    fax: str = ""
+    mailbox: str = ""
+    equipment: tuple[Equipment, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pole:
+    """A clinical pole of the hospital group."""
+
+    key: str
+    name: str
+    legal_entity: str
+
+
+@dataclass(frozen=True)
+class Department:
+    """A service of a site, with its own mailbox, fax and senior's line."""
+
+    key: str
+    name: str
+    organisation: str
+    pole: str = ""
+    speciality: str = ""
+    mailbox: str = ""
+    fax: str = ""
+    senior_line: str = ""
+    local_application: str = ""
+    period: Period = field(default_factory=Period)
+    equipment: tuple[Equipment, ...] = ()
+
+
+@dataclass(frozen=True)
+class PractitionerRole:
+    """One function of one person in one place, dated, with its own mailbox, fax and inbox."""
+
+    key: str
+    rpps: str
+    display: str
+    organisation: str
+    department: str = ""
+    mailbox: str = ""
+    fax: str = ""
+    inbox: str = ""
+    phone: str = ""
+    period: Period = field(default_factory=Period)
+    equipment: tuple[Equipment, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One dated line of a unit table: UF → department, pole, site, mailbox, fax, senior's line, local application."""
+
+    code: str
+    name: str
+    legal_entity: str
+    site: str
+    department: str
+    pole: str = ""
+    mailbox: str = ""
+    fax: str = ""
+    senior_line: str = ""
+    local_application: str = ""
+    period: Period = field(default_factory=Period)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A shared record that can be fed. `base_url_key` names a setting: addresses and secrets are not in the directory."""
+
+    key: str
+    name: str
+    base_url_key: str
+    period: Period
+    legal_entities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What a hospital and a centre agreed, during a period: order of channels, delays of answers.
+
+    `hospital` is an organisation's or a legal entity's key. Agreements of one `framework` share `all_centres_first`: none
+    opens secure mail before all of its centres are equipped. `record_beside` feeds the record beside the other legs.
+    """
+
+    key: str
+    framework: str
+    hospital: str
+    centre: str
+    period: Period
+    order: tuple[ChannelName, ...] = DEFAULT_ORDER
+    record_beside: bool = False
+    all_centres_first: bool = False
+    answer_hours: int = 48
+    urgent_imaging_hours: int = 48
+    semi_urgent_imaging_days: int = 15
+    orientation_days: int = 7
+    clock: str = "elapsed"
+
+
+@dataclass(frozen=True)
+class FormTarget:
+    """Who receives a form at a site: a department's key."""
+
+    form: str
+    site: str
+    department: str
+
+
+@dataclass(frozen=True)
+class Entries:
+    """All that the files hold, checked; every key points to something."""
+
+    name: str
+    domains: tuple[TrustedDomain, ...]
+    legal_entities: tuple[LegalEntity, ...]
+    organisations: tuple[Organisation, ...]
+    poles: tuple[Pole, ...]
+    departments: tuple[Department, ...]
+    roles: tuple[PractitionerRole, ...]
+    units: tuple[Unit, ...]
+    records: tuple[Record, ...]
+    agreements: tuple[Agreement, ...]
+    form_targets: tuple[FormTarget, ...]
+
+
+@dataclass(frozen=True)
+class Role:
+    """Whom a document can be sent to: a person's role, a department, a unit, a structure, or a bare address.
+
+    `levels` are the equipment lists from the structure down to the role: a level that says nothing of a channel takes the
+    level above. `phone_line` is whom to call when it is urgent. `is_bare_address`: in no directory, mail only.
+    """
+
+    id: str
+    kind: RecipientKind
+    display: str
+    organisation: str = ""
+    legal_entity: str = ""
+    department: str = ""
+    rpps: str = ""
+    mailbox: str = ""
+    fax: str = ""
+    inbox: str = ""
+    phone_line: str = ""
+    local_application: str = ""
+    period: Period = field(default_factory=Period)
+    levels: tuple[tuple[Equipment, ...], ...] = ()
+    is_bare_address: bool = False

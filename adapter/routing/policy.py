@@ -1,0 +1,112 @@
+"""Sensitive content against each channel: one table (data) decides, and what the table forgets is parked, not sent.
+
+Law: blueprint seam 15, domain §6. A document may be sensitive by masking, by confidentialityCode, by type, by the unit or the
+speciality that made it. Rows are in `mappings/routing/policy.csv`: when, recipient, channel, decision, reason.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from adapter.errors import ConfigurationError
+from adapter.model.parties import RecipientKind
+from adapter.model.plan import ChannelName
+from adapter.model.submission import Submission
+from adapter.routing.directory import Directory
+
+MASKED, RESTRICTED, VERY_RESTRICTED = "masked", "restricted", "very-restricted"
+# Without a row, these are parked whatever the channel: forgetting to load the table must not send them.
+ALWAYS_SENSITIVE = frozenset({MASKED, RESTRICTED, VERY_RESTRICTED})
+_COLUMNS = ("when", "recipient", "channel", "decision", "reason_fr")
+_ANY = "*"
+
+
+@dataclass(frozen=True)
+class Objection:
+    """Why a channel may not carry a document: the stable code of what is sensitive, and a sentence."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row: `allows` or not, and why not."""
+
+    allows: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class PolicyTable:
+    """The table, by (when, recipient kind or `*`, channel)."""
+
+    rules: Mapping[tuple[str, str, str], Rule] = field(default_factory=dict)
+
+    def objection(self, facts: Iterable[str], recipient: RecipientKind, channel: ChannelName) -> Objection | None:
+        """The first fact that forbids this channel towards this kind of recipient, or None."""
+        for fact in facts:
+            rule = self.rules.get((fact, recipient.value, channel.value)) or self.rules.get((fact, _ANY, channel.value))
+            if rule is None and fact in ALWAYS_SENSITIVE:
+                return Objection(fact, "aucune règle n'autorise ce canal pour un document sensible")
+            if rule is not None and not rule.allows:
+                return Objection(fact.replace(":", "-"), rule.reason)
+        return None
+
+
+def read_policy(content: bytes, name: str = "policy.csv") -> PolicyTable:
+    """The table of a CSV file; ConfigurationError that lists every wrong row."""
+    rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
+    if tuple(rows.fieldnames or ()) != _COLUMNS:
+        raise ConfigurationError("policy.columns", f"the columns must be {', '.join(_COLUMNS)}.", where=name)
+    rules: dict[tuple[str, str, str], Rule] = {}
+    problems: list[str] = []
+    for row in rows:
+        key = (row["when"] or "", row["recipient"] or "", row["channel"] or "")
+        wrong = _problem_of(row, key in rules)
+        if wrong:
+            problems.append(f"{name}: line {rows.line_num} {wrong}")
+        rules[key] = Rule(row["decision"] == "allow", row["reason_fr"] or "")
+    if problems:
+        raise ConfigurationError("policy.invalid", "\n".join(problems), where=name, remedy="Correct them all, then start again.")
+    return PolicyTable(rules)
+
+
+def _problem_of(row: Mapping[str, str | None], is_repeated: bool) -> str:
+    if is_repeated:
+        return "repeats an earlier row"
+    if row["recipient"] not in {_ANY, *(kind.value for kind in RecipientKind)}:
+        return "names an unknown kind of recipient"
+    if row["channel"] not in {channel.value for channel in ChannelName}:
+        return "names an unknown channel"
+    if row["decision"] not in {"allow", "park"}:
+        return "must decide allow or park"
+    when = row["when"] or ""
+    if when not in ALWAYS_SENSITIVE and when.partition(":")[0] not in {"type", "unit", "speciality"}:
+        return "has an unknown condition"
+    return "forbids without a reason" if row["decision"] == "park" and not row["reason_fr"] else ""
+
+
+def facts_of(submission: Submission, directory: Directory, on: date) -> tuple[str, ...]:
+    """What may make a document sensitive, gravest first: masking, confidentiality, type, units and their specialities."""
+    document = submission.document
+    facts = [MASKED] if submission.visibility.hidden_from_professionals else []
+    facts += _confidentiality_facts(document.confidentiality)
+    facts.append(f"type:{document.type.code}")
+    for _, code in submission.unit_codes:
+        facts.append(f"unit:{code}")
+        speciality = directory.speciality_of_unit(code, submission.legal_entity, on)
+        if speciality:
+            facts.append(f"speciality:{speciality}")
+    return tuple(facts)
+
+
+def _confidentiality_facts(code: str) -> list[str]:
+    """N (or nothing) is normal; V is very restricted; R, and any word we do not know, is restricted."""
+    if code in {"", "N"}:
+        return []
+    return [VERY_RESTRICTED if code == "V" else RESTRICTED]
