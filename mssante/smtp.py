@@ -93,14 +93,17 @@ class SmtpResult:
 class TlsSettings:
     """Who we are and whom we trust. `server_name` is the name that the operator's certificate must carry.
 
-    `revocation_lists` (PEM) makes a revoked server certificate refused (ECO 1.1.6). Files, not bytes: OpenSSL reads keys itself.
+    `revocation_lists` (PEM) makes a revoked server certificate refused (ECO 1.1.6). Without `authorities` the system's list
+    counts: production wants IGC-Santé alone (ECO 1.1.10). Files, not bytes: OpenSSL reads keys itself.
+    `immediate`: TLS from the first byte (port 465) for operators without STARTTLS.
     """
 
-    authorities: Path
+    authorities: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
     server_name: str = ""
     revocation_lists: Path | None = None
+    immediate: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ class _Stop(Exception):  # noqa: N818 - not an error: the conversation ends with
 def tls_context(tls: TlsSettings) -> ssl.SSLContext:
     """The client's TLS context; TlsSettingsError when a file cannot be used."""
     try:
-        context = ssl.create_default_context(cafile=str(tls.authorities))
+        context = ssl.create_default_context(cafile=str(tls.authorities) if tls.authorities else None)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_ciphers(_TLS12_SUITES)
         if tls.certificate is not None:
@@ -179,7 +182,7 @@ def send(
         if not is_well_formed(address):
             raise AddressError("address.syntax", "not a usable mail address", where=where)
     content = _with_crlf(message)
-    conversation = _Conversation(host, port, tls_context(tls), tls.server_name or host, timeout, local_name, source_address)
+    conversation = _Conversation(host, port, tls, timeout, local_name, source_address)
     try:
         conversation.open(auth)
         conversation.offer(len(content), envelope_from, envelope_to, dsn=dsn, envelope_id=envelope_id)
@@ -201,7 +204,7 @@ def probe(
     source_address: str = "",
 ) -> SmtpResult:
     """Reach the operator, prove who we are, say NOOP and leave: no mail. ACCEPTED when a send could start."""
-    conversation = _Conversation(host, port, tls_context(tls), tls.server_name or host, timeout, local_name, source_address)
+    conversation = _Conversation(host, port, tls, timeout, local_name, source_address)
     try:
         conversation.open(auth)
         return conversation.greet()
@@ -218,31 +221,39 @@ class _Conversation:
         self,
         host: str,
         port: int,
-        context: ssl.SSLContext,
-        server_name: str,
+        tls: TlsSettings,
         timeout: float,
         local_name: str,
         source_address: str,
     ) -> None:
         self._host = host
         self._port = port
-        self._context = context
-        self._server_name = server_name
+        self._context = tls_context(tls)
+        self._server_name = tls.server_name or host
+        self._immediate = tls.immediate
+        self._timeout = timeout
         self._stage = Stage.CONNECT
         self._size_limit = 0
         self._dsn = False
         self._in_step = False
-        source = (source_address, 0) if source_address else None
-        self._smtp = smtplib.SMTP(local_hostname=local_name or "localhost", timeout=timeout, source_address=source)
+        self._source = (source_address, 0) if source_address else None
+        self._smtp = smtplib.SMTP(local_hostname=local_name or "localhost", timeout=timeout, source_address=self._source)
 
     # ── stages ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def open(self, auth: Auth | None) -> None:
         """Connect, encrypt, prove who we are."""
-        self._expect(self._connect, 220)
-        self._expect(self._smtp.ehlo, 250)
-        self._stage = Stage.TLS
-        self._encrypt()
+        if self._immediate:
+            self._connect()
+            self._stage = Stage.TLS
+            self._handshake()
+            self._expect(self._smtp.getreply, 220)
+        else:
+            self._connect()
+            self._expect(self._smtp.getreply, 220)
+            self._expect(self._smtp.ehlo, 250)
+            self._stage = Stage.TLS
+            self._encrypt()
         # In TLS 1.3 a refused client certificate shows at the first read after the handshake: still this stage.
         self._expect(self._smtp.ehlo, 250)
         size = self._smtp.esmtp_features.get("size", "")
@@ -298,30 +309,35 @@ class _Conversation:
                 self._smtp.quit()
         self._smtp.close()
 
-    def _connect(self) -> tuple[int, bytes]:
-        answer = self._smtp.connect(self._host, self._port)
-        if self._smtp.sock is not None:
-            # Short commands each way: waiting for acknowledgements to fill packets costs 40 ms a step.
-            self._smtp.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return answer
-
     # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _connect(self) -> None:
+        try:
+            line = socket.create_connection((self._host, self._port), self._timeout, self._source)
+        except OSError as error:
+            raise _Stop(self._result(Verdict.TEMPORARY, self._reason_here(error))) from None
+        # Short commands each way: waiting for acknowledgements to fill packets costs 40 ms a step.
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._smtp.sock = line
 
     def _encrypt(self) -> None:
         if not self._smtp.has_extn("starttls"):
             raise _Stop(self._result(Verdict.PERMANENT, Reason.TLS_NOT_OFFERED))
         self._expect(lambda: self._smtp.docmd("STARTTLS"), 220)
-        assert self._smtp.sock is not None  # noqa: S101 - connected: STARTTLS was answered
-        try:
-            self._smtp.sock = self._context.wrap_socket(self._smtp.sock, server_hostname=self._server_name)
-        except OSError as error:
-            self._in_step = False
-            raise _Stop(self._result(Verdict.TEMPORARY, _reason_of(error))) from None
+        self._handshake()
         # What was read in clear is forgotten, else a man in the middle could slip answers in before the handshake.
         self._smtp.file = None
         self._smtp.helo_resp = self._smtp.ehlo_resp = None
         self._smtp.esmtp_features = {}
         self._smtp.does_esmtp = False
+
+    def _handshake(self) -> None:
+        assert self._smtp.sock is not None  # noqa: S101 - connected before
+        try:
+            self._smtp.sock = self._context.wrap_socket(self._smtp.sock, server_hostname=self._server_name)
+        except OSError as error:
+            self._in_step = False
+            raise _Stop(self._result(Verdict.TEMPORARY, _reason_of(error))) from None
 
     def _authenticate(self, auth: Auth) -> None:
         match auth:
@@ -422,6 +438,8 @@ def _reason_of(error: BaseException) -> Reason:
     match error:
         case TimeoutError():
             return Reason.TIMEOUT
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            return Reason.DROPPED
         case ssl.SSLError():
             return Reason.TLS_REFUSED
         case socket.gaierror() | ConnectionRefusedError():

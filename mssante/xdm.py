@@ -81,7 +81,10 @@ class Coded:
 
 @dataclass(frozen=True)
 class Person:
-    """A professional (XCN). `identifier` is an IDNPS (`8` + RPPS, `0` + ADELI) or an internal `structure/number`."""
+    """A professional (XCN). `identifier` is an IDNPS (`8` + RPPS, `0` + ADELI) or an internal `structure/number`.
+
+    A hand-filled form may name somebody without a number: then `identifier` is empty.
+    """
 
     identifier: str
     family: str
@@ -445,9 +448,12 @@ def _cx(number: PatientNumber) -> str:
 
 
 def _xcn(person: Person | Software, where: str) -> str:
-    identifier = _hl7(_required(person.identifier, where))
     if isinstance(person, Software):
+        identifier = _hl7(_required(person.identifier, where))
         return f"{identifier}^{_hl7(person.software)}^{_hl7(person.model)}^^^^^^&{person.authority}&ISO^U^^^RI"
+    if not person.identifier:
+        return f"^{_hl7(_required(person.family, where))}^{_hl7(person.given)}"
+    identifier = _hl7(person.identifier)
     kind = "EI" if "/" in person.identifier else "IDNPS"
     return f"{identifier}^{_hl7(_required(person.family, where))}^{_hl7(person.given)}^^^^^^&{person.authority}&ISO^D^^^{kind}"
 

@@ -1,0 +1,73 @@
+"""The code tables that renditions need: document class, format, kind of activity… Data of `mappings/terminology`.
+
+Columns: `code` (looked up), `target` (code written), `label`. Sources: ASS_X04 (type → class), ASS_A11 (model → format),
+TRE_R209 (activity), TRE_R02 (facility), TRE_A01 (practice setting).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from functools import lru_cache
+
+from adapter.data import mappings_root
+from adapter.errors import MappingError
+from adapter.model.document import Code
+
+_OIDS = {
+    "document-classes": "1.2.250.1.213.1.1.4.1",
+    "content-types": "1.2.250.1.213.2.2",
+    "facility-types": "1.2.250.1.71.4.2.4",
+    "practice-settings": "1.2.250.1.213.1.1.4.9",
+}
+ANS_FORMATS = "1.2.250.1.213.1.1.4.2.282"
+IHE_FORMATS = "1.3.6.1.4.1.19376.1.2.3"
+LOINC = "2.16.840.1.113883.6.1"
+ANS_DOCUMENT_TYPES = "1.2.250.1.213.1.1.4.12"
+
+
+@lru_cache(maxsize=16)
+def load_codes(table: str) -> Mapping[str, Code]:
+    """A table by code looked up; MappingError when its file is missing or wrong."""
+    path = mappings_root() / "terminology" / f"{table}.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as handle:
+            rows = list(csv.DictReader(handle))
+        return {row["code"]: Code(row["target"], _OIDS.get(table, ""), row["label"]) for row in rows}
+    except (OSError, KeyError) as error:
+        raise MappingError(
+            "mapping.table-unreadable", f"{type(error).__name__} while reading a code table", where=table
+        ) from error
+
+
+def class_of(type_code: str) -> Code:
+    """The class of a document type; an unlisted type is a report, the widest class."""
+    classes = load_codes("document-classes")
+    return classes.get(type_code) or Code("10", _OIDS["document-classes"], "Compte rendu")
+
+
+def format_of(template_ids: tuple[str, ...]) -> Code:
+    """The format of a structured CDA by its model's templateId; an unlisted model has a code of its own."""
+    formats = load_codes("document-formats")
+    for template in reversed(template_ids):
+        known = formats.get(template.partition("^")[0].partition("|")[0])
+        if known is not None:
+            return Code(known.code, IHE_FORMATS if known.code.startswith("urn:ihe:") else ANS_FORMATS, known.label)
+    return Code("urn:asipSante:modelesHorsProfils:2011", ANS_FORMATS, "Document non référencé IHE ou CI-SIS")
+
+
+PDF_FORMAT = Code("urn:ihe:iti:xds-sd:pdf:2008", IHE_FORMATS, "Document à corps non structuré en Pdf/A-1")
+
+
+def activity_of(*candidates: str) -> Code:
+    """The kind of activity from PV1-2, else from the encounter's code; unknown is undifferentiated."""
+    activities = load_codes("content-types")
+    return next((activities[code] for code in candidates if code in activities), activities["N"])
+
+
+def type_scheme(code: Code) -> str:
+    """The OID of a type code's system, whatever way its holder names the system."""
+    if code.system.removeprefix("urn:oid:") == ANS_DOCUMENT_TYPES:
+        return ANS_DOCUMENT_TYPES
+    number, dash, check = code.code.partition("-")
+    return LOINC if dash and number.isdigit() and check.isdigit() else ANS_DOCUMENT_TYPES

@@ -1,0 +1,351 @@
+"""Makes the secure mail of one delivery: IHE_XDM.zip and the readable PDF from a submission's envelope and header.
+
+Sources: CI-SIS volet 2.1 §mapping XDS; Référentiel socle MSSanté #2; the library `mssante` writes the formats, this file decides
+what they say. Instants and ids come from the stored delivery: the same delivery gives the same bytes, whenever it is sent again.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from adapter.errors import RenditionError
+from adapter.model.delivery import Delivery
+from adapter.model.document import BodyKind, Code, DocumentHeader
+from adapter.model.identity import PatientIdentity
+from adapter.model.parties import Organisation, Party
+from adapter.model.submission import Intent, Submission, Visibility
+from adapter.packaging.code_tables import PDF_FORMAT, activity_of, class_of, format_of, load_codes, type_scheme
+from adapter.packaging.parcel import MailContent, SenderProfile
+from mssante.errors import MssanteError
+from mssante.message import (
+    ARCHIVE_NAME,
+    Attachment,
+    DocumentMail,
+    Mailbox,
+    document_subject,
+    french_date,
+    pdf_name,
+    write_message,
+)
+from mssante.xdm import (
+    Action,
+    Author,
+    Coded,
+    DocumentEntry,
+    Institution,
+    Patient,
+    PatientNumber,
+    Person,
+    Presentation,
+    Software,
+    SubmissionSet,
+    build_archive,
+    submission_unique_id,
+)
+
+_CONFIDENTIALITY = "2.16.840.1.113883.5.25"
+_VISIBILITY = "1.2.250.1.213.1.1.4.13"
+_PARIS = ZoneInfo("Europe/Paris")
+_CONFIDENTIALITY_LABELS = {"N": "Normal", "R": "Restreint", "V": "Très restreint"}
+
+
+def build_mail(
+    delivery: Delivery,
+    submission: Submission,
+    cda: bytes,
+    pdf: bytes,
+    sender: SenderProfile,
+    address: str,
+    sent_at: datetime,
+) -> MailContent:
+    """The whole mail and its envelope; RenditionError when the header lacks what the norm wants."""
+    archive = build_xdm_zip(delivery, submission, cda, sender, sent_at)
+    header = submission.document
+    attachments = (
+        Attachment(ARCHIVE_NAME, "application/zip", archive),
+        Attachment(_pdf_name(header), "application/pdf", pdf),
+    )
+    mail = DocumentMail(
+        sender=Mailbox(sender.mailbox, sender.mail_label),
+        recipient=Mailbox(address),
+        subject=_subject(header, delivery),
+        sent_at=sent_at,
+        message_id=delivery.reference,
+        text=_text(delivery, submission, sender),
+        attachments=attachments,
+        product_reference=sender.product_reference,
+        document_codes=(header.type.code,),
+        holds_qualified_ins=header.patient.is_qualified,
+        reply_to=submission.reply_to_address or sender.reply_to,
+        receipt_to=sender.mailbox if submission.acks.reading else "",
+        ends_exchange=_is_for_patient(delivery) and not submission.destinations.patient_may_reply,
+        in_reply_to=submission.in_reply_to if submission.in_reply_to.startswith("<") else "",
+    )
+    try:
+        message = write_message(mail)
+    except MssanteError as error:
+        raise _rendition_error(error) from error
+    return MailContent(message, sender.mailbox, address, delivery.id, wants_dsn=True)
+
+
+def build_xdm_zip(delivery: Delivery, submission: Submission, cda: bytes, sender: SenderProfile, sent_at: datetime) -> bytes:
+    """IHE_XDM.zip alone: one submission set, one CDA."""
+    entry = document_entry(delivery, submission)
+    # Derived, not equal to the delivery's id: the archive and our row are two things that must never be taken for another.
+    number = uuid.uuid5(uuid.NAMESPACE_OID, f"submission-set:{delivery.id}").int
+    submission_set = SubmissionSet(
+        unique_id=submission_unique_id(number),
+        source_id=sender.source_oid,
+        submitted=sent_at,
+        title=entry.title,
+        author=_submission_author(submission, sender),
+        content_type=_coded(activity_of(submission.encounter_class, _encounter_code(submission.document))),
+        patient=entry.patient,
+    )
+    contact = " · ".join(part for part in (sender.reply_to or sender.mailbox, sender.phone) if part)
+    presentation = Presentation(sender.name, contact, f"Trait d'union ({sender.product_reference})")
+    try:
+        return build_archive(submission_set, [(entry, cda)], presentation)
+    except MssanteError as error:
+        raise _rendition_error(error) from error
+
+
+def document_entry(delivery: Delivery, submission: Submission) -> DocumentEntry:
+    """XDS metadata of the document, as its header and the sender's wishes give them."""
+    header = submission.document
+    event = header.service_events[0] if header.service_events else None
+    start = (event.start if event else "") or (header.stay.start if header.stay else "") or header.created
+    return DocumentEntry(
+        unique_id=header.unique_id,
+        title=header.title or header.type.label,
+        created=_zoned(header.created),
+        patient=_patient(header.patient),
+        authors=tuple(_author(party) for party in header.authors),
+        class_code=_coded(class_of(header.type.code)),
+        type_code=Coded(header.type.code, type_scheme(header.type), header.type.label or header.title),
+        format_code=_coded(format_of(header.template_ids) if header.body is BodyKind.STRUCTURED_CDA else PDF_FORMAT),
+        facility_type=_facility(header),
+        practice_setting=_practice_setting(header),
+        confidentiality=_confidentiality(header, submission.visibility),
+        events=tuple(_events(header)),
+        legal_authenticator=_legal_authenticator(header),
+        service_start=_zoned(start),
+        service_stop=_zoned(event.end if event else ""),
+        language=header.language,
+        action=_action(delivery, submission),
+    )
+
+
+def _action(delivery: Delivery, submission: Submission) -> Action | None:
+    if submission.intent is Intent.CANCEL:
+        return Action.DELETE
+    return Action.REPLACE if submission.intent is Intent.REPLACE or delivery.replaces_sent_on else None
+
+
+# ── people and places ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _patient(identity: PatientIdentity) -> Patient:
+    local = next((n for n in identity.local_ids if n.kind == "PI"), None)
+    source = PatientNumber(local.value, local.authority, "PI") if local else None
+    ins = PatientNumber(identity.ins.value, identity.ins.oid, "NH") if identity.ins else None
+    return Patient(
+        # Neither INS nor IPP: the number is left out rather than invented; the receiver matches by the traits.
+        number=ins or source,
+        source_number=source or ins,
+        birth_name=identity.birth_name,
+        first_given=identity.first_given,
+        birth_given_names=identity.birth_given_names,
+        used_name=identity.used_name,
+        used_given=identity.used_given,
+        birth_date=identity.birth_date,
+        sex=identity.sex,
+        birth_place_insee=identity.birth_place_insee,
+    )
+
+
+def _submission_author(submission: Submission, sender: SenderProfile) -> Author:
+    ours = Institution(sender.name, f"1{sender.finess}" if sender.finess else "")
+    if submission.sender is None:
+        return Author(institution=ours)
+    named = _author(submission.sender)
+    return Author(named.person, named.institution or ours, named.role, named.specialty)
+
+
+def _author(party: Party) -> Author:
+    return Author(_person(party), _institution(party.organisation), party.function_label, _specialty(party))
+
+
+def _person(party: Party) -> Person | Software | None:
+    pro, device = party.professional, party.device
+    if pro is not None and (pro.family or pro.rpps or pro.national_id):
+        return Person(f"8{pro.rpps}" if pro.rpps else pro.national_id, pro.family, pro.given)
+    if device is None:
+        return None
+    root, _, extension = device.identifier.partition("^")
+    if extension:
+        return Software(extension, device.software, device.model, root)
+    return Software(device.identifier or device.software, device.software, device.model)
+
+
+def _specialty(party: Party) -> Coded | None:
+    pro = party.professional
+    if pro is None or not pro.specialty_code:
+        return None
+    return Coded(pro.specialty_code, pro.specialty_system.removeprefix("urn:oid:"), pro.specialty_label)
+
+
+def _institution(organisation: Organisation | None) -> Institution | None:
+    if organisation is None:
+        return None
+    identifier = f"1{organisation.finess}" if organisation.finess else organisation.national_id
+    return Institution(organisation.name, identifier) if organisation.name or identifier else None
+
+
+def _legal_authenticator(header: DocumentHeader) -> Person | Software | None:
+    named = _person(header.legal_authenticator) if header.legal_authenticator else None
+    return named or next((person for person in map(_person, header.authors) if person is not None), None)
+
+
+# ── codes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _facility(header: DocumentHeader) -> Coded:
+    code = header.stay.facility_type.code if header.stay else ""
+    # A form has no encounter: forms come from health centres (SA05), all else from hospitals (SA01).
+    code = code or ("SA05" if header.body is BodyKind.FORM else "SA01")
+    label = header.stay.facility_type.label if header.stay else ""
+    return _labelled("facility-types", code, label, "1.2.250.1.71.4.2.4")
+
+
+def _practice_setting(header: DocumentHeader) -> Coded:
+    performers = (event.performer.organisation for event in header.service_events if event.performer)
+    places = [*performers, header.stay.organisation if header.stay else None, header.custodian]
+    named = next((place for place in places if place is not None and place.setting_code), None)
+    code = named.setting_code if named else ("AMBULATOIRE" if header.body is BodyKind.FORM else "ETABLISSEMENT")
+    return _labelled("practice-settings", code, named.setting_label if named else "", "1.2.250.1.213.1.1.4.9")
+
+
+def _labelled(table: str, code: str, label: str, oid: str) -> Coded:
+    known = load_codes(table).get(code)
+    return Coded(code, oid, label or (known.label if known else code))
+
+
+def _confidentiality(header: DocumentHeader, visibility: Visibility) -> tuple[Coded, ...]:
+    code = header.confidentiality or "N"
+    level = Coded(code, _CONFIDENTIALITY, header.confidentiality_label or _CONFIDENTIALITY_LABELS.get(code, code))
+    wishes = (
+        (visibility.hidden_from_professionals, "MASQUE_PS", "Masqué aux professionnels de santé"),
+        (visibility.hidden_from_patient, "INVISIBLE_PATIENT", "Non visible par le patient"),
+        (visibility.hidden_from_representatives, "INVISIBLE_REPRESENTANTS_LEGAUX", "Non visible par les représentants légaux"),
+    )
+    return (level, *(Coded(wish, _VISIBILITY, label) for wanted, wish, label in wishes if wanted))
+
+
+def _events(header: DocumentHeader) -> list[Coded]:
+    found = []
+    for event in header.service_events:
+        scheme = event.code.system.removeprefix("urn:oid:")
+        if scheme == "http://loinc.org":
+            scheme = type_scheme(event.code)
+        # A system known only by a URI has no place in ebRIM: the act stays in the CDA.
+        if event.code.code and scheme[:1].isdigit():
+            found.append(Coded(event.code.code, scheme, event.code.label))
+    return found
+
+
+def _encounter_code(header: DocumentHeader) -> str:
+    return header.stay.class_code if header.stay else ""
+
+
+def _coded(code: Code) -> Coded:
+    return Coded(code.code, code.system, code.label)
+
+
+def _zoned(value: str) -> str:
+    """A time without zone is French civil time (the reader of the source has said so in a finding)."""
+    if "T" not in value:
+        return value
+    clock = value.partition("T")[2]
+    if clock.endswith("Z") or "+" in clock or "-" in clock:
+        return value
+    try:
+        return datetime.fromisoformat(value).replace(tzinfo=_PARIS).isoformat()
+    except ValueError:
+        return value  # the metadata writer refuses it and says where
+
+
+# ── the mail's words ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _subject(header: DocumentHeader, delivery: Delivery) -> str:
+    # Only the document type is named: never a service or unit, which might tell of sensitive care.
+    patient = header.patient
+    return document_subject(
+        [header.type.label or header.title],
+        patient.birth_name,
+        patient.first_given or patient.used_given,
+        patient.birth_date,
+        replaces=bool(delivery.replaces_sent_on),
+    )
+
+
+def _pdf_name(header: DocumentHeader) -> str:
+    event = header.service_events[0] if header.service_events else None
+    served_on = (event.start if event else "") or header.created
+    patient = header.patient
+    given = patient.first_given or patient.used_given
+    return pdf_name(served_on, header.type.label or header.title, patient.birth_name, given)
+
+
+def _text(delivery: Delivery, submission: Submission, sender: SenderProfile) -> str:
+    notes = _notes(delivery, submission, sender)
+    bodies = submission.bodies
+    given = bodies.patient if _is_for_patient(delivery) else bodies.professionals
+    body = given.strip() or _default_text(submission, sender)
+    return "\n\n".join([*notes, body])
+
+
+def _notes(delivery: Delivery, submission: Submission, sender: SenderProfile) -> list[str]:
+    notes = [sender.stamp] if sender.stamp else []
+    if submission.intent is Intent.CANCEL:
+        notes.append("Ce document est annulé par son auteur : merci de ne plus en tenir compte.")
+    elif delivery.replaces_sent_on:
+        day = french_date(delivery.replaces_sent_on) or delivery.replaces_sent_on
+        notes.append(f"Ce document annule et remplace celui transmis le {day}.")
+    elif submission.intent is Intent.REPLACE:
+        notes.append("Ce document annule et remplace la version précédente.")
+    if submission.urgency:
+        notes.append(f"Urgence indiquée par le demandeur : {submission.urgency.value}.")
+    return notes
+
+
+def _default_text(submission: Submission, sender: SenderProfile) -> str:
+    header = submission.document
+    patient = header.patient
+    name = " ".join(part for part in (patient.birth_name, patient.first_given or patient.used_given) if part)
+    born = french_date(patient.birth_date)
+    lines = [
+        "Bonjour,",
+        "",
+        f"Vous trouverez ci-joint un document de santé transmis par {sender.name}.",
+        "",
+        f"Document : {header.title or header.type.label}",
+        f"Date : {french_date(header.created)}",
+        f"Patient : {name}" + (f" (date de naissance : {born})" if born else ""),
+        "",
+        f"Le fichier {ARCHIVE_NAME} est destiné à votre logiciel ; le PDF joint est le même document, prêt à lire.",
+    ]
+    if sender.phone:
+        lines += ["", f"Pour nous joindre : {sender.phone}"]
+    return "\n".join(lines)
+
+
+def _is_for_patient(delivery: Delivery) -> bool:
+    return delivery.role_id == "patient" or delivery.role_id.startswith("patient:")
+
+
+def _rendition_error(error: MssanteError) -> RenditionError:
+    return RenditionError(error.code, error.message, where=error.where, remedy="Compléter la source ou la configuration.")
