@@ -8,7 +8,7 @@ A table that has more columns than paper is told row by row, each value after it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from adapter.model.confidential import Confidential
 from adapter.packaging.pdf_layout import (
@@ -30,7 +30,7 @@ from adapter.packaging.pdf_layout import (
     rule_atom,
     soft_parts,
 )
-from adapter.packaging.pdf_narrative import Block, Cell, Paragraph, Picture, Rule, Run, Table, blocks_text
+from adapter.packaging.pdf_narrative import Block, Cell, Ink, Paragraph, Picture, Rule, Run, Table, blocks_text
 
 PAD_X, PAD_Y = 1.3, 0.9
 _SIZES = (9.0, 8.5, 8.0, 7.5, 7.0, 6.5)
@@ -38,6 +38,7 @@ _NARROWEST = 9.0
 _MAX_PICTURE = 120.0
 _MAX_NESTED_ROW = 100.0
 _MAX_DEPTH = 3
+_LONG_TEXT = 200
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,26 +115,39 @@ def nested_atoms(table: Table, width: float, depth: int) -> list[Atom]:
 
 
 def told_rows(table: Table) -> list[Block]:
-    """A table as paragraphs: each row's values after the names of their columns."""
-    names = _column_names(table)
+    """A table as paragraphs: each row's values after the names of their columns; a cell over several rows is told in each."""
+    placed, columns = grid_of(table.rows)
+    names = _column_names(placed, columns, table.header_rows)
+    first = table.header_rows if table.header_rows < len(table.rows) else 0
     blocks: list[Block] = []
-    for row in table.rows[table.header_rows :] or table.rows:
-        column = 0
-        for cell in row:
-            name = names[column] if column < len(names) else ""
-            if name and cell.blocks:
-                blocks.append(Paragraph((Run(f"{name} :"),), tight=column > 0))
-            blocks += cell.blocks
-            column += cell.colspan
+    for row in range(first, len(table.rows)):
+        for place in sorted((p for p in placed if p.row <= row < p.row + p.rows), key=lambda p: p.column):
+            blocks += _told_cell(names[place.column], place, again=place.row < row)
         blocks.append(Rule())
     return blocks[:-1]
 
 
-def _column_names(table: Table) -> list[str]:
-    names: list[str] = []
-    for cell in table.rows[0] if table.header_rows else ():
-        names += [" ".join(blocks_text(cell.blocks).split())] * cell.colspan
-    return names
+def _column_names(placed: Sequence[Placed], columns: int, header_rows: int) -> list[str]:
+    """What the heads say above each column, the wide ones before the narrow ones."""
+    names: list[list[str]] = [[] for _ in range(columns)]
+    for place in placed:
+        if place.row < header_rows:
+            for column in range(place.column, place.column + place.columns):
+                names[column] += " ".join(blocks_text(place.cell.blocks).split()).split("\n")
+    return [", ".join(name for name in column if name) for column in names]
+
+
+def _told_cell(name: str, place: Placed, *, again: bool) -> list[Block]:
+    blocks = list(place.cell.blocks)
+    if again and len(blocks_text(place.cell.blocks)) > _LONG_TEXT:
+        return []
+    if not name:
+        return blocks
+    label = Run(f"{name} : ", Ink(bold=True))
+    head = blocks[0] if blocks else None
+    if isinstance(head, Paragraph) and not head.marker:
+        return [replace(head, runs=(label, *head.runs), tight=place.column > 0), *blocks[1:]]
+    return [Paragraph((label,), tight=place.column > 0), *blocks]
 
 
 def grid_of(rows: Sequence[Sequence[Cell]]) -> tuple[list[Placed], int]:
@@ -262,7 +276,7 @@ class TableSetter:
         return total
 
     def _atoms(self, place: Placed) -> list[Atom]:
-        width = sum(self.widths[place.column : place.column + place.columns]) - 2 * PAD_X
+        width = self._across(place)[1] - 2 * PAD_X
         atoms: list[Atom] = []
         for block in place.cell.blocks:
             atoms += block_atoms(block, width, self.size, self.depth)
@@ -303,12 +317,12 @@ class TableSetter:
         cells = running + [self._start(place) for place in self.placed if place.row == row]
         need = self._row_need(cells, row)
         if need > sheet.room and (need <= sheet.whole * 0.6 or sheet.room < 25.0):
-            self._continue_overleaf(sheet, cells, row, repeated)
+            self._continue_overleaf(sheet, cells, row, repeated, started=False)
             need = self._row_need(cells, row)
         first = True
         while need > sheet.room:
             self._slice(sheet, cells, row, sheet.room, ends=False, starts=first)
-            self._continue_overleaf(sheet, cells, row, repeated)
+            self._continue_overleaf(sheet, cells, row, repeated, started=True)
             need, first = self._row_need(cells, row), False
         self._slice(sheet, cells, row, need, ends=True, starts=first)
         return [cell for cell in cells if cell.place.row + cell.place.rows - 1 > row]
@@ -321,27 +335,40 @@ class TableSetter:
         ending = [cell.height_left() for cell in cells if cell.place.row + cell.place.rows - 1 == row]
         return max([*ending, self.size * 0.48]) + 2 * PAD_Y
 
-    def _continue_overleaf(self, sheet: Sheet, cells: list[Running], row: int, repeated: int) -> None:
+    def _continue_overleaf(self, sheet: Sheet, cells: list[Running], row: int, repeated: int, *, started: bool) -> None:
         """A new page: heads again, and again the short cells that were printed to their end and still reach on.
 
         The loop above ends because no atom is taller than what is left of a page under its heads: `_MAX_PICTURE`,
         `_MAX_NESTED_ROW` and the third of a page that heads may take see to it.
         """
+        for cell in cells:
+            if cell.place.row < row:
+                x, wide = self._across(cell.place)
+                sheet.put([Stroke(x, 0, x + wide, 0, 0.18, LINE)], 0.0)
         sheet.new_page()
         for head in range(repeated):
             heads = [self._start(place) for place in self.placed if place.row == head]
             self._slice(sheet, heads, head, self._row_need(heads, head), ends=True, starts=True)
         for cell in cells:
-            if not cell.left and cell.place.row < row and sum(atom.height for atom in cell.atoms) < 30.0:
-                cell.left = list(cell.atoms)
+            reaches_on = cell.place.row < row or (started and cell.place.column == 0)
+            if reaches_on and cell.atoms and not cell.left and sum(atom.height for atom in cell.atoms) < 30.0:
+                cell.left = cell.atoms + self._continued(cell.place)
+
+    def _continued(self, place: Placed) -> list[Atom]:
+        words = Paragraph((Run("(suite)", Ink(italic=True)),), tight=True)
+        return paragraph_atoms(words, self._across(place)[1] - 2 * PAD_X, self.size)
+
+    def _across(self, place: Placed) -> tuple[float, float]:
+        """Where a cell begins, and how wide it is."""
+        left = self.indent + sum(self.widths[: place.column])
+        return left, sum(self.widths[place.column : place.column + place.columns])
 
     def _slice(self, sheet: Sheet, cells: list[Running], row: int, height: float, *, ends: bool, starts: bool) -> None:
         """Print the part of a row that fits in `height`."""
         marks: list[Mark] = []
         fills: list[Mark] = []
         for cell in cells:
-            x = self.indent + sum(self.widths[: cell.place.column])
-            wide = sum(self.widths[cell.place.column : cell.place.column + cell.place.columns])
+            x, wide = self._across(cell.place)
             if cell.place.cell.header:
                 fills.append(Fill(x, 0, wide, height, TINT))
             marks += _atom_marks(cell.take(height - 2 * PAD_Y), x + PAD_X)
