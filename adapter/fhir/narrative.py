@@ -7,7 +7,7 @@ built as a tree and serialised: text is never pasted into markup. Anything unkno
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -94,13 +94,18 @@ def div_of_narrative(block: etree._Element | None, find_media: FindMedia = lambd
     """The div of a CDA narrative block (`section/text`). A blank one says so: FHIR allows no blank div."""
     if block is None or not (next(_words(block), "") or _has_media(block)):
         return div_of("")
-    div = etree.Element(f"{{{XHTML}}}div", nsmap={None: XHTML})
+    div = etree.Element(f"{{{XHTML}}}div", nsmap={None: XHTML})  # type: ignore[dict-item]
     _copy_children(block, div, find_media)
     return etree.tostring(div, encoding="unicode")
 
 
-def _words(block: etree._Element) -> Any:
-    return (text for text in block.itertext() if text.strip())
+def _words(block: etree._Element) -> Iterator[str]:
+    return (str(text) for text in block.itertext() if text.strip())
+
+
+def words_of(element: etree._Element) -> str:
+    """All the words below an element, as they are laid out."""
+    return "".join(map(str, element.itertext()))
 
 
 def _has_media(block: etree._Element) -> bool:
@@ -180,7 +185,7 @@ def _copy_list(source: etree._Element, target: etree._Element, find_media: FindM
 
 def _copy_media(source: etree._Element, target: etree._Element, find_media: FindMedia) -> None:
     reference = (source.get("referencedObject") or "").split()
-    caption = " ".join("".join(source.itertext()).split())
+    caption = " ".join(words_of(source).split())
     media = find_media(reference[0]) if reference else None
     if media is None:
         made = _start(target, "span", source)

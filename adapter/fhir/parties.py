@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from adapter.fhir import profiles as p
-from adapter.fhir.bundle import Ids, reference_to
+from adapter.fhir.bundle import Ids, reference_to, uri_of_root
 from adapter.fhir.identity import addresses, telecoms
 from adapter.fhir.narrative import generated
 from adapter.model.parties import Device, Organisation, Party, Professional
@@ -29,7 +29,10 @@ def practitioner_resource(professional: Professional, id: str) -> Resource:  # n
     identifiers = []
     if professional.rpps:
         identifiers.append(_identifier("official", "RPPS", p.RPPS_SYSTEM, professional.rpps))
-    if professional.national_id:
+    if "^" in professional.national_id:
+        root, _, extension = professional.national_id.partition("^")  # another authority's number
+        identifiers.append({"system": uri_of_root(root), "value": extension})
+    elif professional.national_id:
         identifiers.append(_identifier("" if identifiers else "official", "IDNPS", p.IDNPS_SYSTEM, professional.national_id))
     _put(resource, "identifier", identifiers)
     _put(resource, "name", _names(professional))
@@ -66,7 +69,10 @@ def organization_resource(organisation: Organisation, id: str) -> Resource:  # n
     identifiers = []
     if organisation.finess:
         identifiers.append(_identifier("", "FINEG", p.FINESS_SYSTEM, organisation.finess))
-    if organisation.national_id:
+    if "^" in organisation.national_id:
+        root, _, extension = organisation.national_id.partition("^")
+        identifiers.append({"system": uri_of_root(root), "value": extension})
+    elif organisation.national_id:
         identifiers.append(_identifier("official", "IDNST", p.IDNST_SYSTEM, organisation.national_id))
     if organisation.unit:
         identifiers.append(_identifier("", "INTRN", f"{p.OURS}unit", organisation.unit))
@@ -100,7 +106,7 @@ def practitioner_role_resource(
     _put(resource, "specialty", _specialties(professional))
     _put(resource, "telecom", telecoms(professional.telecoms))
     if professional.addresses:
-        _put(resource, "extension", [{"url": f"{p.OURS}address", "valueAddress": a} for a in addresses(professional.addresses)])
+        _put(resource, "extension", [{"url": p.EXT_ADDRESS, "valueAddress": a} for a in addresses(professional.addresses)])
     return resource
 
 
@@ -118,7 +124,7 @@ def _role_codes(professional: Professional) -> list[Resource]:
     if not professional.specialty_code:
         return []
     coding: Resource = {}
-    _put(coding, "system", _system(professional.specialty_system))
+    _put(coding, "system", p.system_uri(professional.specialty_system))
     coding["code"] = professional.specialty_code
     _put(coding, "display", professional.specialty_label)
     return [{"coding": [coding]}]
@@ -132,11 +138,6 @@ def _specialties(professional: Professional) -> list[Resource]:
     return [{"coding": [{"system": p.TRE_SPECIALTY, "code": know_how}]}]
 
 
-def _system(given: str) -> str:
-    """A system as the model holds it: a URI already, or a bare OID."""
-    return f"urn:oid:{given}" if given and given[0].isdigit() else given
-
-
 def device_resource(device: Device, id: str) -> Resource:  # noqa: A002 - FHIR's word
     """Software that authored or sent."""
     resource: Resource = {
@@ -146,7 +147,7 @@ def device_resource(device: Device, id: str) -> Resource:  # noqa: A002 - FHIR's
     }
     if device.identifier:
         root, _, extension = device.identifier.partition("^")
-        resource["identifier"] = [{"system": _system(root), "value": extension} if extension else {"value": root}]
+        resource["identifier"] = [{"system": uri_of_root(root), "value": extension} if extension else {"value": root}]
     names = []
     if device.software:
         names.append({"name": device.software, "type": "user-friendly-name"})

@@ -56,6 +56,13 @@ EXT_RATE = OURS + "medication-rate"
 EXT_QUALIFIER = OURS + "coding-qualifier"
 EXT_PRIORITY = OURS + "act-priority"
 EXT_PRACTICE_SETTING = OURS + "practice-setting"
+EXT_FUNCTION = OURS + "function"  # what an author or performer was there for
+EXT_EVENT_IDENTIFIER = OURS + "event-identifier"  # documentationOf/serviceEvent/id
+EXT_SECTION_IDENTIFIER = OURS + "section-identifier"
+EXT_ADDRESS = OURS + "address"
+EXT_MOOD = OURS + "cda-mood"
+EXT_PRODUCT_NAME = OURS + "product-name"
+EXT_NARRATIVE_LINK = "http://hl7.org/fhir/StructureDefinition/narrativeLink"
 
 # Identifier systems
 RPPS_SYSTEM = "https://rpps.esante.gouv.fr"
@@ -95,4 +102,34 @@ TRE_DOCUMENT_CLASS = "https://mos.esante.gouv.fr/NOS/TRE_A03-ClasseDocument/FHIR
 TRE_DOCUMENT_TYPE = "https://mos.esante.gouv.fr/NOS/TRE_A05-TypeDocComplementaire/FHIR/TRE-A05-TypeDocComplementaire"
 TRE_CONTACT_ROLE = "https://mos.esante.gouv.fr/NOS/TRE_R260-HL7RoleClass/FHIR/TRE-R260-HL7RoleClass"
 TRE_CONTACT_RELATION = "https://mos.esante.gouv.fr/NOS/TRE_R216-HL7RoleCode/FHIR/TRE-R216-HL7RoleCode"
+TRE_PROFESSION = "https://mos.esante.gouv.fr/NOS/TRE_A02-ProfessionSavFaire-CISIS/FHIR/TRE-A02-ProfessionSavFaire-CISIS"
+TRE_FUNCTION = "urn:oid:1.2.250.1.213.1.1.4.2.280"
+TRE_ENCOUNTER_TYPE = "https://mos.esante.gouv.fr/NOS/TRE_R305-TypeRencontre/FHIR/TRE-R305-TypeRencontre"
 TRE_EMAIL_TYPE = "https://mos.esante.gouv.fr/NOS/TRE_R256-TypeMessagerie/FHIR/TRE-R256-TypeMessagerie"
+
+# OID → URI of the systems that a document's header names. The whole list, for entries, is `mappings/terminology/oid-uri.csv`;
+# a test keeps the two in step.
+_HEADER_SYSTEMS = {
+    "2.16.840.1.113883.6.1": LOINC,
+    "2.16.840.1.113883.6.96": SNOMED,
+    "2.16.840.1.113883.5.4": V3_ACT_CODE,
+    "2.16.840.1.113883.5.25": V3_CONFIDENTIALITY,
+    "2.16.840.1.113883.5.88": V3_PARTICIPATION_FUNCTION,
+    "2.16.840.1.113883.5.90": V3_PARTICIPATION_TYPE,
+    "2.16.840.1.113883.5.111": V3_ROLE_CODE,
+    "1.2.250.1.213.1.1.4.5": TRE_PROFESSION,
+    "1.2.250.1.213.1.1.4.9": TRE_SETTING,
+    "1.2.250.1.213.1.1.4.12": TRE_DOCUMENT_TYPE,
+    "1.2.250.1.213.1.1.4.322": CISIS,
+    "1.2.250.1.213.1.1.4.2.280": TRE_FUNCTION,
+    "1.2.250.1.213.1.1.4.2.291": TRE_ENCOUNTER_TYPE,
+    "1.2.250.1.71.4.2.4": TRE_FACILITY,
+    "1.2.250.1.215.300.1": CCAM,
+}
+
+
+def system_uri(system: str) -> str:
+    """The FHIR system of a model's `Code.system`, which holds an OID or a URI."""
+    if not system or not system[0].isdigit():
+        return system
+    return _HEADER_SYSTEMS.get(system, f"urn:oid:{system}")

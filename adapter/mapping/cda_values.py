@@ -15,6 +15,7 @@ from lxml import etree
 
 from adapter.fhir import profiles as p
 from adapter.fhir.bundle import uri_of_root
+from adapter.fhir.narrative import words_of
 from adapter.mapping.cda_time import Doubt, read_time
 from adapter.mapping.sources import XmlNode, XmlSource
 from adapter.mapping.terminology import uri_of
@@ -252,7 +253,7 @@ class CdaValues:
         node.get("nullFlavor")
         reference = node.first("reference")
         if reference is None:
-            words = " ".join("".join(node.element.itertext()).split())
+            words = " ".join(words_of(node.element).split())
             node.consume()
             return words
         own = node.read()
@@ -301,5 +302,5 @@ def _narrative_texts(root: etree._Element) -> dict[str, str]:
         for element in block.iter(etree.Element) if block is not None else ():
             name = element.get("ID")
             if name and name not in texts:
-                texts[name] = " ".join("".join(element.itertext()).split())
+                texts[name] = " ".join(words_of(element).split())
     return texts
