@@ -20,7 +20,7 @@ OID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 MAILBOX = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 # Where ledger.password goes in ledger.url.
-PASSWORD_PLACE = "{password}"
+PLACEHOLDER = "{password}"
 
 # Names that no production partner carries: RFC 2606, and the training space of MSSanté.
 TRAINING_NAME = re.compile(
@@ -174,11 +174,11 @@ def _check_ledger(config: Config) -> Iterator[Problem]:
         yield Problem("ledger.url", "must start with sqlite:/// or postgresql://.")
         return
     written = urlsplit(url).password
-    if written and written != PASSWORD_PLACE:
-        remedy = f"Write {PASSWORD_PLACE} in its place, and ledger.password = {{ file = … }}."
+    if written and written != PLACEHOLDER:
+        remedy = f"Write {PLACEHOLDER} in its place, and ledger.password = {{ file = … }}."
         yield Problem("ledger.url", "a secret never stands in the configuration.", remedy)
     if bool(written) != bool(config.ledger.password):
-        yield Problem("ledger.password", f"goes with {PASSWORD_PLACE} in ledger.url: one is there without the other.")
+        yield Problem("ledger.password", f"goes with {PLACEHOLDER} in ledger.url: one is there without the other.")
 
 
 def _check_mode(config: Config) -> Iterator[Problem]:

@@ -18,12 +18,12 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import IO, Any
 
 import structlog
 
@@ -97,11 +97,22 @@ class DropFolder:
         """One round: claims left by a crash first, then new files. Returns how many files found their place."""
         for folder in (self._work, self._settings.path / "done", self._settings.path / "error"):
             folder.mkdir(parents=True, exist_ok=True)
-        settled = sum(self._with_claim(claim) for claim in sorted(self._work.iterdir()) if claim.is_dir())
+        settled = 0
+        try:
+            for claim in self._claims():
+                settled += self._with_claim(claim)
+        except TryLaterError as error:
+            # The claim stays: the next round takes it up again, and so does any other process.
+            log.warning("folder.later", folder=self._settings.name, code=error.code)
+        return settled
+
+    def _claims(self) -> Iterator[Path]:
+        """What a crash or a refusal of the ledger left, then new claims, each made when its turn comes."""
+        yield from sorted(path for path in self._work.iterdir() if path.is_dir())
         for name in self._ready_names():
             claim = self._claim(name)
-            settled += self._with_claim(claim) if claim else 0
-        return settled
+            if claim is not None:
+                yield claim
 
     # ── finding ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -143,47 +154,50 @@ class DropFolder:
 
     def _with_claim(self, claim: Path) -> int:
         """Settle one claim, unless another process holds it; 1 when its file found its place."""
-        with _try_lock(claim / ".lock") as mine:
+        with self._held(claim) as mine:
             if not mine:
                 return 0
             names = sorted(entry.name for entry in claim.iterdir() if entry.name != ".lock")
             documents = [name for name in names if not _is_side_car_of_any(name, names)]
-            if documents and all(name.endswith(SIDE_CARS) for name in names) and len(names) < 2:
-                return self._settle_lonely(claim, documents[0])
-            if documents and not self._settle(claim, documents[0]):
-                return 0
-            (claim / ".lock").unlink(missing_ok=True)
-            claim.rmdir()
+            if len(names) == 1 and names[0].endswith(SIDE_CARS):
+                self._settle_lonely(claim, names[0])
+            elif documents:
+                self._settle(claim, documents[0])
+            with _locked(self._work / "lock"):
+                (claim / ".lock").unlink()
+                claim.rmdir()
         return len(documents)
 
-    def _settle_lonely(self, claim: Path, name: str) -> int:
+    @contextmanager
+    def _held(self, claim: Path) -> Iterator[bool]:
+        """Hold a claim while it is settled; False when somebody else does, or settled it. The lock ends with the process."""
+        with ExitStack() as stack:
+            with _locked(self._work / "lock"):
+                mine = claim.is_dir() and _try_lock(stack.enter_context((claim / ".lock").open("w")))
+            yield mine
+
+    def _settle_lonely(self, claim: Path, name: str) -> None:
         """A side-car alone in a claim: its document is still in the drop (a crash between two renames), or never came."""
         if (self._settings.path / document_of(name)).exists():
             self._move(claim / name, self._settings.path)
         else:
             self._refuse(claim, name, _alone(name))
-        (claim / ".lock").unlink(missing_ok=True)
-        claim.rmdir()
-        return 1
 
     # ── accepting ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _settle(self, claim: Path, name: str) -> bool:
+    def _settle(self, claim: Path, name: str) -> None:
         size = (claim / name).stat().st_size
         if not 0 < size <= self._settings.max_file_bytes:
             self._refuse(claim, name, _wrong_size(size, self._settings.max_file_bytes))
-            return True
+            return
         try:
             answer = self._intake.take(self._arrival(claim, name)).result()
-        except TryLaterError as error:
-            # The claim stays: the next round takes it up again, and so does any other process.
-            log.warning("folder.later", folder=self._settings.name, code=error.code)
-            return False
+        except TryLaterError:
+            raise
         except NotKeptError as error:
             self._refuse(claim, name, _our_defect(error.code))
-            return True
-        self._place(claim, name, answer)
-        return True
+        else:
+            self._place(claim, name, answer)
 
     def _arrival(self, claim: Path, name: str) -> Arrival:
         content = (claim / name).read_bytes()
@@ -271,21 +285,12 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _try_lock(path: Path) -> Iterator[bool]:
-    """Hold this lock if nobody else does. A claim that was settled meanwhile has no folder any more: not ours either."""
+def _try_lock(handle: IO[str]) -> bool:
     try:
-        handle = path.open("w")
-    except FileNotFoundError:
-        yield False
-        return
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield path.exists()
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _wrong_size(size: int, limit: int) -> Finding:

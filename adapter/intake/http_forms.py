@@ -96,7 +96,8 @@ def forms_router(
 def outcome_response(status: HTTPStatus, finding: Finding) -> Response:
     """One finding as an OperationOutcome."""
     body = json.dumps(operation_outcome([finding]), ensure_ascii=False).encode()
-    return Response(body, status, media_type=FHIR_JSON)
+    headers = {"WWW-Authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else {}
+    return Response(body, status, headers, media_type=FHIR_JSON)
 
 
 async def _arrival(
