@@ -140,7 +140,7 @@ class Segment(Confidential):
 
     def field(self, field: int) -> bytes:
         """A whole field as received; empty when absent."""
-        start, end = self._field(field)
+        start, end = self.field_span(field)
         return self.line[start:end]
 
     def text(self, field: int) -> str:
@@ -158,7 +158,7 @@ class Segment(Confidential):
 
     def repetitions(self, field: int) -> int:
         """How many repetitions a field has (0 when it is empty)."""
-        start, end = self._field(field)
+        start, end = self.field_span(field)
         if start == end:
             return 0
         if self._is_delimiters(field):
@@ -172,7 +172,7 @@ class Segment(Confidential):
             if self._is_delimiters(field):
                 yield field, 1, 1, 1
                 continue
-            start, end = self._field(field)
+            start, end = self.field_span(field)
             if start == end:
                 continue
             for r, repetition in enumerate(_cut(self.line, repetition_sign, start, end), 1):
@@ -183,7 +183,7 @@ class Segment(Confidential):
 
     def span(self, field: int, component: int = 1, repetition: int = 1, subcomponent: int = 1) -> tuple[int, int]:
         """Where a value lies in `line`; an empty span when absent."""
-        start, end = self._field(field)
+        start, end = self.field_span(field)
         if start == end or self._is_delimiters(field):
             return (start, end) if repetition == component == subcomponent == 1 else (0, 0)
         signs = self.message.separators.as_bytes
@@ -199,7 +199,8 @@ class Segment(Confidential):
             self._fields = _cut(self.line, self.message.separators.as_bytes[0], 0, self.end)
         return self._fields
 
-    def _field(self, field: int) -> tuple[int, int]:
+    def field_span(self, field: int) -> tuple[int, int]:
+        """Where a whole field lies in `line`; `(0, 0)` when absent."""
         if self.name == "MSH":
             if field == 1:
                 return 3, 4

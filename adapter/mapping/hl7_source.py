@@ -6,6 +6,7 @@ Paths:
     `PV1-19`, `NTE-4`                            a field of these segments
     `3`, `3[5=INS]`, `3[4.2!=1.2.3]`             below a segment: the repetitions of a field; a test looks at `component(.sub)`
     `3[5=INS].4.2`, `PID-3.1`                    then a component, then a subcomponent
+    `1`, `4.2`                                   below a repetition: a component, then a subcomponent
 A test may give several values: `[5=INS|NH]`. Tests look without reading. HL7's explicit null `""` reads as empty.
 """
 
@@ -82,6 +83,10 @@ class Hl7Source:
     def mark_segment(self, segment: Segment) -> None:
         """Remember a whole segment as read or ignored."""
         self._whole.add(segment.index)
+
+    def mark_payload(self, segment: Segment) -> None:
+        """Remember the data of an OBX-5 of type ED as read."""
+        self._read.add((segment.index, 5, 1, 5, 1))
 
     def ignore(self, path: str) -> None:
         """Ignore everything at and below a path."""
@@ -220,6 +225,9 @@ class Hl7Node:
             return self.followers(path[1:])
         parts = _matched(_FIELD, path)
         number = int(parts["field"] or 0)
+        if self.field:
+            inner = int(parts["component"] or 0)
+            return [Hl7Node(self.source, self.segment, self.field, self.repetition, number, inner)]
         test = _test(parts["test"])
         component, subcomponent = int(parts["component"] or 0), int(parts["subcomponent"] or 0)
         return [
@@ -231,4 +239,3 @@ class Hl7Node:
     def _repetition_holds(self, number: int, repetition: int, test: _Test) -> bool:
         component, subcomponent = (*test.place, 1)[:2]
         return test.holds(self.segment.value(number, component, repetition, subcomponent).strip())
-
