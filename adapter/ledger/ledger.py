@@ -27,7 +27,7 @@ from adapter.ledger.records import (
     WorkFilter,
 )
 from adapter.ledger.vault import Vault
-from adapter.model.audit import AuditEntry, SealRows
+from adapter.model.audit import AuditEntry, AuditRow, SealRows
 from adapter.model.evidence import Evidence
 from adapter.model.plan import ChannelName
 from adapter.model.work_item import WorkItem
@@ -171,6 +171,10 @@ class Ledger:
     def write_audit(self, entries: Sequence[AuditEntry]) -> None:
         """Keep what a person or a client read or did outside the other verbs."""
         self._database.write_audit(entries)
+
+    def read_audit(self, after_position: int, limit: int, *, legal_entity: str) -> list[AuditRow]:
+        """Sealed rows of one entity's chain, in order, to be proved or exported."""
+        return self._database.read_audit(legal_entity, after_position, limit)
 
     def seal_audit_rows(self, seal: SealRows, limit: int) -> int:
         """Give unsealed rows to `seal` and keep its seals, one holder at a time; see `audit.trail.seal_audit`."""

@@ -34,11 +34,15 @@ class DeliveryState(StrEnum):
 
 S = DeliveryState
 
-# From each state, the states that may follow. Proofs come in any order, so the ladder may be climbed in jumps.
+# What a partner's word can prove.
+PROOFS = frozenset({S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED, S.REFUSED})
+
+# From each state, the states that may follow. Proofs come in any order, so the ladder may be climbed in jumps. A proof of an
+# earlier send may also find the delivery queued or claimed to go again after an unclear send, or parked: it counts all the same.
 TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
     S.WAITING: frozenset({S.QUEUED, S.CANCELLED, S.SUPERSEDED, S.PARKED}),
-    S.QUEUED: frozenset({S.CLAIMED, S.CANCELLED, S.SUPERSEDED, S.PARKED}),
-    S.CLAIMED: frozenset({S.ON_WIRE, S.QUEUED, S.REFUSED, S.PARKED, S.SUPERSEDED, S.CANCELLED}),
+    S.QUEUED: frozenset({S.CLAIMED, S.CANCELLED, S.SUPERSEDED, S.PARKED}) | PROOFS,
+    S.CLAIMED: frozenset({S.ON_WIRE, S.QUEUED, S.PARKED, S.SUPERSEDED, S.CANCELLED}) | PROOFS,
     S.ON_WIRE: frozenset(
         {S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED, S.QUEUED, S.REFUSED, S.UNCLEAR, S.PARKED}
     ),
@@ -50,7 +54,7 @@ TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
     S.REFUSED: frozenset({S.DELIVERED, S.READ, S.INTEGRATED, S.QUEUED}),
     S.CANCELLED: frozenset(),
     S.SUPERSEDED: frozenset(),
-    S.PARKED: frozenset({S.QUEUED, S.CANCELLED, S.SUPERSEDED}),
+    S.PARKED: frozenset({S.QUEUED, S.CANCELLED, S.SUPERSEDED}) | PROOFS,
 }
 
 # How far a proof reaches: a proof lower on the ladder than the state changes nothing (never regress).

@@ -1,0 +1,259 @@
+"""Deliveries on their way: claimed, put on the wire, settled; lost leases given back.
+
+Law: blueprint §1 and seam 5. A claim has a lease and a fence. What dies while claimed goes back to its queue; what dies on the
+wire is unclear: it may have arrived. A second unclear is a person's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import or_, select, update
+
+from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError, VaultError
+from adapter.ledger import moves, tables
+from adapter.ledger.database import Database, Transaction
+from adapter.ledger.records import ClaimedDelivery, PayloadKind, Settlement
+from adapter.ledger.rows import delivery_value, read_bundle, read_chunks, read_plan, read_submission
+from adapter.ledger.work_items import add_work_items
+from adapter.model.delivery import DeliveryState, check_transition
+from adapter.model.plan import ChannelName
+from adapter.model.work_item import WorkAbout, WorkItem
+
+S = DeliveryState
+Row = Mapping[Any, Any]
+UNCLEAR_LIMIT = 2
+_REAPER = "reaper"
+_REAP_LIMIT = 200
+_DEFAULT_UNCLEAR_WAIT = timedelta(minutes=15)
+_UNCLEAR_ADVICE = "Envoi incertain deux fois : le document est peut-être arrivé. Vérifier auprès du destinataire."
+_DAMAGED_ADVICE = "Contenu illisible dans le registre : prévenir le support, restaurer depuis la sauvegarde."
+
+
+# ── claim ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def claim_deliveries(
+    database: Database, worker: str, channel: ChannelName, limit: int, lease: timedelta
+) -> list[ClaimedDelivery]:
+    """See `Ledger.claim_deliveries`. Contents are read after the claim is committed."""
+    rows = database.write(lambda tx: _claim(tx, worker, channel, limit, lease))
+    claimed = []
+    for row in rows:
+        try:
+            claimed.append(_with_content(database, row))
+        except VaultError as error:
+            _park_damaged(database, row, error.code)
+    return claimed
+
+
+def _claim(tx: Transaction, worker: str, channel: ChannelName, limit: int, lease: timedelta) -> list[Row]:
+    d = tables.delivery
+    due = or_(d.c.not_before.is_(None), d.c.not_before <= tx.now)
+    query = select(d).where(d.c.channel == channel.value, tables.IS_QUEUED, due)
+    query = query.order_by(d.c.priority, d.c.created_at, d.c.id).limit(limit).with_for_update(skip_locked=True)
+    rows = tx.execute(query).mappings().all()
+    if not rows:
+        return []
+    check_transition(S.QUEUED, S.CLAIMED)
+    held = {
+        "state": S.CLAIMED.value,
+        "claimed_by": worker,
+        "lease_until": tx.now + lease,
+        "lease_seconds": int(lease.total_seconds()),
+        "changed_at": tx.now,
+    }
+    counted = {"fence": d.c.fence + 1, "attempts": d.c.attempts + 1}
+    tx.execute(update(d).where(d.c.id.in_([row["id"] for row in rows])).values(held | counted))
+    for row in rows:
+        tx.event(row["legal_entity"], WorkAbout.DELIVERY, row["id"], S.CLAIMED.value, worker)
+    return [dict(row) | held | {"fence": row["fence"] + 1, "attempts": row["attempts"] + 1} for row in rows]
+
+
+_CONTENT_KINDS = (PayloadKind.SUBMISSION, PayloadKind.PLAN, PayloadKind.BUNDLE, PayloadKind.SOURCE)
+
+
+def _with_content(database: Database, row: Row) -> ClaimedDelivery:
+    submission_id, s = row["submission_id"], tables.submission
+    with database.read() as connection:
+        media_type = connection.execute(select(s.c.source_media_type).where(s.c.id == submission_id)).scalar()
+        found = read_chunks(connection, database.vault, [submission_id], _CONTENT_KINDS)
+    contents = [found.get((submission_id, kind.value)) for kind in _CONTENT_KINDS]
+    submission, plan, bundle, source = contents
+    if submission is None or plan is None or bundle is None or source is None:
+        raise VaultError("vault.damaged", "a payload of this submission is gone", where=submission_id)
+    return ClaimedDelivery(
+        delivery_value(row), read_submission(submission), read_plan(plan), read_bundle(bundle), source, media_type or ""
+    )
+
+
+def _park_damaged(database: Database, row: Row, code: str) -> None:
+    """One damaged row must not stop the lane."""
+
+    def work(tx: Transaction) -> None:
+        held = _held(tx, row["id"], row["fence"])
+        moves.move_delivery(tx, held, S.PARKED, actor=row["claimed_by"], cause=code)
+        _add_item(tx, held, code, _DAMAGED_ADVICE)
+        moves.refresh_status(tx, [row["submission_id"]])
+
+    database.write(work)
+
+
+def release_delivery(database: Database, delivery_id: str, fence: int) -> None:
+    """See `Ledger.release_delivery`."""
+
+    def work(tx: Transaction) -> None:
+        row = _held(tx, delivery_id, fence)
+        if row["state"] != S.CLAIMED.value:
+            raise _stale(delivery_id)
+        moves.move_delivery(tx, row, S.QUEUED, actor=row["claimed_by"], detail="released", attempts=row["attempts"] - 1)
+
+    database.write(work)
+
+
+# ── on the wire ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def mark_on_wire(database: Database, delivery_id: str, fence: int, sent_at: datetime) -> None:
+    """See `Ledger.mark_on_wire`."""
+
+    def work(tx: Transaction) -> None:
+        row = _held(tx, delivery_id, fence)
+        if row["state"] != S.CLAIMED.value:
+            raise _stale(delivery_id)
+        moves.move_delivery(
+            tx,
+            row,
+            S.ON_WIRE,
+            actor=row["claimed_by"],
+            sent_at=row["sent_at"] or sent_at,
+            on_wire_at=tx.now,
+            lease_until=tx.now + timedelta(seconds=row["lease_seconds"]),
+        )
+
+    database.write(work)
+
+
+def extend_lease(database: Database, delivery_id: str, fence: int, lease: timedelta) -> None:
+    """See `Ledger.extend_lease`."""
+
+    def work(tx: Transaction) -> None:
+        row = _held(tx, delivery_id, fence)
+        if S(row["state"]) not in (S.CLAIMED, S.ON_WIRE):
+            raise _stale(delivery_id)
+        moves.change_values(tx, row, lease_until=tx.now + lease)
+
+    database.write(work)
+
+
+def _held(tx: Transaction, delivery_id: str, fence: int) -> Row:
+    """The row, held, if the fence is still ours."""
+    row = tx.execute(moves.locked(tables.delivery.c.id == delivery_id)).mappings().first()
+    if row is None:
+        raise LedgerError("delivery.unknown", "no such delivery", where=delivery_id)
+    if row["fence"] != fence:
+        raise _stale(delivery_id)
+    return row
+
+
+def _stale(delivery_id: str) -> StaleClaimError:
+    return StaleClaimError("delivery.claim-lost", "this delivery is no longer held under this claim", where=delivery_id)
+
+
+# ── settle ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def settle_send(database: Database, delivery_id: str, fence: int, settlement: Settlement) -> None:
+    """See `Ledger.settle_send`."""
+    database.write(lambda tx: _settle(tx, _held(tx, delivery_id, fence), settlement))
+
+
+def _settle(tx: Transaction, row: Row, settlement: Settlement) -> None:
+    actor = row["claimed_by"] or "late-worker"
+    if moves.has_served(row["state"]):
+        # The proof came before the answer: it stands, and the answer is only noted.
+        reference = settlement.partner_reference or row["partner_reference"]
+        moves.change_values(tx, row, partner_reference=reference, claimed_by="", lease_until=None)
+        moves.note(tx, row, "outcome-after-proof", settlement.cause or settlement.state.value, actor=actor)
+        return
+    if S(row["state"]) not in (S.CLAIMED, S.ON_WIRE, S.UNCLEAR):
+        raise _stale(row["id"])
+    if row["state"] == S.CLAIMED.value and moves.has_served(settlement.state.value):
+        raise IllegalTransitionError("delivery.not-on-wire", "accepted before it was put on the wire", where=row["id"])
+    after = _apply(tx, row, settlement, actor)
+    _follow_up(tx, after, settlement, actor)
+    moves.refresh_status(tx, [row["submission_id"]])
+
+
+def _apply(tx: Transaction, row: Row, settlement: Settlement, actor: str) -> Row:
+    values: dict[str, Any] = {
+        "cause": settlement.cause,
+        "partner_reference": settlement.partner_reference or row["partner_reference"],
+        "not_before": settlement.not_before,
+    }
+    if settlement.unclear or settlement.state is S.UNCLEAR:
+        return _make_unclear(tx, row, settlement.not_before, actor, settlement.cause)
+    detail = " ".join(filter(None, (settlement.cause, settlement.detail)))
+    if settlement.state is S.QUEUED:
+        return moves.requeue(tx, row, actor=actor, detail=detail, **values)
+    if settlement.state is S.PARKED and settlement.cause == "no-answer":
+        values["unclear_count"] = row["unclear_count"] + 1
+    return moves.move_delivery(tx, row, settlement.state, actor=actor, detail=detail, **values)
+
+
+def _follow_up(tx: Transaction, row: Row, settlement: Settlement, actor: str) -> None:
+    opened = settlement.open_next_leg and moves.open_next_leg(tx, row, actor=actor)
+    item = settlement.work_item
+    if item is not None and not (opened and settlement.work_item_only_if_last):
+        add_work_items(tx, [item])
+    if item is None and settlement.open_next_leg and not opened:
+        _add_item(tx, row, settlement.cause or "all-legs-refused", "Aucun autre canal : joindre le destinataire par téléphone.")
+
+
+def _make_unclear(tx: Transaction, row: Row, not_before: datetime | None, actor: str, cause: str) -> Row:
+    """Unclear once: wait, then ask and send again. Twice: a person's."""
+    if row["state"] == S.UNCLEAR.value:
+        return row  # the reaper said so before the worker did
+    count = row["unclear_count"] + 1
+    if count < UNCLEAR_LIMIT:
+        return moves.move_delivery(
+            tx, row, S.UNCLEAR, actor=actor, cause=cause, unclear_count=count, not_before=not_before
+        )
+    parked = moves.move_delivery(tx, row, S.PARKED, actor=actor, detail="unclear-twice", cause=cause, unclear_count=count)
+    _add_item(tx, parked, "unclear-twice", _UNCLEAR_ADVICE)
+    return parked
+
+
+def _add_item(tx: Transaction, row: Row, reason: str, advice: str) -> None:
+    urgent = row["priority"] < 50
+    item = WorkItem(tx.new_id(), row["legal_entity"], WorkAbout.DELIVERY, row["id"], reason, advice, tx.now, urgent)
+    add_work_items(tx, [item])
+
+
+# ── reap ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def reap(database: Database, unclear_wait: Mapping[ChannelName, timedelta]) -> int:
+    """See `Ledger.reap`. Rows held by another transaction are left for the next round."""
+    return database.write(lambda tx: _reap(tx, unclear_wait))
+
+
+def _reap(tx: Transaction, unclear_wait: Mapping[ChannelName, timedelta]) -> int:
+    d = tables.delivery
+    lost = (d.c.state.in_((S.CLAIMED.value, S.ON_WIRE.value))) & (d.c.lease_until <= tx.now)
+    due = (d.c.state == S.UNCLEAR.value) & or_(d.c.not_before.is_(None), d.c.not_before <= tx.now)
+    query = select(d).where(tables.IS_HELD, or_(lost, due)).order_by(d.c.id).limit(_REAP_LIMIT)
+    rows = tx.execute(query.with_for_update(skip_locked=True)).mappings().all()
+    for row in rows:
+        match S(row["state"]):
+            case S.CLAIMED:
+                moves.requeue(tx, row, actor=_REAPER, detail="lease-lost")
+            case S.ON_WIRE:
+                wait = unclear_wait.get(ChannelName(row["channel"]), _DEFAULT_UNCLEAR_WAIT)
+                _make_unclear(tx, row, tx.now + wait, _REAPER, "lease-lost")
+            case _:
+                moves.requeue(tx, row, actor=_REAPER, detail="unclear-wait-over", not_before=None)
+    moves.refresh_status(tx, {row["submission_id"] for row in rows})
+    return len(rows)

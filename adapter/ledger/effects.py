@@ -1,0 +1,301 @@
+"""All that preparing a receipt leaves, committed in one transaction that may safely be run again.
+
+Ids come from the pipeline as UUIDv5, so a second run names the same rows: what is there already is left as it is. A document
+known under another control id or door goes only to recipient roles not yet served (seam 2).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+
+from adapter.errors import LedgerError, StaleClaimError
+from adapter.ledger import moves, tables
+from adapter.ledger.database import Database, Transaction
+from adapter.ledger.lookup import lookups_of
+from adapter.ledger.receipts import lookup_rows
+from adapter.ledger.records import EffectsResult, PayloadKind, StoredEffects, StoredSubmission
+from adapter.ledger.rows import (
+    delivery_row,
+    read_chunk,
+    read_plan,
+    write_bundle,
+    write_findings,
+    write_plan,
+    write_submission,
+    write_unread,
+)
+from adapter.ledger.versions import Line, LineKeeper, Placement, lock_names, place_in_line
+from adapter.ledger.work_items import add_work_items
+from adapter.model.delivery import Delivery, DeliveryState, Purpose
+from adapter.model.effects import Ignored, Parked
+from adapter.model.plan import RoutePlan
+from adapter.model.receipt import ReceiptState
+from adapter.model.submission import Submission
+from adapter.model.work_item import WorkAbout, WorkItem
+
+S = DeliveryState
+Row = Mapping[Any, Any]
+_STEP_NAMESPACE = uuid.UUID("5d2a6d1c-6a0e-5a4e-8d53-1f8c1a0b7e55")
+# Another submission's delivery in one of these states did not serve the role, and nobody looks after it.
+_FAILED = frozenset({S.REFUSED.value, S.SUPERSEDED.value})
+
+
+@dataclass
+class _Tally:
+    """What the commit did, counted on the way."""
+
+    queued: int = 0
+    already_served: int = 0
+    superseded: int = 0
+    touched: set[str] = field(default_factory=set)
+
+
+def commit_effects(database: Database, receipt_id: str, fence: int, stored: StoredEffects) -> EffectsResult:
+    """See `Ledger.commit_effects`."""
+    return database.write(lambda tx: _commit(tx, receipt_id, fence, stored))
+
+
+def _commit(tx: Transaction, receipt_id: str, fence: int, stored: StoredEffects) -> EffectsResult:
+    receipt = _held_receipt(tx, receipt_id, fence)
+    if receipt["state"] != ReceiptState.RECEIVED.value:
+        s = tables.submission
+        known = tx.execute(select(s.c.id).where(s.c.receipt_id == receipt_id).order_by(s.c.id)).scalars()
+        return EffectsResult(tuple(known), already_committed=True)
+    tx.lock(*(name for one in stored.submissions for name in lock_names(one.translation.submission)))
+    tally = _Tally()
+    for one in stored.submissions:
+        _store(tx, one, receipt["claimed_by"], tally)
+    items = _with_parked_item(tx, receipt, stored)
+    add_work_items(tx, items)
+    _finish_receipt(tx, receipt, stored)
+    ids = tuple(one.translation.submission.id for one in stored.submissions)
+    moves.refresh_status(tx, {*ids, *tally.touched})
+    return EffectsResult(ids, tally.queued, tally.already_served, tally.superseded)
+
+
+def _held_receipt(tx: Transaction, receipt_id: str, fence: int) -> Row:
+    r = tables.receipt
+    row = tx.execute(select(r).where(r.c.id == receipt_id).with_for_update()).mappings().first()
+    if row is None:
+        raise LedgerError("receipt.unknown", "no such receipt", where=receipt_id)
+    if row["fence"] != fence:
+        raise StaleClaimError("receipt.claim-lost", "another worker holds this receipt now", where=receipt_id)
+    return row
+
+
+def _finish_receipt(tx: Transaction, receipt: Row, stored: StoredEffects) -> None:
+    outcome, r = stored.outcome, tables.receipt
+    state = ReceiptState.PARKED if isinstance(outcome, Parked) else ReceiptState.PREPARED
+    reason = outcome.reason if outcome is not None else ""
+    values = {"state": state.value, "reason": reason, "claimed_by": "", "lease_until": None}
+    tx.execute(update(r).where(r.c.id == receipt["id"]).values(values))
+    kind = "ignored" if isinstance(outcome, Ignored) else state.value
+    entity, about = receipt["legal_entity"], WorkAbout.RECEIPT
+    tx.event(entity, about, receipt["id"], kind, reason)
+    tx.audit(entity, receipt["claimed_by"], f"receipt.{kind}", about.value, receipt["id"], reason)
+
+
+def _with_parked_item(tx: Transaction, receipt: Row, stored: StoredEffects) -> list[WorkItem]:
+    """A parked receipt is always listed, whether or not the pipeline wrote its item."""
+    items, outcome = list(stored.work_items), stored.outcome
+    if not isinstance(outcome, Parked) or any(item.about_id == receipt["id"] for item in items):
+        return items
+    item = WorkItem(
+        tx.new_id(),
+        receipt["legal_entity"],
+        WorkAbout.RECEIPT,
+        receipt["id"],
+        outcome.reason,
+        outcome.advice,
+        tx.now,
+        outcome.urgent,
+        outcome.phone_line,
+    )
+    return [*items, item]
+
+
+# ── one submission ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _store(tx: Transaction, stored: StoredSubmission, actor: str, tally: _Tally) -> None:
+    submission = stored.translation.submission
+    line = place_in_line(tx, submission)
+    keeper = LineKeeper(tx, submission, line, actor)
+    if _is_new(tx, submission.id):
+        _insert_submission(tx, stored, line)
+        keeper.flag_unknown_original()
+    else:
+        _merge_plan(tx, submission, stored.plan)
+    rows = _new_deliveries(tx, stored, keeper, line, tally)
+    if rows:
+        tx.execute(insert(tables.delivery), rows)
+    documents = [row for row in rows if row["purpose"] == Purpose.DOCUMENT.value and not row["superseded_by"]]
+    touched = keeper.supersede_older({row["role_id"]: row["id"] for row in documents})
+    tally.superseded += len(touched)
+    tally.touched |= touched
+
+
+def _is_new(tx: Transaction, submission_id: str) -> bool:
+    s = tables.submission
+    return tx.execute(select(s.c.id).where(s.c.id == submission_id)).first() is None
+
+
+def _insert_submission(tx: Transaction, stored: StoredSubmission, line: Line) -> None:
+    translation = stored.translation
+    submission = translation.submission
+    tx.execute(insert(tables.submission), [_submission_row(tx, stored, line)])
+    entity, about = submission.legal_entity, WorkAbout.SUBMISSION
+    tx.keep(entity, submission.id, PayloadKind.SUBMISSION, write_submission(submission))
+    tx.keep(entity, submission.id, PayloadKind.BUNDLE, write_bundle(translation.bundle))
+    tx.keep(entity, submission.id, PayloadKind.PLAN, write_plan(stored.plan))
+    tx.keep(entity, submission.id, PayloadKind.SOURCE, translation.source_document)
+    if translation.unread:
+        tx.keep(entity, submission.id, PayloadKind.UNREAD, write_unread(translation.unread))
+    pairs = lookup_rows(tx, entity, about, submission.id, lookups_of(submission))
+    if pairs:
+        tx.execute(insert(tables.lookup), pairs)
+    _insert_steps(tx, stored)
+    tx.event(entity, about, submission.id, "planned", f"directory {stored.plan.directory_revision}")
+
+
+def _submission_row(tx: Transaction, stored: StoredSubmission, line: Line) -> dict[str, Any]:
+    submission, document = stored.translation.submission, stored.translation.submission.document
+    return {
+        "id": submission.id,
+        "legal_entity": submission.legal_entity,
+        "receipt_id": submission.receipt_id,
+        "document_id": document.unique_id,
+        "set_id": document.set_id,
+        "version": document.version,
+        "intent": submission.intent.value,
+        "replaces": document.replaces,
+        "line_id": line.id,
+        "revision": submission.revision,
+        "in_reply_to": submission.in_reply_to,
+        "content_kind": submission.content_kind,
+        "type_code": document.type.code,
+        "urgency": submission.urgency.value,
+        "source_media_type": stored.translation.source_media_type,
+        "mapping_revision": stored.translation.mapping_revision,
+        "findings": write_findings(stored.translation.findings),
+        "created_at": tx.now,
+    }
+
+
+def _insert_steps(tx: Transaction, stored: StoredSubmission) -> None:
+    submission = stored.translation.submission
+    rows = []
+    for index, step in enumerate(stored.translation.steps):
+        step_id = str(uuid.uuid5(_STEP_NAMESPACE, f"{submission.id}/{index}"))
+        rows.append(
+            {
+                "id": step_id,
+                "legal_entity": submission.legal_entity,
+                "submission_id": submission.id,
+                "request_id": step.request_id,
+                "kind": step.kind.value,
+                "at": step.at,
+                "by": step.by,
+                "answer_due": step.answer_due,
+            }
+        )
+        if step.note:
+            tx.keep(submission.legal_entity, step_id, PayloadKind.NOTE, step.note.encode())
+    if rows:
+        tx.execute(insert(tables.request_step), rows)
+
+
+def _merge_plan(tx: Transaction, submission: Submission, plan: RoutePlan) -> None:
+    """Prepared again on a person's word: roles that have deliveries keep their legs (a resend stays the same)."""
+    d, chunk = tables.delivery, tables.payload_chunk
+    kept = read_plan(read_chunk(tx.connection, tx.vault, submission.id, PayloadKind.PLAN))
+    roles = set(tx.execute(select(d.c.role_id).where(d.c.submission_id == submission.id)).scalars())
+    merged = [one for one in kept.recipients if one.role_id in roles]
+    merged += [one for one in plan.recipients if one.role_id not in roles]
+    tx.execute(delete(chunk).where(chunk.c.row_id == submission.id, chunk.c.kind == PayloadKind.PLAN.value))
+    tx.keep(submission.legal_entity, submission.id, PayloadKind.PLAN, write_plan(replace(plan, recipients=tuple(merged))))
+    tx.event(submission.legal_entity, WorkAbout.SUBMISSION, submission.id, "planned-again", f"directory {plan.directory_revision}")
+
+
+# ── its deliveries ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _new_deliveries(
+    tx: Transaction, stored: StoredSubmission, keeper: LineKeeper, line: Line, tally: _Tally
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    by_role: dict[tuple[str, Purpose], list[Delivery]] = {}
+    for delivery in sorted(stored.deliveries, key=lambda one: one.leg):
+        by_role.setdefault((delivery.role_id, delivery.purpose), []).append(delivery)
+    known = _known_deliveries(tx, stored)
+    for (role_id, purpose), legs in by_role.items():
+        fresh = _not_yet_served(tx, legs, known.get((role_id, purpose.value), []), tally)
+        placement = keeper.place(role_id) if purpose is Purpose.DOCUMENT and fresh else Placement()
+        rows += [_placed_row(tx, leg, placement, line.id) for leg in fresh]
+    tally.queued += sum(row["state"] == S.QUEUED.value for row in rows)
+    return rows
+
+
+def _known_deliveries(tx: Transaction, stored: StoredSubmission) -> dict[tuple[str, str], list[Row]]:
+    """Deliveries of the same document, version and intent, by role and purpose, whichever submission made them."""
+    submission, d = stored.translation.submission, tables.delivery
+    document = submission.document
+    query = moves.locked(
+        d.c.legal_entity == submission.legal_entity,
+        d.c.document_id == document.unique_id,
+        d.c.version == document.version,
+        d.c.intent == submission.intent.value,
+    )
+    known: dict[tuple[str, str], list[Row]] = {}
+    for row in tx.execute(query).mappings():
+        known.setdefault((row["role_id"], row["purpose"]), []).append(row)
+    return known
+
+
+def _not_yet_served(tx: Transaction, legs: Sequence[Delivery], known: Sequence[Row], tally: _Tally) -> list[Delivery]:
+    """The legs to insert for one role: none when another submission's delivery served it, is on its way, or waits."""
+    mine = legs[0].submission_id
+    others = [row for row in known if row["submission_id"] != mine]
+    serving = next((row for row in others if row["state"] not in _FAILED), None)
+    if serving is not None:
+        _tell_served(tx, legs[0], serving["id"], tally)
+        return []
+    taken = {row["channel"]: row["id"] for row in known}
+    own = {row["id"] for row in known if row["submission_id"] == mine}
+    fresh: list[Delivery] = []
+    for leg in legs:
+        if leg.id in own:
+            continue
+        if leg.channel.value in taken:
+            _tell_served(tx, leg, taken[leg.channel.value], tally)
+            continue
+        taken[leg.channel.value] = leg.id
+        fresh.append(leg)
+    if fresh and not own and fresh[0].state is S.WAITING:
+        fresh[0] = replace(fresh[0], state=S.QUEUED)  # the legs before it were tried, and refused, under another submission
+    return fresh
+
+
+def _tell_served(tx: Transaction, leg: Delivery, by: str, tally: _Tally) -> None:
+    tally.already_served += 1
+    tx.event(leg.legal_entity, WorkAbout.SUBMISSION, leg.submission_id, "already-served", by)
+
+
+def _placed_row(tx: Transaction, leg: Delivery, placement: Placement, line_id: str) -> dict[str, Any]:
+    state = placement.state or leg.state
+    row = delivery_row(leg) | {
+        "state": state.value,
+        "cause": placement.cause or leg.cause,
+        "replaces_sent_on": placement.replaces_sent_on or leg.replaces_sent_on,
+        "superseded_by": placement.superseded_by,
+        "line_id": line_id,
+        "created_at": tx.now,
+        "changed_at": tx.now,
+    }
+    tx.event(leg.legal_entity, WorkAbout.DELIVERY, leg.id, state.value, placement.cause or leg.channel.value)
+    return row

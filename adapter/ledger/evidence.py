@@ -1,0 +1,149 @@
+"""Proofs from partners: matched by our reference, applied without ever going back, committed with the cursor they came by.
+
+Law: blueprint seams 5, 7, 8; complaint 27. Proofs come in any order and more than once. A proof lower than the state is noted and
+changes nothing. A proof about what a person parked, or what waits to be sent again after an unclear send, counts all the same:
+it was sent. A late refusal is legal and opens the next leg; a later proof of delivery then stops that leg if it has not left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, insert, select, update
+
+from adapter.ledger import moves, tables
+from adapter.ledger.database import Database, Transaction
+from adapter.ledger.work_items import add_work_items, close_work_items
+from adapter.model.delivery import LADDER, TRANSITIONS, DeliveryState
+from adapter.model.evidence import Evidence
+from adapter.model.work_item import WorkAbout, WorkItem
+
+S = DeliveryState
+Row = Mapping[Any, Any]
+OpensNextLeg = Callable[[str], bool]
+_LAST_LEG_ADVICE = "Refus tardif et aucun autre canal : joindre le destinataire par téléphone."
+_HELD_ADVICE = "Refus du destinataire : à traiter par une personne avant tout nouvel envoi."
+_UNMATCHED_ADVICE = "Preuve reçue pour un envoi inconnu : vérifier la boîte d'envoi."
+
+
+def record_evidence(
+    database: Database,
+    evidences: Sequence[Evidence],
+    cursor_name: str,
+    cursor: str,
+    legal_entity: str,
+    opens_next_leg: OpensNextLeg,
+) -> int:
+    """See `Ledger.record_evidence`."""
+
+    def work(tx: Transaction) -> int:
+        found = _matched(tx, evidences, legal_entity)
+        moved = 0
+        for evidence in sorted(evidences, key=lambda one: one.at):
+            row = found.get(evidence.reference)
+            if row is None:
+                _unmatched(tx, evidence, legal_entity)
+                continue
+            after = _apply(tx, row, evidence, opens_next_leg)
+            moved += after["state"] != row["state"]
+            found[evidence.reference] = after
+        moves.refresh_status(tx, {row["submission_id"] for row in found.values()})
+        _keep_cursor(tx, cursor_name, cursor, legal_entity)
+        return moved
+
+    return database.write(work)
+
+
+def read_cursor(database: Database, cursor_name: str, legal_entity: str) -> str:
+    """See `Ledger.read_cursor`."""
+    c = tables.cursor
+    with database.read() as connection:
+        value = connection.execute(select(c.c.value).where(c.c.legal_entity == legal_entity, c.c.name == cursor_name)).scalar()
+        return value or ""
+
+
+def _keep_cursor(tx: Transaction, name: str, value: str, legal_entity: str) -> None:
+    c = tables.cursor
+    if not name:
+        return
+    change = update(c).where(c.c.legal_entity == legal_entity, c.c.name == name).values(value=value, changed_at=tx.now)
+    if tx.execute(change).rowcount == 0:
+        tx.execute(insert(c).values(legal_entity=legal_entity, name=name, value=value, changed_at=tx.now))
+
+
+def _matched(tx: Transaction, evidences: Sequence[Evidence], legal_entity: str) -> dict[str, Row]:
+    """Deliveries by reference, held in one order so that two collectors do not deadlock."""
+    d = tables.delivery
+    references = sorted({evidence.reference for evidence in evidences if evidence.reference})
+    conditions: list[ColumnElement[bool]] = [d.c.reference.in_(references)]
+    if legal_entity:
+        conditions.append(d.c.legal_entity == legal_entity)
+    return {row["reference"]: row for row in tx.execute(moves.locked(*conditions)).mappings()}
+
+
+def _apply(tx: Transaction, row: Row, evidence: Evidence, opens_next_leg: OpensNextLeg) -> Row:
+    before, actor = S(row["state"]), evidence.source
+    detail = " ".join(filter(None, (evidence.source, evidence.cause, evidence.detail)))
+    if row["on_wire_at"] is None:
+        moves.note(tx, row, "proof-before-send", detail, actor=actor)
+        return row
+    if _adds_nothing(before, evidence.proves):
+        moves.note(tx, row, "proof-repeated", f"{evidence.proves.value} {detail}", actor=actor)
+        return row
+    if evidence.proves not in TRANSITIONS[before]:
+        moves.note(tx, row, "proof-too-late", f"{evidence.proves.value} {detail}", actor=actor)
+        return row
+    after = moves.move_delivery(
+        tx, row, evidence.proves, actor=actor, detail=detail, cause=evidence.cause, not_before=None
+    )
+    if before in (S.QUEUED, S.CLAIMED):
+        after = moves.change_values(tx, after, fence=row["fence"] + 1)  # whoever is about to send it again must not
+    if evidence.proves is S.REFUSED:
+        _after_refusal(tx, after, evidence, opens_next_leg)
+    else:
+        _after_proof(tx, after, evidence)
+    return after
+
+
+def _adds_nothing(before: DeliveryState, proves: DeliveryState) -> bool:
+    """True for a rung at or below the one reached; a proof of acceptance does not undo a refusal."""
+    if before is proves or (before is S.REFUSED and proves is S.ACCEPTED):
+        return True
+    reached = (S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED)
+    return before in reached and proves in LADDER and LADDER.index(proves) <= LADDER.index(before)
+
+
+def _after_refusal(tx: Transaction, row: Row, evidence: Evidence, opens_next_leg: OpensNextLeg) -> None:
+    may_go_on = opens_next_leg(evidence.cause)
+    if may_go_on and moves.open_next_leg(tx, row, actor=evidence.source):
+        close_work_items(tx, row["id"], f"proof:{evidence.source}")
+        return
+    _add_item(tx, row, evidence.cause or "late-refusal", _LAST_LEG_ADVICE if may_go_on else _HELD_ADVICE)
+
+
+def _after_proof(tx: Transaction, row: Row, evidence: Evidence) -> None:
+    """It arrived: the question put to a person is answered, a fallback that has not left is not needed."""
+    close_work_items(tx, row["id"], f"proof:{evidence.source}")
+    if evidence.proves is not S.ACCEPTED:
+        moves.close_later_legs(tx, row, (S.QUEUED, S.CLAIMED), "served-by-earlier-leg", actor=evidence.source)
+
+
+def _unmatched(tx: Transaction, evidence: Evidence, legal_entity: str) -> None:
+    """Nothing of ours has this reference. It is named by its hash: a partner's text may hold anything."""
+    name = hashlib.sha256(evidence.reference.encode()).hexdigest()[:32]
+    tx.event(legal_entity, WorkAbout.DELIVERY, name, "unmatched-evidence", evidence.source)
+    tx.audit(legal_entity, evidence.source, "evidence.unmatched", WorkAbout.DELIVERY.value, name, evidence.proves.value)
+    if legal_entity:
+        about = WorkAbout.DELIVERY
+        add_work_items(
+            tx, [WorkItem(tx.new_id(), legal_entity, about, name, "unmatched-evidence", _UNMATCHED_ADVICE, tx.now)]
+        )
+
+
+def _add_item(tx: Transaction, row: Row, reason: str, advice: str) -> None:
+    urgent = row["priority"] < 50
+    add_work_items(
+        tx, [WorkItem(tx.new_id(), row["legal_entity"], WorkAbout.DELIVERY, row["id"], reason, advice, tx.now, urgent)]
+    )

@@ -1,0 +1,174 @@
+"""Rows to values and values to rows: the only place that knows both the tables and the model. Also the sealed JSON forms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, select
+
+from adapter.errors import LedgerError
+from adapter.ledger import tables
+from adapter.ledger.records import LoggedEvent, PayloadKind
+from adapter.ledger.vault import Vault
+from adapter.model.delivery import Delivery, DeliveryState, Purpose
+from adapter.model.effects import UnreadNode
+from adapter.model.finding import Finding
+from adapter.model.plan import ChannelName, RoutePlan
+from adapter.model.receipt import ContentKind, Receipt, ReceiptState, Verdict
+from adapter.model.submission import Submission
+from adapter.model.work_item import WorkAbout, WorkItem
+
+Row = Mapping[Any, Any]
+
+
+# ── sealed JSON ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Made once a type: building it costs milliseconds."""
+    return TypeAdapter(kind)
+
+
+def write_submission(value: Submission) -> bytes:
+    """A submission as JSON."""
+    return _adapter(Submission).dump_json(value, exclude_defaults=True)
+
+
+def read_submission(content: bytes) -> Submission:
+    """A submission from JSON."""
+    value: Submission = _adapter(Submission).validate_json(content)
+    return value
+
+
+def write_plan(value: RoutePlan) -> bytes:
+    """A plan as JSON."""
+    return _adapter(RoutePlan).dump_json(value, exclude_defaults=True)
+
+
+def read_plan(content: bytes) -> RoutePlan:
+    """A plan from JSON."""
+    value: RoutePlan = _adapter(RoutePlan).validate_json(content)
+    return value
+
+
+def write_unread(value: tuple[UnreadNode, ...]) -> bytes:
+    """The unread report as JSON."""
+    return _adapter(tuple[UnreadNode, ...]).dump_json(value)
+
+
+def write_findings(findings: Sequence[Finding]) -> str:
+    """Findings as JSON: they hold places and codes, never content, so they stay in clear."""
+    return _adapter(tuple[Finding, ...]).dump_json(tuple(findings), exclude_defaults=True).decode()
+
+
+def read_findings(text: str) -> tuple[Finding, ...]:
+    """Findings from JSON."""
+    value: tuple[Finding, ...] = _adapter(tuple[Finding, ...]).validate_json(text)
+    return value
+
+
+def write_bundle(bundle: Mapping[str, object]) -> bytes:
+    """A bundle as compact JSON, key order as built."""
+    return json.dumps(bundle, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def read_bundle(content: bytes) -> dict[str, object]:
+    """A bundle from JSON."""
+    value: dict[str, object] = json.loads(content)
+    return value
+
+
+# ── payloads ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_chunks(
+    connection: Connection, vault: Vault, row_ids: Sequence[str], kinds: Sequence[PayloadKind]
+) -> dict[tuple[str, str], bytes]:
+    """Payloads of several rows, opened, by (row id, kind)."""
+    chunk = tables.payload_chunk
+    query = select(chunk.c.row_id, chunk.c.kind, chunk.c.sealed)
+    query = query.where(chunk.c.row_id.in_(row_ids), chunk.c.kind.in_([kind.value for kind in kinds]))
+    gathered: dict[tuple[str, str], list[bytes]] = {}
+    for row_id, kind, sealed in connection.execute(query.order_by(chunk.c.row_id, chunk.c.kind, chunk.c.number)):
+        gathered.setdefault((row_id, kind), []).append(bytes(sealed))
+    return {(row_id, kind): vault.open_payload(row_id, kind, chunks) for (row_id, kind), chunks in gathered.items()}
+
+
+def read_chunk(connection: Connection, vault: Vault, row_id: str, kind: PayloadKind) -> bytes:
+    """One payload that must be there."""
+    found = read_chunks(connection, vault, [row_id], [kind])
+    if not found:
+        raise LedgerError("ledger.no-payload", f"no {kind.value} is kept for this row", where=row_id)
+    return found[row_id, kind.value]
+
+
+# ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def receipt_value(row: Row, particulars: bytes) -> Receipt:
+    """A receipt; its key and its door's reference (a file name may name a patient) come from the sealed particulars."""
+    sealed = json.loads(particulars)
+    return Receipt(
+        id=row["id"],
+        legal_entity=row["legal_entity"],
+        door=row["door"],
+        principal=row["principal"],
+        key=sealed["key"],
+        fingerprint=row["fingerprint"],
+        kind=ContentKind(row["kind"]),
+        state=ReceiptState(row["state"]),
+        verdict=Verdict(row["verdict"]),
+        received_at=row["received_at"],
+        control_id=row["control_id"],
+        reason=row["reason"],
+        zone=row["zone"],
+        form=row["form"],
+        reference=sealed["reference"],
+    )
+
+
+def receipt_particulars(receipt: Receipt) -> bytes:
+    """What of a receipt is sealed beside its content."""
+    return json.dumps({"key": receipt.key, "reference": receipt.reference}, ensure_ascii=False).encode()
+
+
+_DELIVERY_FIELDS = tuple(f.name for f in fields(Delivery))
+
+
+def delivery_value(row: Row) -> Delivery:
+    """A delivery."""
+    values = {name: row[name] for name in _DELIVERY_FIELDS}
+    values |= {
+        "channel": ChannelName(row["channel"]),
+        "state": DeliveryState(row["state"]),
+        "purpose": Purpose(row["purpose"]),
+    }
+    return Delivery(**values)
+
+
+def delivery_row(delivery: Delivery) -> dict[str, Any]:
+    """The columns that a delivery fills by itself."""
+    row = {name: getattr(delivery, name) for name in _DELIVERY_FIELDS}
+    return row | {"channel": delivery.channel.value, "state": delivery.state.value, "purpose": delivery.purpose.value}
+
+
+def work_item_value(row: Row) -> WorkItem:
+    """A work item."""
+    values = {f.name: row[f.name] for f in fields(WorkItem)}
+    return WorkItem(**(values | {"about": WorkAbout(row["about"])}))
+
+
+def work_item_row(item: WorkItem) -> dict[str, Any]:
+    """Its columns."""
+    return {f.name: getattr(item, f.name) for f in fields(WorkItem)} | {"about": item.about.value}
+
+
+def event_value(row: Row) -> LoggedEvent:
+    """One line of the log."""
+    return LoggedEvent(row["at"], WorkAbout(row["about"]), row["about_id"], row["kind"], row["detail"])

@@ -1,0 +1,178 @@
+"""Versions of one document form a line; per recipient role, only the newest may still leave (seam 6).
+
+Line id: that of any known document sharing the set id, of the document itself, of the one it replaces or of one that replaces
+it; else its set id, else what it replaces, else its own id. So a line holds together whichever version came first.
+
+Newer: a chain of `replaces` says so; else the higher version; at one version, cancel > replace > new. What neither tells is
+unrelated: both are sent.
+
+A cancellation speaks for the whole document: it stops versions not yet sent to *any* role, and a version that arrives after it.
+A cancellation to a role that was never sent anything is not sent either: it would tell of a document nobody saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import or_, select
+
+from adapter.ledger import moves, tables
+from adapter.ledger.database import Transaction
+from adapter.ledger.status import SERVED
+from adapter.model.delivery import DeliveryState, Purpose
+from adapter.model.submission import Intent, Submission
+from adapter.model.work_item import WorkAbout
+
+S = DeliveryState
+Row = Mapping[Any, Any]
+
+_RANK = {Intent.NEW.value: 0, Intent.REPLACE.value: 1, Intent.CANCEL.value: 2}
+_UNSENT = (S.WAITING, S.QUEUED, S.CLAIMED, S.PARKED)
+
+
+@dataclass(frozen=True)
+class Version:
+    """What places a submission in its line."""
+
+    document_id: str
+    version: int
+    intent: str
+    replaces: str
+    submission_id: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line as a submission finds it: the known submissions older and newer than itself."""
+
+    id: str
+    older: tuple[Version, ...] = ()
+    newer: tuple[Version, ...] = ()
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What the line means for one new delivery: its first state (None: as planned), and what it replaces."""
+
+    state: DeliveryState | None = None
+    superseded_by: str = ""
+    replaces_sent_on: str = ""
+    cause: str = ""
+
+
+def lock_names(submission: Submission) -> tuple[str, ...]:
+    """What two submissions of one line have in common, whichever comes first."""
+    document = submission.document
+    ids = {document.unique_id, document.set_id, document.replaces} - {""}
+    return tuple(f"line/{submission.legal_entity}/{one}" for one in sorted(ids))
+
+
+def is_newer(one: Version, other: Version, line: Sequence[Version]) -> bool:
+    """True when `one` comes after `other` in their line."""
+    replaced = {version.document_id: version.replaces for version in (*line, one, other) if version.replaces}
+    if other.document_id in _ancestors(one.document_id, replaced):
+        return True
+    if one.document_id in _ancestors(other.document_id, replaced):
+        return False
+    return (one.version, _RANK[one.intent]) > (other.version, _RANK[other.intent])
+
+
+def _ancestors(document_id: str, replaced: Mapping[str, str]) -> set[str]:
+    """Every document that this one replaces, directly or not; a loop in the sources ends the walk."""
+    found: set[str] = set()
+    current = replaced.get(document_id, "")
+    while current and current not in found and current != document_id:
+        found.add(current)
+        current = replaced.get(current, "")
+    return found
+
+
+def place_in_line(tx: Transaction, submission: Submission) -> Line:
+    """Find or found the line of a submission. Its lock names must be held."""
+    document, s = submission.document, tables.submission
+    me = Version(document.unique_id, document.version, submission.intent.value, document.replaces, submission.id)
+    near = [s.c.document_id == document.unique_id, s.c.replaces == document.unique_id]
+    if document.set_id:
+        near.append(s.c.set_id == document.set_id)
+    if document.replaces:
+        near.append(s.c.document_id == document.replaces)
+    query = select(s.c.line_id).where(s.c.legal_entity == submission.legal_entity, s.c.id != submission.id, or_(*near))
+    known = tx.execute(query.order_by(s.c.created_at, s.c.id).limit(1)).scalar()
+    line_id = known or document.set_id or document.replaces or document.unique_id
+    members = select(s.c.document_id, s.c.version, s.c.intent, s.c.replaces, s.c.id)
+    members = members.where(s.c.legal_entity == submission.legal_entity, s.c.line_id == line_id, s.c.id != submission.id)
+    line = [Version(row[0], row[1], row[2], row[3], row[4]) for row in tx.execute(members)]
+    return Line(
+        line_id,
+        older=tuple(other for other in line if is_newer(me, other, line)),
+        newer=tuple(other for other in line if is_newer(other, me, line)),
+    )
+
+
+class LineKeeper:
+    """Applies a line to the deliveries of one new submission, role by role."""
+
+    def __init__(self, tx: Transaction, submission: Submission, line: Line, actor: str) -> None:
+        self._tx = tx
+        self._submission = submission
+        self._line = line
+        self._actor = actor
+        self._cancels = submission.intent is Intent.CANCEL
+        self._older = self._deliveries_of(line.older)
+        self._newer = self._deliveries_of(line.newer)
+        self._cancelled_by = next((v.submission_id for v in line.newer if v.intent == Intent.CANCEL.value), "")
+
+    def _deliveries_of(self, versions: Sequence[Version]) -> list[Row]:
+        if not versions:
+            return []
+        d = tables.delivery
+        mine = d.c.submission_id.in_([version.submission_id for version in versions])
+        return list(self._tx.execute(moves.locked(mine, d.c.purpose == Purpose.DOCUMENT.value)).mappings())
+
+    def flag_unknown_original(self) -> None:
+        """A replacement or cancellation of something we never saw is sent, and says so in its log."""
+        submission = self._submission
+        asks = submission.document.replaces or submission.intent is not Intent.NEW
+        if asks and not self._line.older:
+            about = WorkAbout.SUBMISSION
+            self._tx.event(submission.legal_entity, about, submission.id, "replaces-unknown", submission.document.replaces)
+
+    def place(self, role_id: str) -> Placement:
+        """What happens to a new delivery for this role."""
+        newer = next((row["id"] for row in self._newer if row["role_id"] == role_id), self._cancelled_by)
+        if newer:
+            return Placement(S.SUPERSEDED, superseded_by=newer, cause="older-version")
+        older = [row for row in self._older if row["role_id"] == role_id]
+        left = [row["on_wire_at"] for row in older if _may_have_left(row)]
+        if self._cancels and older and not left:
+            return Placement(S.CANCELLED, cause="nothing-to-cancel")
+        return Placement(replaces_sent_on=_instant(max(left)) if left else "")
+
+    def supersede_older(self, placed: Mapping[str, str]) -> set[str]:
+        """Stop what has not left of older versions; `placed` is role → our delivery. Returns the submissions touched."""
+        touched: set[str] = set()
+        for row in self._older:
+            by = placed.get(row["role_id"], self._submission.id if self._cancels else "")
+            if not by or row["superseded_by"]:
+                continue
+            touched.add(row["submission_id"])
+            if S(row["state"]) in _UNSENT:
+                moves.supersede(self._tx, row, by, actor=self._actor)
+            else:
+                moves.change_values(self._tx, row, superseded_by=by)
+        return touched
+
+
+def _may_have_left(row: Row) -> bool:
+    """True unless the partner told us that it did not take it."""
+    if row["on_wire_at"] is None:
+        return False
+    return S(row["state"]) in (S.ON_WIRE, S.UNCLEAR, *SERVED) or row["unclear_count"] > 0
+
+
+def _instant(moment: datetime) -> str:
+    """ISO 8601 in UTC, to the second: the rendition turns it into a civil date."""
+    return moment.replace(microsecond=0).isoformat()

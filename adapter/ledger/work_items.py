@@ -1,0 +1,201 @@
+"""What waits for a person: opened once a reason, listed per entity, decided once, and the decision applied.
+
+Law: blueprint §1 (parked), seams 4, 5, 16; complaint 26: one alert, not one a retry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, assert_never
+
+from sqlalchemy import and_, insert, or_, select, update
+
+from adapter.errors import LedgerError
+from adapter.ledger import moves, tables
+from adapter.ledger.database import Database, Transaction
+from adapter.ledger.records import Decision, WorkFilter
+from adapter.ledger.rows import work_item_row, work_item_value
+from adapter.model.delivery import DeliveryState
+from adapter.model.receipt import ReceiptState
+from adapter.model.work_item import WorkAbout, WorkItem
+
+S = DeliveryState
+Row = Mapping[Any, Any]
+
+# What a decision other than retry writes as the cause of what it stops.
+_CAUSES = {Decision.CANCEL: "cancelled", Decision.HAND_OVER: "handed-over", Decision.CLOSE: "closed"}
+_NOT_ON_WIRE = (S.WAITING, S.QUEUED, S.CLAIMED, S.UNCLEAR, S.PARKED)
+
+
+def add_work_items(tx: Transaction, items: Sequence[WorkItem]) -> int:
+    """Insert the items that are not open yet for the same row and reason; returns how many were new."""
+    if not items:
+        return 0
+    w = tables.work_item
+    same = or_(w.c.id.in_([i.id for i in items]), and_(w.c.about_id.in_([i.about_id for i in items]), tables.IS_UNDECIDED))
+    found = tx.execute(select(w.c.id, w.c.about_id, w.c.reason, w.c.decision).where(same)).all()
+    ids = {row.id for row in found}
+    open_already = {(row.about_id, row.reason) for row in found if not row.decision}
+    new: list[WorkItem] = []
+    for item in items:
+        if item.id in ids or (item.about_id, item.reason) in open_already:
+            continue
+        ids.add(item.id)
+        open_already.add((item.about_id, item.reason))
+        new.append(item)
+        tx.event(item.legal_entity, item.about, item.about_id, "work-item", item.reason)
+    if new:
+        tx.execute(insert(w), [work_item_row(item) for item in new])
+    return len(new)
+
+
+def open_work_item(database: Database, item: WorkItem) -> bool:
+    """See `Ledger.open_work_item`."""
+
+    def work(tx: Transaction) -> bool:
+        added = add_work_items(tx, [item])
+        _refresh(tx, item)
+        return added == 1
+
+    return database.write(work)
+
+
+def close_work_items(tx: Transaction, about_id: str, by: str) -> None:
+    """A proof answered the question: items still open on this row are closed."""
+    w = tables.work_item
+    change = update(w).where(w.c.about_id == about_id, tables.IS_UNDECIDED)
+    tx.execute(change.values(decision=Decision.CLOSE.value, decided_by=by, decided_at=tx.now))
+
+
+def list_work_items(database: Database, which: WorkFilter, legal_entity: str) -> list[WorkItem]:
+    """See `Ledger.list_work_items`."""
+    w = tables.work_item
+    query = select(w).where(w.c.legal_entity == legal_entity)
+    if which.open_only:
+        query = query.where(tables.IS_UNDECIDED)
+    if which.urgent_only:
+        query = query.where(w.c.urgent.is_(True))
+    if which.reason:
+        query = query.where(w.c.reason == which.reason)
+    if which.about is not None:
+        query = query.where(w.c.about == which.about.value)
+    if which.about_id:
+        query = query.where(w.c.about_id == which.about_id)
+    query = query.order_by(w.c.urgent.desc(), w.c.opened_at, w.c.id).limit(which.limit)
+    with database.read() as connection:
+        return [work_item_value(row) for row in connection.execute(query).mappings()]
+
+
+# ── deciding ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def resolve(database: Database, item_id: str, decision: Decision, by: str, legal_entity: str) -> WorkItem:
+    """See `Ledger.resolve`."""
+
+    def work(tx: Transaction) -> WorkItem:
+        item = _undecided(tx, item_id, legal_entity)
+        match item.about:
+            case WorkAbout.RECEIPT:
+                _decide_receipt(tx, item, decision)
+            case WorkAbout.SUBMISSION:
+                _decide_submission(tx, item, decision, by)
+            case WorkAbout.DELIVERY:
+                _decide_delivery(tx, item, decision, by)
+            case _:
+                assert_never(item.about)
+        decided = replace(item, decision=decision.value, decided_by=by, decided_at=tx.now)
+        w = tables.work_item
+        tx.execute(update(w).where(w.c.id == item_id).values(decision=decision.value, decided_by=by, decided_at=tx.now))
+        tx.event(legal_entity, item.about, item.about_id, f"decided-{decision.value}", item.reason)
+        tx.audit(legal_entity, by, f"work-item.{decision.value}", item.about.value, item.about_id, item.reason)
+        _refresh(tx, item)
+        return decided
+
+    return database.write(work)
+
+
+def _undecided(tx: Transaction, item_id: str, legal_entity: str) -> WorkItem:
+    w = tables.work_item
+    row = tx.execute(select(w).where(w.c.id == item_id, w.c.legal_entity == legal_entity).with_for_update()).mappings().first()
+    if row is None:
+        raise LedgerError("work-item.unknown", "no such work item for this legal entity", where=item_id)
+    if row["decision"]:
+        raise LedgerError("work-item.decided", f"already decided: {row['decision']}", where=item_id)
+    return work_item_value(row)
+
+
+def _decide_receipt(tx: Transaction, item: WorkItem, decision: Decision) -> None:
+    """Retry prepares a parked receipt again; any other decision leaves it as it is, answered for."""
+    if decision is not Decision.RETRY:
+        return
+    _prepare_again(tx, item.about_id, (ReceiptState.PARKED,))
+
+
+def _decide_submission(tx: Transaction, item: WorkItem, decision: Decision, by: str) -> None:
+    """Retry prepares the receipt again, with today's directory; cancel stops what has not left."""
+    s, d = tables.submission, tables.delivery
+    if decision is Decision.RETRY:
+        receipt_id = tx.execute(select(s.c.receipt_id).where(s.c.id == item.about_id)).scalar()
+        _prepare_again(tx, receipt_id or "", (ReceiptState.PARKED, ReceiptState.PREPARED))
+    elif decision is Decision.CANCEL:
+        rows = tx.execute(moves.locked(d.c.submission_id == item.about_id, d.c.state.in_([state.value for state in _NOT_ON_WIRE]))).mappings().all()
+        for row in rows:
+            _stop(tx, row, _CAUSES[decision], by)
+
+
+def _prepare_again(tx: Transaction, receipt_id: str, from_states: tuple[ReceiptState, ...]) -> None:
+    r = tables.receipt
+    change = update(r).where(r.c.id == receipt_id, r.c.state.in_([state.value for state in from_states]))
+    values = {"state": ReceiptState.RECEIVED.value, "reason": "", "attempts": 0, "claimed_by": "", "lease_until": None}
+    if tx.execute(change.values(values)).rowcount != 1:
+        raise LedgerError("work-item.no-retry", "this receipt cannot be prepared again", where=receipt_id)
+
+
+def _decide_delivery(tx: Transaction, item: WorkItem, decision: Decision, by: str) -> None:
+    row = tx.execute(moves.locked(tables.delivery.c.id == item.about_id)).mappings().first()
+    if row is None:
+        raise LedgerError("work-item.no-delivery", "the delivery is gone", where=item.about_id)
+    state = S(row["state"])
+    if decision is Decision.RETRY:
+        _retry(tx, row, state, by)
+    elif decision is Decision.CLOSE:
+        if state is S.PARKED:
+            _stop(tx, row, _CAUSES[decision], by)
+        if state in (S.PARKED, S.REFUSED, S.CANCELLED, S.SUPERSEDED):
+            moves.close_later_legs(tx, row, (S.WAITING,), _CAUSES[decision], actor=by)
+    else:
+        _take_over(tx, row, state, _CAUSES[decision], by)
+
+
+def _retry(tx: Transaction, row: Row, state: DeliveryState, by: str) -> None:
+    """Send again: `unclear_count` stays, so that the partner is asked first what it has."""
+    if row["superseded_by"]:
+        raise LedgerError("delivery.newer-version", "a newer version went to this recipient", where=row["id"])
+    if state in (S.PARKED, S.REFUSED):
+        moves.move_delivery(tx, row, S.QUEUED, actor=by, detail="retry", cause="", attempts=0, not_before=None)
+    elif state is S.QUEUED:
+        moves.change_values(tx, row, not_before=None)
+    else:
+        raise LedgerError("work-item.no-retry", f"a delivery that is {state.value} is not sent again", where=row["id"])
+
+
+def _take_over(tx: Transaction, row: Row, state: DeliveryState, cause: str, by: str) -> None:
+    if state is S.ON_WIRE:
+        raise LedgerError("delivery.on-wire", "it is being sent: wait for its outcome", where=row["id"])
+    if state in _NOT_ON_WIRE:
+        _stop(tx, row, cause, by)
+    moves.close_later_legs(tx, row, (S.WAITING, S.QUEUED, S.CLAIMED, S.PARKED), cause, actor=by)
+
+
+def _stop(tx: Transaction, row: Row, cause: str, by: str) -> None:
+    moves.move_delivery(tx, row, S.CANCELLED, actor=by, detail=cause, cause=cause, fence=row["fence"] + 1)
+
+
+def _refresh(tx: Transaction, item: WorkItem) -> None:
+    if item.about is WorkAbout.SUBMISSION:
+        moves.refresh_status(tx, [item.about_id])
+    elif item.about is WorkAbout.DELIVERY:
+        d = tables.delivery
+        submission_id = tx.execute(select(d.c.submission_id).where(d.c.id == item.about_id)).scalar()
+        moves.refresh_status(tx, [submission_id] if submission_id else [])
