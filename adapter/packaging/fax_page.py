@@ -1,0 +1,284 @@
+"""A PDF as fax pages: a cover without a patient's name, then each page at 1728 × 2292 dots, black or white, as TIFF-F (G4).
+
+Sources: ITU-T T.4 (1728 dots over 215 mm, 204 × 196 an inch), RFC 2306 and 3949 (TIFF-F), CNIL advice on faxing health data
+(a cover that names no patient, a confidentiality notice). What is read is what a 20-year-old machine prints: no grey, no colour.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import pypdfium2
+import pypdfium2.raw as pdfium
+from PIL import Image, ImageDraw, ImageFont
+
+from adapter.errors import RenditionError
+from adapter.model.confidential import Confidential
+from adapter.packaging.parcel import FaxContent
+from adapter.packaging.pdf_faces import font_path, visible
+from adapter.packaging.tiff_f import write_tiff_f
+
+WIDTH, HEIGHT = 1728, 2292
+DPI = (204, 196)
+# A sheet of 210 mm is narrower than the 215 mm of the line; a strip above holds our page number, as fax machines do.
+SHEET_WIDTH = round(210 / 25.4 * DPI[0])
+HEADER = 54
+MAX_PAGES = 200
+
+_THRESHOLD = 168  # thin strokes of 8-point letters are pale once smoothed: they must stay
+
+# PDFium keeps global state: one page at a time in a process.
+_PDFIUM = threading.Lock()
+
+NOTICE = (
+    "CONFIDENTIEL – SECRET MÉDICAL. Cette télécopie est destinée exclusivement à la personne ou au service désigné "
+    "ci-dessus. Elle contient des données de santé couvertes par le secret professionnel (article L. 1110-4 du code de la "
+    "santé publique). Si vous la recevez par erreur, merci de prévenir aussitôt l'expéditeur au numéro de rappel, de ne pas "
+    "la copier ni la divulguer, et de la détruire."
+)
+
+
+@dataclass(frozen=True, repr=False)
+class FaxCover(Confidential):
+    """What the cover says. No patient, no title of a document: a cover lies open in a tray.
+
+    `urgency` is the sender's own word; `reference` is ours, for a call; `date` is shown as given.
+    """
+
+    sender: str
+    recipient: str
+    fax_number: str
+    callback_number: str
+    sender_fax: str = ""
+    recipient_place: str = ""
+    urgency: str = ""
+    reference: str = ""
+    date: str = ""
+
+
+def build_fax(pdf: bytes, cover: FaxCover, stamp: str = "") -> FaxContent:
+    """Cover and pages as one TIFF-F; `stamp` goes across each of them."""
+    count = _page_count(pdf)
+    total = count + 1
+    sheets = [_cover_page(cover, total)]
+    sheets += [_content_page(image, cover, number, total) for number, image in enumerate(_rasters(pdf, count), start=2)]
+    if stamp:
+        for sheet in sheets:
+            _stamp(sheet, visible(stamp))
+    return FaxContent(write_tiff_f(sheets, DPI), total)
+
+
+# -- pages of the document ----------------------------------------------------------------------------------------------
+
+
+def _page_count(pdf: bytes) -> int:
+    with _PDFIUM:
+        document = _opened(pdf)
+        try:
+            count = len(document)
+        finally:
+            document.close()
+    if not 0 < count <= MAX_PAGES:
+        raise RenditionError("fax.too-many-pages", f"{count} pages cannot be faxed", remedy=f"At most {MAX_PAGES} pages.")
+    return count
+
+
+def _opened(pdf: bytes) -> pypdfium2.PdfDocument:
+    try:
+        return pypdfium2.PdfDocument(pdf)
+    except pypdfium2.PdfiumError as error:
+        raise RenditionError(
+            "fax.unreadable-pdf", "the PDF cannot be opened", remedy="Ask the sender for a sound PDF."
+        ) from error
+
+
+def _rasters(pdf: bytes, count: int) -> Iterator[Image.Image]:
+    """Each page in grey, at the dots of a fax; a page lying on its side is turned."""
+    for number in range(count):
+        with _PDFIUM:
+            document = _opened(pdf)
+            try:
+                raster = _raster(document, number)
+            finally:
+                document.close()
+        yield raster
+
+
+def _raster(document: pypdfium2.PdfDocument, number: int) -> Image.Image:
+    try:
+        page = document[number]
+    except pypdfium2.PdfiumError as error:
+        raise RenditionError("fax.unreadable-page", "a page cannot be read", where=f"page {number + 1}") from error
+    wide, high = page.get_size()
+    turned = wide > high
+    if turned:
+        wide, high = high, wide
+    room_width, room_height = SHEET_WIDTH, HEIGHT - HEADER
+    # Points to dots, on both axes, never larger than the sheet.
+    scale = min(room_width / (wide * DPI[0] / 72), room_height / (high * DPI[1] / 72), 1.0)
+    dots = max(1, round(wide * DPI[0] / 72 * scale)), max(1, round(high * DPI[1] / 72 * scale))
+    bitmap = pypdfium2.PdfBitmap.new_native(*dots, pdfium.FPDFBitmap_Gray)
+    bitmap.fill_rect((255, 255, 255, 255), 0, 0, *dots)
+    flags = pdfium.FPDF_ANNOT | pdfium.FPDF_PRINTING | pdfium.FPDF_GRAYSCALE
+    pdfium.FPDF_RenderPageBitmap(bitmap, page, 0, 0, *dots, 1 if turned else 0, flags)
+    image: Image.Image = bitmap.to_pil().copy()
+    bitmap.close()
+    page.close()
+    return image
+
+
+def _content_page(raster: Image.Image, cover: FaxCover, number: int, total: int) -> Image.Image:
+    sheet = Image.new("1", (WIDTH, HEIGHT), 255)
+    sheet.paste(_black_or_white(raster), ((WIDTH - raster.width) // 2, HEADER))
+    _header(sheet, cover, number, total)
+    return sheet
+
+
+def _black_or_white(raster: Image.Image) -> Image.Image:
+    """Threshold; a page that would turn mostly black (a dark scan) gets the threshold of its own two tones."""
+    black = _dark_share(raster, _THRESHOLD)
+    threshold = _THRESHOLD if black < 0.35 else _own_threshold(raster)
+    return raster.point(lambda tone: 255 if tone >= threshold else 0, mode="1")
+
+
+def _dark_share(raster: Image.Image, threshold: int) -> float:
+    histogram = raster.histogram()
+    return sum(histogram[:threshold]) / max(sum(histogram), 1)
+
+
+def _own_threshold(raster: Image.Image) -> int:
+    """Otsu's threshold: the tone that best parts the two heaps of the histogram."""
+    histogram = raster.histogram()
+    total, weighted = sum(histogram), sum(tone * count for tone, count in enumerate(histogram))
+    best, best_tone = -1.0, _THRESHOLD
+    below = below_weighted = 0
+    for tone, count in enumerate(histogram):
+        below += count
+        below_weighted += tone * count
+        above = total - below
+        if not below or not above:
+            continue
+        apart = below * above * (below_weighted / below - (weighted - below_weighted) / above) ** 2
+        if apart > best:
+            best, best_tone = apart, tone + 1
+    return best_tone
+
+
+# -- drawing ------------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=32)
+def _font(size: int, style: str = "") -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(font_path(style)), size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def _header(sheet: Image.Image, cover: FaxCover, number: int, total: int) -> None:
+    """Sender, reference, page: if the sheets part, they are found again."""
+    draw = ImageDraw.Draw(sheet)
+    page = f"Page {number}/{total}"
+    left = "  ".join(words for words in (visible(cover.sender), visible(cover.callback_number)) if words)
+    draw.text((22, 10), _shortened(left, 760, _font(27)), fill=0, font=_font(27))
+    middle = visible(cover.urgency.upper())
+    draw.text((WIDTH // 2 + 140, 10), middle, fill=0, font=_font(27, "B"), anchor="ma")
+    draw.text((WIDTH - 22, 10), page, fill=0, font=_font(29, "B"), anchor="ra")
+    if cover.reference:
+        draw.text((WIDTH - 180, 14), _shortened(visible(cover.reference), 400, _font(21)), fill=0, font=_font(21), anchor="ra")
+    draw.line((22, 47, WIDTH - 22, 47), fill=0, width=2)
+
+
+def _shortened(text: str, room: float, font: ImageFont.FreeTypeFont) -> str:
+    while text and font.getlength(text) > room:
+        text = text[:-2].rstrip() + "…"
+    return text
+
+
+def _cover_page(cover: FaxCover, total: int) -> Image.Image:
+    sheet = Image.new("1", (WIDTH, HEIGHT), 255)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((110, 150), "TÉLÉCOPIE", fill=0, font=_font(110, "B"))
+    draw.text((WIDTH - 110, 216), f"{total} page{'s' if total > 1 else ''}", fill=0, font=_font(52, "B"), anchor="rs")
+    draw.text((WIDTH - 110, 270), "y compris celle-ci", fill=0, font=_font(34), anchor="rs")
+    draw.line((110, 300, WIDTH - 110, 300), fill=0, width=6)
+    y = 350
+    if cover.urgency.strip():
+        y = _urgency(draw, visible(cover.urgency.strip().upper()), y)
+    for label, lines in _cover_blocks(cover):
+        y = _cover_block(draw, label, lines, y)
+    _notice(draw)
+    return sheet
+
+
+def _cover_blocks(cover: FaxCover) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Label, then lines with their style."""
+    yield "DESTINATAIRE", [(cover.recipient, "B"), (cover.recipient_place, ""), (_labelled("Fax", cover.fax_number), "B")]
+    yield "EXPÉDITEUR", [(cover.sender, "B"), (_labelled("Fax", cover.sender_fax), "")]
+    yield "RAPPEL", [(cover.callback_number, "B"), ("En cas d'erreur de destinataire ou de page illisible", "")]
+    yield "DATE", [(cover.date, "")]
+    yield "RÉFÉRENCE", [(cover.reference, "")]
+
+
+def _labelled(label: str, words: str) -> str:
+    return f"{label} {words}" if words else ""
+
+
+def _cover_block(draw: ImageDraw.ImageDraw, label: str, lines: Sequence[tuple[str, str]], y: int) -> int:
+    shown = [(visible(words), style) for words, style in lines]
+    if not shown[0][0]:
+        return y
+    draw.text((110, y + 14), label, fill=0, font=_font(34, "B"))
+    for words, style in shown:
+        for line in _wrapped(words, WIDTH - 430 - 110, _font(52, style)) if words else ():
+            draw.text((430, y), line, fill=0, font=_font(52, style))
+            y += 68
+    return y + 44
+
+
+def _urgency(draw: ImageDraw.ImageDraw, word: str, y: int) -> int:
+    """White on black for an urgent matter, framed for any other word."""
+    box = (110, y, WIDTH - 110, y + 170)
+    urgent = word == "URGENT"
+    draw.rectangle(box, fill=0 if urgent else 255, outline=0, width=8)
+    draw.text((WIDTH // 2, y + 85), word, fill=255 if urgent else 0, font=_font(120, "B"), anchor="mm")
+    return y + 250
+
+
+def _notice(draw: ImageDraw.ImageDraw) -> None:
+    font = _font(38)
+    lines = _wrapped(NOTICE, WIDTH - 2 * 150, font)
+    top = HEIGHT - 130 - len(lines) * 52
+    draw.rectangle((110, top - 40, WIDTH - 110, top + len(lines) * 52 + 34), outline=0, width=4)
+    for index, line in enumerate(lines):
+        draw.text((150, top + index * 52), line, fill=0, font=font)
+
+
+def _wrapped(text: str, room: float, font: ImageFont.FreeTypeFont) -> list[str]:
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= room:
+            lines[-1] = f"{lines[-1]} {word}"
+            continue
+        while font.getlength(word) > room:
+            cut = max(1, int(len(word) * room / font.getlength(word)) - 1)
+            lines.append(word[:cut])
+            word = word[cut:]
+        lines.append(word)
+    return lines
+
+
+def _stamp(sheet: Image.Image, stamp: str) -> None:
+    """Hollow letters across, which leave what they cross readable, and a full line at the foot."""
+    size = 190
+    while _font(size, "B").getlength(stamp) > 2350:
+        size -= 10
+    font = _font(size, "B")
+    box = font.getbbox(stamp)
+    letters = Image.new("L", (int(box[2]) + 40, int(box[3]) + 40), 0)
+    ImageDraw.Draw(letters).text((20, 20), stamp, fill=0, font=font, stroke_width=2, stroke_fill=255)
+    turned = letters.rotate(52, expand=True, resample=Image.Resampling.BICUBIC)
+    mask = turned.point(lambda tone: 255 if tone > 127 else 0, mode="1")
+    sheet.paste(0, ((WIDTH - turned.width) // 2, (HEIGHT - turned.height) // 2), mask)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((WIDTH // 2, HEIGHT - 14), stamp, fill=0, font=_font(34, "B"), anchor="ms")
