@@ -55,12 +55,12 @@ class Order(Confidential):
     notes: tuple[str, ...] = ()
 
 
-def service_request(exam: RequestedExam, order: Order, *, id: str) -> Resource:
+def service_request(exam: RequestedExam, order: Order, *, resource_id: str) -> Resource:
     """The ServiceRequest of one exam. A sent order never changes its meaning: a correction is another order."""
     occurrence = {"start": order.start} | ({"end": order.end} if order.end else {})
     resource: Resource = {
         "resourceType": "ServiceRequest",
-        "id": id,
+        "id": resource_id,
         "meta": {"profile": [p.SERVICE_REQUEST_IMAGING]},
         "text": generated(exam.wording),
         "extension": [_reason(order.aim)],

@@ -46,12 +46,19 @@ class Creatinine(Confidential):
 
 
 def questionnaire_response(
-    *, id: str, canonical: str, items: tuple[ResponseItem, ...], subject: Resource, author: Resource, authored: str, identifier: Resource
+    *,
+    resource_id: str,
+    canonical: str,
+    items: tuple[ResponseItem, ...],
+    subject: Resource,
+    author: Resource,
+    authored: str,
+    identifier: Resource,
 ) -> Resource:
     """The whole filled form, completed."""
     return {
         "resourceType": "QuestionnaireResponse",
-        "id": id,
+        "id": resource_id,
         "text": generated("Formulaire rempli par le prescripteur"),
         "identifier": identifier,
         "questionnaire": canonical,
@@ -72,11 +79,11 @@ def _item(item: ResponseItem) -> Resource:
     return result
 
 
-def condition(*, id: str, subject: Resource, codes: tuple[Code, ...], text: str) -> Resource:
+def condition(*, resource_id: str, subject: Resource, codes: tuple[Code, ...], text: str) -> Resource:
     """A disease that the prescriber answered yes to."""
     return {
         "resourceType": "Condition",
-        "id": id,
+        "id": resource_id,
         "text": generated(text),
         "clinicalStatus": _status("condition-clinical", "active"),
         "verificationStatus": _status("condition-ver-status", "confirmed"),
@@ -86,11 +93,11 @@ def condition(*, id: str, subject: Resource, codes: tuple[Code, ...], text: str)
     }
 
 
-def iodine_allergy(*, id: str, subject: Resource, text: str) -> Resource:
+def iodine_allergy(*, resource_id: str, subject: Resource, text: str) -> Resource:
     """The allergy that the form names as a contra-indication to iodine; unconfirmed, since the form only ticks it."""
     return {
         "resourceType": "AllergyIntolerance",
-        "id": id,
+        "id": resource_id,
         "text": generated(text),
         "clinicalStatus": _status("allergyintolerance-clinical", "active"),
         "verificationStatus": _status("allergyintolerance-verification", "unconfirmed"),
@@ -101,11 +108,11 @@ def iodine_allergy(*, id: str, subject: Resource, text: str) -> Resource:
     }
 
 
-def medication_statement(*, id: str, subject: Resource, text: str, asserted: str, source: Resource) -> Resource:
+def medication_statement(*, resource_id: str, subject: Resource, text: str, asserted: str, source: Resource) -> Resource:
     """A current treatment, in the prescriber's own words: free text is never guessed into a drug code here."""
     return {
         "resourceType": "MedicationStatement",
-        "id": id,
+        "id": resource_id,
         "text": generated(text),
         "status": "active",
         "medicationCodeableConcept": {"text": text},
@@ -133,11 +140,11 @@ def creatinine_observations(
     return [first, second]
 
 
-def _laboratory(id: str, subject: Resource, code: Code, measured: Creatinine, quantity: Resource | None) -> Resource:
+def _laboratory(resource_id: str, subject: Resource, code: Code, measured: Creatinine, quantity: Resource | None) -> Resource:
     caption = f"Créatinine {quantity['value']} {quantity['unit']}".replace(".", ",") if quantity else "Créatinine"
     resource: Resource = {
         "resourceType": "Observation",
-        "id": id,
+        "id": resource_id,
         "text": generated(caption),
         "status": "final",
         "category": [_status("observation-category", "laboratory")],
@@ -151,11 +158,11 @@ def _laboratory(id: str, subject: Resource, code: Code, measured: Creatinine, qu
     return resource
 
 
-def body_weight(*, id: str, subject: Resource, kilograms: Decimal, on: str) -> Resource:
+def body_weight(*, resource_id: str, subject: Resource, kilograms: Decimal, on: str) -> Resource:
     """The weight written on the form, taken as that of the request's day (the vital-signs profile wants a time)."""
     return {
         "resourceType": "Observation",
-        "id": id,
+        "id": resource_id,
         "meta": {"profile": [p.BODY_WEIGHT]},
         "text": generated(f"Poids {decimal_text(kilograms)} kg"),
         "status": "final",
@@ -167,11 +174,11 @@ def body_weight(*, id: str, subject: Resource, kilograms: Decimal, on: str) -> R
     }
 
 
-def gestational_age(*, id: str, subject: Resource, text: str, weeks: int | None, days: int = 0) -> Resource:
+def gestational_age(*, resource_id: str, subject: Resource, text: str, weeks: int | None, days: int = 0) -> Resource:
     """The term of birth: weeks as `wk`, weeks and days exactly as days, anything else as the text written."""
     resource: Resource = {
         "resourceType": "Observation",
-        "id": id,
+        "id": resource_id,
         "text": generated(f"Terme de naissance : {text}"),
         "status": "final",
         "category": [_status("observation-category", "exam")],
@@ -184,11 +191,11 @@ def gestational_age(*, id: str, subject: Resource, text: str, weeks: int | None,
     return resource | {"valueQuantity": quantity, "note": [{"text": text}]}
 
 
-def patient_informed(*, id: str, subject: Resource, informed: bool) -> Resource:
+def patient_informed(*, resource_id: str, subject: Resource, informed: bool) -> Resource:
     """Whether the patient was told of the exam's risks (MED-1130 of the imaging request volet)."""
     return {
         "resourceType": "Observation",
-        "id": id,
+        "id": resource_id,
         "text": generated(f"Patient informé des risques de l’examen : {'oui' if informed else 'non'}"),
         "status": "final",
         "code": {"coding": [{"system": p.CISIS, "code": "MED-1130"}], "text": "Patient informé des risques de l’examen"},

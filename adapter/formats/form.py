@@ -7,7 +7,8 @@ the optional key `formulaire` names the form (its slug).
     {"site": "BCT", "patient": {"nom": "…", "prenom": "…"}, "examens": [{"modalite": "TDM", "region": "…"}], …}
 
 A QuestionnaireResponse gives the same shape: each item's answers go where its linkId says, a Coding as its code, a Quantity
-as its value (its unit is listed as not used: the Questionnaire asks for units in items of their own). What it holds besides answers stays in `envelope`.
+as its value (its unit is listed as not used: the Questionnaire asks for units in items of their own). What it holds besides
+answers stays in `envelope`.
 Sources: RFC 8259 (names within an object should be unique: a second one is refused here, for it would silently win);
 FHIR R4 QuestionnaireResponse.
 """
@@ -30,7 +31,16 @@ _SAFE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 # XML 1.0 (the narrative) and UTF-8 forbid these: they come from damaged sources, never from a keyboard.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _TOP_OF_RESPONSE = frozenset({"resourceType", "item", "text", "language"})
-_PLAIN_VALUES = ("valueBoolean", "valueDecimal", "valueInteger", "valueDate", "valueDateTime", "valueTime", "valueString", "valueUri")
+_PLAIN_VALUES = (
+    "valueBoolean",
+    "valueDecimal",
+    "valueInteger",
+    "valueDate",
+    "valueDateTime",
+    "valueTime",
+    "valueString",
+    "valueUri",
+)
 
 
 @dataclass(frozen=True, repr=False)

@@ -77,7 +77,7 @@ def _without_empty(data: Any) -> Any:
 def check_form(form: Questionnaire, rules: FormRules, shaped: Mapping[str, Any], zone: ZoneInfo, today: date) -> CheckedForm:
     """Read and check shaped answers; `today` is the civil day at which they came."""
     reader = _Reader(rules, zone)
-    values = reader.group(form.items, shaped, "", "")
+    values = reader.group(form.items, shaped, "")
     _derive(form, rules, values, reader)
     _Conditions(form, rules, values, reader).check()
     _check_dates(form, rules, values, today, reader)
@@ -99,7 +99,7 @@ class _Reader:
             self.faulty.add(location)
         self.findings.append(Finding(severity, code, text, location, remedy))
 
-    def group(self, questions: Sequence[Question], raw: Any, path: str, link_id: str) -> dict[str, Any]:
+    def group(self, questions: Sequence[Question], raw: Any, path: str) -> dict[str, Any]:
         """The values of one group (or of the form) from the object that answers it."""
         if not isinstance(raw, Mapping):
             self.tell(Severity.ERROR, "form.wrong-shape", "Un groupe de réponses (objet JSON) est attendu.", path)
@@ -124,7 +124,7 @@ class _Reader:
         if question.kind == "group" and question.repeats:
             self._repeated_group(question, raw, path, values)
         elif question.kind == "group":
-            values[question.key] = self.group(question.items, raw, path, question.link_id)
+            values[question.key] = self.group(question.items, raw, path)
         elif question.repeats:
             entries = raw if isinstance(raw, list) else [raw]
             read = [self._value(question, entry, f"{path}[{n}]") for n, entry in enumerate(entries, start=1)]
@@ -136,9 +136,7 @@ class _Reader:
         if not isinstance(raw, list):
             self.tell(Severity.ERROR, "form.wrong-shape", f"« {question.text} » : une liste est attendue.", path)
             return
-        values[question.key] = [
-            self.group(question.items, entry, f"{path}[{n}]", question.link_id) for n, entry in enumerate(raw, start=1)
-        ]
+        values[question.key] = [self.group(question.items, entry, f"{path}[{n}]") for n, entry in enumerate(raw, start=1)]
 
     def _value(self, question: Question, raw: Any, path: str) -> Any:
         if isinstance(raw, Mapping | list):

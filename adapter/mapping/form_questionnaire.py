@@ -162,4 +162,6 @@ def _check(form: Questionnaire) -> None:
                 raise MappingError("mapping.question-condition", "operator or question not known", where=where)
         for item in question.items:
             if item.link_id.rpartition(".")[0] != question.link_id:
-                raise MappingError("mapping.question-nesting", "a linkId must extend its group's", where=f"{where}/{item.link_id}")
+                raise MappingError(
+                    "mapping.question-nesting", "a linkId must extend its group's", where=f"{where}/{item.link_id}"
+                )

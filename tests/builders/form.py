@@ -67,7 +67,9 @@ def form_bytes(form: dict[str, Any]) -> bytes:
     return json.dumps(form, ensure_ascii=False).encode("utf-8")
 
 
-def as_response(form: dict[str, Any], canonical: str = "https://traitdunion.example/fhir/Questionnaire/demande-imagerie") -> dict[str, Any]:
+def as_response(
+    form: dict[str, Any], canonical: str = "https://traitdunion.example/fhir/Questionnaire/demande-imagerie"
+) -> dict[str, Any]:
     """The same answers as a FHIR QuestionnaireResponse, built without the project's own code."""
     return {
         "resourceType": "QuestionnaireResponse",

@@ -1,0 +1,478 @@
+"""An imaging request's checked answers to its FHIR document: the orders, their supporting resources, the sections.
+
+Sections mirror the CDA volet IMG-DA-IMG: clinical information (aim, history and contra-indications), patient information,
+requested acts, earlier results, linked documents. Nothing here concludes on the injection: answers are shown as answers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from adapter.fhir import profiles as p
+from adapter.fhir import request_narrative as say
+from adapter.fhir import supporting
+from adapter.fhir.bundle import Ids, full_url, reference_to
+from adapter.fhir.document import (
+    DocumentExtras,
+    Section,
+    document_bundle_from,
+    document_ids,
+    encounter_url,
+    patient_url,
+)
+from adapter.fhir.parties import Parties
+from adapter.fhir.request import Order, RequestedExam, requisition_of, service_request
+from adapter.fhir.supporting import Creatinine, ResponseItem, decimal_text
+from adapter.mapping.engine import Extraction, Values
+from adapter.mapping.form_conditions import CheckedForm
+from adapter.mapping.form_questionnaire import Question
+from adapter.mapping.form_values import plain
+from adapter.mapping.rules import RuleFile
+from adapter.mapping.terminology import load_table
+from adapter.model.confidential import Confidential
+from adapter.model.document import Code, DocumentHeader
+from adapter.model.parties import Organisation
+
+Resource = dict[str, Any]
+
+_SIDES = {"droit": "côté droit", "gauche": "côté gauche", "bilateral": "des deux côtés"}
+_INJECTION = {"avec": "avec injection de produit de contraste", "sans": "sans injection", "non-precise": "injection non précisée"}
+_TERM = re.compile(r"(\d{2})\s*(?:sa|semaines?(?:\s+d['’]amenorrhee)?|s)?\s*(?:\+?\s*(\d)\s*(?:j|jours?)?)?")
+
+
+# Codes of the sections; titles are those of the CDA volet, French displays its own.
+_SECTIONS = {
+    "clinical": Code("55752-0", p.LOINC, "Clinical information"),
+    "aim": Code("55115-0", p.LOINC, "Requested imaging studies information Document"),
+    "history": Code("11329-0", p.LOINC, "History general Narrative"),
+    "informed": Code("34895-3", p.LOINC, "Education note"),
+    "acts": Code("18776-5", p.LOINC, "Plan of care note"),
+    "results": Code("30954-2", p.LOINC, "Relevant diagnostic tests/laboratory data note"),
+    "form": Code("55107-7", p.LOINC, "Addendum Document"),
+}
+_TITLES = {
+    "aim": "But(s) précis de l’examen",
+    "history": "Antécédents, contre-indications et informations de prise en charge",
+    "informed": "Information du patient",
+    "acts": "Acte(s) d’imagerie demandé(s)",
+    "results": "Résultats d’examens antérieurs et mesures",
+    "form": "Document joint : formulaire rempli par le prescripteur",
+}
+
+
+def _section(name: str, divs: Mapping[str, str], resources: Sequence[Resource] = ()) -> Section:
+    return Section(
+        _SECTIONS[name], _TITLES[name], divs[name], tuple(full_url(r) for r in resources), narrative_status="additional"
+    )
+
+
+@dataclass(frozen=True, repr=False)
+class Actors(Confidential):
+    """References of those whom the orders name, minted by the document."""
+
+    patient: Resource
+    encounter: Resource
+    requester: Resource
+    site: Resource
+
+
+@dataclass(frozen=True, repr=False)
+class ImagingRequest(Confidential):
+    """All that the document holds beside its header: resources by role, and the words of its sections."""
+
+    orders: tuple[Resource, ...]
+    history: tuple[Resource, ...]
+    results: tuple[Resource, ...]
+    informed: tuple[Resource, ...]
+    response: Resource
+    divs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def resources(self) -> list[Resource]:
+        """Every resource, orders first."""
+        return [*self.orders, *self.history, *self.results, *self.informed, self.response]
+
+    def sections(self) -> tuple[Section, ...]:
+        """The sections that have something to say, in the order of the CDA volet."""
+        history = _section("history", self.divs, self.history)
+        clinical = Section(_SECTIONS["clinical"], "Informations cliniques", sections=(_section("aim", self.divs), history))
+        optional = [
+            _section(name, self.divs, resources)
+            for name, resources in (("informed", self.informed), ("acts", self.orders), ("results", self.results))
+            if name in self.divs
+        ]
+        return (clinical, *optional, _section("form", self.divs, (self.response,)))
+
+
+def imaging_document(
+    checked: CheckedForm,
+    found: Extraction,
+    rules: RuleFile,
+    header: DocumentHeader,
+    number: str,
+    source: bytes,
+    media_type: str,
+    assembled: str,
+) -> Resource:
+    """The document Bundle of one imaging request; `assembled` is the instant at which the form was received."""
+    ids = document_ids(header, source)
+    parties = Parties(ids)
+    requester = parties.role(header.authors[0])
+    request = found.one("request")
+    option = checked.questionnaire.question("site").option(request["site"])
+    site = parties.organization(Organisation(name=f"{request['site']} – {option.display if option else ''}"))
+    actors = Actors(
+        patient={"reference": patient_url(ids)},
+        encounter={"reference": encounter_url(ids)},
+        requester=reference_to(requester),
+        site=reference_to(site),
+    )
+    imaging = ImagingRequestBuilder(checked, found, rules, ids, actors, number).build()
+    return document_bundle_from(
+        header,
+        imaging.sections(),
+        imaging.resources,
+        source,
+        media_type,
+        extras=DocumentExtras(timestamp=assembled),
+        parties=parties,
+    )
+
+
+class ImagingRequestBuilder:
+    """Builds one request; `number` is the form's number (requisition), `ids` the document's own minting."""
+
+    def __init__(self, checked: CheckedForm, found: Extraction, rules: RuleFile, ids: Ids, actors: Actors, number: str) -> None:
+        self._checked = checked
+        self._rules = rules
+        self._ids = ids
+        self._actors = actors
+        self._number = number
+        self._request = found.one("request")
+        self._patient = found.one("patient")
+        self._checklist = found.one("checklist")
+        self._exams = found.many("exams")
+        self._wording: dict[str, str] = rules.data["wording"]
+        self._namespace = (
+            f"{p.OURS.rpartition('/StructureDefinition')[0]}/sid/{found.one('prescriber')['finess'] or 'formulaire'}"
+        )
+
+    def build(self) -> ImagingRequest:
+        """The resources and the sections' narratives."""
+        history = (*self._conditions(), *self._allergy(), *self._treatment(), *self._birth_term())
+        results = (*self._creatinine(), *self._weight())
+        informed = self._informed()
+        exams = [self._exam(number, exam) for number, exam in enumerate(self._exams, start=1)]
+        response_id = self._ids.mint("QuestionnaireResponse")
+        stated = (reference_to(r) for r in (*history, *results, *informed))
+        supports = (*stated, {"reference": f"urn:uuid:{response_id}"})
+        order = self._order(supports)
+        orders = tuple(
+            service_request(exam, order, resource_id=self._ids.mint("ServiceRequest", str(n)))
+            for n, exam in enumerate(exams, start=1)
+        )
+        return ImagingRequest(orders, history, results, informed, self._response(response_id, order), self._divs(exams, order))
+
+    # Orders
+
+    def _order(self, supports: tuple[Resource, ...]) -> Order:
+        urgency = self._request["urgency"]
+        start = self._request["date"]
+        return Order(
+            requisition=self._number,
+            namespace=self._namespace,
+            priority=load_table("imaging-urgency")[urgency]["target"],
+            authored=start,
+            start=start,
+            end=latest_moment(start, self._rules.data["delays"]["exam"].get(urgency, {})),
+            aim=self._request["aim"],
+            subject=self._actors.patient,
+            encounter=self._actors.encounter,
+            requester=self._actors.requester,
+            performer=self._actors.site,
+            supporting=supports,
+            notes=(f"Degré d’urgence écrit par le prescripteur : {urgency}.", self._premedication()),
+        )
+
+    def _exam(self, number: int, exam: Values) -> RequestedExam:
+        modality, injection = exam["modality"], exam["injection"]
+        table = load_table("imaging-modality")
+        row = table.get(f"{modality}/{injection}") or table[modality]
+        region = ", ".join(part for part in (exam["region"], _SIDES.get(exam["side"], "")) if part)
+        told = _INJECTION.get(injection, _INJECTION["non-precise"] if modality == "TDM" else "")
+        return RequestedExam(
+            identifier=f"{self._number}-{number}",
+            modality=Code(row["code"], row["system"], row["display"]),
+            wording=" – ".join(part for part in (row["wording"], region, told) if part),
+            region_text=region,
+            sites=body_sites(exam["region"]),
+            detail=exam["detail"],
+        )
+
+    def _premedication(self) -> str:
+        answers = {"true": "reminder", "false": "no_premedication"}
+        return self._wording[answers.get(self._request["premedication"], "unstated_premedication")]
+
+    # Supporting resources
+
+    def _conditions(self) -> list[Resource]:
+        found = []
+        for link_id, told in self._rules.data["conditions"].items():
+            if "Y" in self._checked.values_of(link_id):
+                codes = tuple(Code(code, p.CIM10, label) for code, label in told["codes"])
+                found.append(
+                    supporting.condition(
+                        resource_id=self._ids.mint("Condition", link_id),
+                        subject=self._actors.patient,
+                        codes=codes,
+                        text=told["text"],
+                    )
+                )
+        return found
+
+    def _allergy(self) -> list[Resource]:
+        if self._checklist["allergy"] != "Y":
+            return []
+        detail = self._checklist["allergy_detail"]
+        text = "Allergie signalée comme contre-indication à l’injection d’iode" + (f" : {detail}" if detail else "")
+        return [
+            supporting.iodine_allergy(resource_id=self._ids.mint("AllergyIntolerance"), subject=self._actors.patient, text=text)
+        ]
+
+    def _treatment(self) -> list[Resource]:
+        if not self._checklist["treatment"]:
+            return []
+        statement = supporting.medication_statement(
+            resource_id=self._ids.mint("MedicationStatement"),
+            subject=self._actors.patient,
+            text=self._checklist["treatment"],
+            asserted=self._request["date"],
+            source=self._actors.requester,
+        )
+        return [statement]
+
+    def _birth_term(self) -> list[Resource]:
+        text = self._patient["term"]
+        if not text:
+            return []
+        weeks, days = read_term(text)
+        age = supporting.gestational_age(
+            resource_id=self._ids.mint("Observation", "term"), subject=self._actors.patient, text=text, weeks=weeks, days=days
+        )
+        return [age]
+
+    def _creatinine(self) -> list[Resource]:
+        if not self._checklist["creatinine"]:
+            return []
+        measured = Creatinine(
+            Decimal(self._checklist["creatinine"]), self._checklist["creatinine_unit"], self._checklist["creatinine_date"]
+        )
+        return supporting.creatinine_observations(
+            measured,
+            ids=(self._ids.mint("Observation", "creatinine"), self._ids.mint("Observation", "creatinine", "umol/L")),
+            subject=self._actors.patient,
+            no_unit=self._wording["no_unit"],
+            converted=self._wording["converted"],
+        )
+
+    def _weight(self) -> list[Resource]:
+        if not self._patient["weight"]:
+            return []
+        weight = supporting.body_weight(
+            resource_id=self._ids.mint("Observation", "weight"),
+            subject=self._actors.patient,
+            kilograms=Decimal(self._patient["weight"]),
+            on=self._request["date"],
+        )
+        return [weight]
+
+    def _informed(self) -> tuple[Resource, ...]:
+        if not self._request["informed"]:
+            return ()
+        informed = self._request["informed"] == "true"
+        return (
+            supporting.patient_informed(
+                resource_id=self._ids.mint("Observation", "informed"), subject=self._actors.patient, informed=informed
+            ),
+        )
+
+    def _response(self, resource_id: str, order: Order) -> Resource:
+        withheld = frozenset(self._rules.data["withheld"]["questions"])
+        return supporting.questionnaire_response(
+            resource_id=resource_id,
+            canonical=self._checked.questionnaire.canonical,
+            items=response_items(self._checked.questionnaire.items, self._checked.values, withheld),
+            subject=self._actors.patient,
+            author=self._actors.requester,
+            authored=self._request["date"],
+            identifier=requisition_of(order),
+        )
+
+    # Narratives
+
+    def _divs(self, exams: list[RequestedExam], order: Order) -> dict[str, str]:
+        """The narrative of each section that has something to say."""
+        informed = {"true": "oui", "false": "non"}.get(self._request["informed"], "")
+        withheld = frozenset(self._rules.data["withheld"]["questions"])
+        tables = answer_tables(self._checked.questionnaire.items, self._checked.values, withheld)
+        results = (say.paragraph(self._request["earlier"]), say.answers_table(self._measures()))
+        divs = {
+            "aim": say.request_div(say.paragraph(self._request["aim"])),
+            "history": say.request_div(*self._history_blocks()),
+            "acts": say.request_div(*self._act_blocks(exams, order)),
+            "form": say.request_div(*(say.answers_table(rows, caption) for caption, rows in tables)),
+        }
+        if informed:
+            divs["informed"] = say.request_div(say.paragraph(f"Patient informé des risques de l’examen : {informed}."))
+        if any(results):
+            divs["results"] = say.request_div(*results)
+        return divs
+
+    def _act_blocks(self, exams: list[RequestedExam], order: Order) -> list[str]:
+        site = self._display("site")
+        rows = [(str(n), exam.wording, exam.detail) for n, exam in enumerate(exams, start=1)]
+        facts = [("Site demandé", f"{self._request['site']} – {site}"), ("Date de la demande", say.french_date(order.start))]
+        if order.end:
+            facts.append(("Examen attendu au plus tard le", say.french_date(order.end)))
+        facts.append(("Prise en charge", self._display("demande.prise-en-charge")))
+        return [
+            say.strong_paragraph(f"Degré d’urgence : {self._request['urgency'].upper()}"),
+            say.columns_table(("N°", "Examen demandé", "Précision"), rows),
+            say.answers_table(facts),
+            say.strong_paragraph(self._premedication())
+            if self._request["premedication"] == "true"
+            else say.paragraph(self._premedication()),
+        ]
+
+    def _history_blocks(self) -> list[str]:
+        group = next(item for item in self._checked.questionnaire.items if item.link_id == "contre-indications")
+        answers = self._checked.values.get(group.key, {})
+        rows = _rows(group.items, answers, frozenset())
+        child = [("Terme de naissance", self._patient["term"])] if self._patient["term"] else []
+        if self._patient["premature"] and not child:
+            child = [("Né prématuré", "Oui" if self._patient["premature"] == "true" else "Non")]
+        if not rows:
+            return [say.answers_table(child), say.paragraph(self._wording["not_asked"])]
+        return [say.answers_table(rows, group.text), say.answers_table(child), say.paragraph(self._wording["answers_only"])]
+
+    def _measures(self) -> list[say.Row]:
+        rows = []
+        if self._checklist["creatinine"]:
+            unit = {"umol/L": "µmol/L"}.get(self._checklist["creatinine_unit"], self._checklist["creatinine_unit"])
+            on = self._checklist["creatinine_date"]
+            told = f"{decimal_text(Decimal(self._checklist['creatinine']))} {unit or '(' + self._wording['no_unit'] + ')'}"
+            rows.append(("Créatinine", f"{told}, {'le ' + say.french_date(on) if on else self._wording['no_date']}"))
+        if self._patient["weight"]:
+            rows.append(("Poids", f"{decimal_text(Decimal(self._patient['weight']))} kg"))
+        return rows
+
+    def _display(self, link_id: str) -> str:
+        option = self._checked.questionnaire.question(link_id).option(self._checked.values_of(link_id)[0])
+        return option.display if option else ""
+
+
+def latest_moment(start: str, delay: Mapping[str, int]) -> str:
+    """The last moment for the exam: hours are elapsed from an instant, whole days from a day; empty delay gives none."""
+    if not delay:
+        return ""
+    day = date.fromisoformat(start[:10])
+    if "T" in start and "hours" in delay:
+        return (datetime.fromisoformat(start) + timedelta(hours=delay["hours"])).isoformat()
+    days = delay["days"] if "days" in delay else -(-delay["hours"] // 24)
+    return (day + timedelta(days=days)).isoformat()
+
+
+def body_sites(region: str) -> tuple[Code, ...]:
+    """The sites of a region written in usual words; none when the table does not know the whole text."""
+    row = load_table("imaging-region").get(plain(region))
+    labels = load_table("imaging-body-site")
+    return tuple(Code(code, p.SNOMED, labels[code]["display"]) for code in row["codes"].split()) if row else ()
+
+
+def read_term(text: str) -> tuple[int | None, int]:
+    """Weeks and days of `32`, `32 SA`, `32 SA + 4 j`; no weeks when the text says anything else."""
+    match = _TERM.fullmatch(plain(text))
+    if match is None:
+        return None, 0
+    weeks, days = int(match[1]), int(match[2] or 0)
+    return (weeks, days) if 20 <= weeks <= 45 and days < 7 else (None, 0)
+
+
+def response_items(
+    questions: tuple[Question, ...], values: Mapping[str, Any], withheld: frozenset[str]
+) -> tuple[ResponseItem, ...]:
+    """The answers as QuestionnaireResponse items, in the Questionnaire's order, unanswered questions left out."""
+    items: list[ResponseItem] = []
+    for question in questions:
+        value = values.get(question.key)
+        if value is None or question.link_id in withheld:
+            continue
+        if question.kind == "group":
+            for entry in value if isinstance(value, list) else [value]:
+                below = response_items(question.items, entry, withheld)
+                if below:
+                    items.append(ResponseItem(question.link_id, question.text, (), below))
+        else:
+            entries = value if isinstance(value, list) else [value]
+            items.append(ResponseItem(question.link_id, question.text, tuple(_fhir_value(question, v) for v in entries)))
+    return tuple(items)
+
+
+def _fhir_value(question: Question, value: Any) -> tuple[str, Any]:
+    match question.kind:
+        case "choice":
+            option = question.option(value)
+            assert option is not None  # noqa: S101 - the reader only gives codes of this question
+            return "valueCoding", {"system": option.system, "code": option.code, "display": option.display}
+        case "boolean":
+            return "valueBoolean", value
+        case "decimal" | "integer":
+            return "valueDecimal", supporting.json_number(value)
+        case "date":
+            return "valueDate", value
+        case "dateTime":
+            return "valueDateTime", value
+        case _:
+            return "valueString", value
+
+
+def answer_tables(
+    questions: tuple[Question, ...], values: Mapping[str, Any], withheld: frozenset[str]
+) -> list[tuple[str, list[say.Row]]]:
+    """All answers as (caption, rows): one table for each group and each repeat, the loose questions first."""
+    tables = [("Formulaire", _rows(tuple(q for q in questions if q.kind != "group"), values, withheld))]
+    for group in (question for question in questions if question.kind == "group"):
+        entries = values.get(group.key) or []
+        for number, entry in enumerate(entries if isinstance(entries, list) else [entries], start=1):
+            caption = f"{group.text} – {number}" if group.repeats else group.text
+            tables.append((caption, _rows(group.items, entry, withheld)))
+    return [(caption, rows) for caption, rows in tables if rows]
+
+
+def _rows(questions: tuple[Question, ...], values: Mapping[str, Any], withheld: frozenset[str]) -> list[say.Row]:
+    return [
+        (question.text, _shown(question, values[question.key]))
+        for question in questions
+        if question.key in values and question.link_id not in withheld and question.kind != "group"
+    ]
+
+
+def _shown(question: Question, value: Any) -> str:
+    """An answer in French."""
+    match question.kind:
+        case "choice":
+            option = question.option(value)
+            return option.display if option else str(value)
+        case "boolean":
+            return "Oui" if value else "Non"
+        case "decimal" | "integer":
+            return f"{decimal_text(value)} {question.unit}".strip()
+        case "date" | "dateTime":
+            return say.french_date(value)
+        case _:
+            return str(value)
