@@ -1,0 +1,186 @@
+"""The ITI-65 transaction: PDSm rules, true sizes and hashes, one copy whatever is resent."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fhir.resources.R4B.bundle import Bundle
+
+from adapter.errors import RenditionError
+from adapter.model.delivery import Delivery, DeliveryState
+from adapter.model.document import BodyKind, Code, DocumentHeader
+from adapter.model.identity import Reliability
+from adapter.model.parties import Device, Organisation, Party
+from adapter.model.plan import ChannelName
+from adapter.model.submission import Intent, Submission, Visibility
+from adapter.packaging.mhd import build_iti65, master_identifier
+from adapter.packaging.parcel import RecordContent, SenderProfile
+from tests.builders.directory import APHP_EJ, letter_header, qualified_patient, submission
+
+SENT = datetime(2026, 11, 20, 11, 0, tzinfo=UTC)
+SENDER = SenderProfile(
+    APHP_EJ, "AP-HP", APHP_EJ, "traitdunion@aphp.formation.mssante.fr", "AP-HP", "1.2.250.1.999.1", "TDU-0.1"
+)  # fmt: skip
+SOURCE = b"<ClinicalDocument/>"
+DELIVERY = Delivery(
+    id="0d6cbb7e-6a1a-5d1a-8a3e-000000000003",
+    submission_id="s",
+    legal_entity=APHP_EJ,
+    document_id="1.2.250.1.999.94.7.501",
+    version=1,
+    intent="new",
+    role_id="record:terr-esante",
+    channel=ChannelName.SHARED_RECORD,
+    leg=1,
+    state=DeliveryState.CLAIMED,
+    reference="0d6cbb7e-6a1a-5d1a-8a3e-000000000003",
+)
+DOCUMENT_BUNDLE: dict[str, Any] = {"resourceType": "Bundle", "type": "document", "entry": []}
+
+
+def built(sent: Submission | None = None, source: bytes = SOURCE, media_type: str = "text/xml") -> RecordContent:
+    return build_iti65(DELIVERY, sent or submission(), DOCUMENT_BUNDLE, source, media_type, SENDER, SENT)
+
+
+def transaction(**header: Any) -> dict[str, Any]:
+    return json.loads(built(submission(header=letter_header(**header))).transaction)
+
+
+def resource(bundle: dict[str, Any], kind: str) -> dict[str, Any]:
+    return next(e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == kind)
+
+
+def case_named(name: str) -> Submission:
+    """Headers that stress the profile: many shapes of author, date, identifier and body."""
+    place = Organisation("Centre d'essai", "940000003", setting_code="AMBULATOIRE", setting_label="Ambulatoire")
+    device = Party(device=Device("1.2.250.1.999.5^RIS", "RIS d'essai", "3.1"), organisation=place)
+    shapes: dict[str, DocumentHeader] = {
+        "letter": letter_header(),
+        "written-by-software": letter_header(authors=(device,), legal_authenticator=None),
+        "structure-only": letter_header(authors=(Party(organisation=place),)),
+        "no-author": letter_header(authors=(), legal_authenticator=None),
+        "day-only": letter_header(created="2026-11-20", service_events=(), stay=None),
+        "no-zone": letter_header(created="2026-11-20T10:30", service_events=(), stay=None),
+        "uuid": letter_header(unique_id="8f6d2a52-4e0b-4c1a-9f51-6a1f0c9d1e00"),
+        "odd-extension": letter_header(unique_id="1.2.250.1.999.94.7^CR/2026-17"),
+        "replacement": letter_header(replaces="1.2.250.1.999.94.7.500", version=2),
+        "restricted": letter_header(confidentiality="R"),
+        "structured": letter_header(body=BodyKind.STRUCTURED_CDA, template_ids=("1.2.250.1.213.1.1.1.29",)),
+        "french-type": letter_header(type=Code("SYNTH", "1.2.250.1.213.1.1.4.12", "Synthèse")),
+        "form": letter_header(body=BodyKind.FORM, type=Code("55115-0", "http://loinc.org", "Demande d'imagerie")),
+    }
+    return submission(header=shapes[name], visibility=Visibility(True, True, True))
+
+
+CASES = (
+    "letter", "written-by-software", "structure-only", "no-author", "day-only", "no-zone", "uuid", "odd-extension",
+    "replacement", "restricted", "structured", "french-type", "form",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_shape_is_valid_for_the_r4b_models(name: str) -> None:
+    assert Bundle.model_validate_json(built(case_named(name)).transaction).type == "transaction"
+
+
+@pytest.mark.conformance
+def test_every_shape_passes_the_independent_checker(shared_dir: Path, tmp_path: Path) -> None:
+    for name in CASES:
+        (tmp_path / f"{name}.json").write_bytes(built(case_named(name)).transaction)
+    checker = [sys.executable, str(shared_dir / "tools" / "fhir_check.py"), "--require-fhirpath", "--fr", str(tmp_path)]
+    done = subprocess.run(checker, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert f"{len(CASES)} passed, 0 failed" in done.stdout
+
+
+def test_the_same_delivery_gives_the_same_bytes() -> None:
+    assert built().transaction == built().transaction
+
+
+def test_size_and_hash_are_those_of_the_bytes_deposited() -> None:
+    bundle = json.loads(built(source=b"\x00\xffsource").transaction)
+    attachment = resource(bundle, "DocumentReference")["content"][0]["attachment"]
+    deposited = base64.b64decode(resource(bundle, "Binary")["data"])
+    assert deposited == b"\x00\xffsource"
+    assert attachment["size"] == len(deposited)
+    assert base64.b64decode(attachment["hash"]) == hashlib.sha1(deposited).digest()
+    assert attachment["contentType"] == "text/xml"
+
+
+def test_the_attachment_points_to_the_binary_of_the_transaction() -> None:
+    bundle = transaction()
+    url = resource(bundle, "DocumentReference")["content"][0]["attachment"]["url"]
+    assert [e["fullUrl"] for e in bundle["entry"] if e["resource"]["resourceType"] == "Binary"] == [url]
+
+
+def test_the_submission_set_lists_the_document_and_names_its_source() -> None:
+    bundle = transaction()
+    lot = resource(bundle, "List")
+    assert lot["entry"][0]["item"]["reference"] == bundle["entry"][1]["fullUrl"]
+    assert lot["identifier"][0]["value"].startswith("urn:oid:2.25.")
+    assert lot["extension"][1]["valueIdentifier"]["value"] == "urn:oid:1.2.250.1.999.1"
+    assert lot["extension"][0]["valueCodeableConcept"]["coding"][0]["code"] == "03"
+
+
+def test_every_create_is_conditional_and_the_binary_is_put_so_that_nothing_doubles() -> None:
+    requests = {e["resource"]["resourceType"]: e["request"] for e in transaction()["entry"]}
+    assert requests["DocumentReference"]["ifNoneExist"] == "identifier=urn:ietf:rfc:3986|urn:oid:1.2.250.1.999.94.7.501"
+    assert requests["Patient"]["ifNoneExist"].startswith("identifier=urn:oid:1.2.250.1.213.1.4.10|")
+    assert "ifNoneExist" in requests["List"]
+    assert requests["Binary"]["method"] == "PUT"
+
+
+def test_visibility_wishes_are_security_labels_beside_confidentiality() -> None:
+    bundle = json.loads(built(case_named("restricted")).transaction)
+    codes = [label["coding"][0]["code"] for label in resource(bundle, "DocumentReference")["securityLabel"]]
+    assert codes == ["R", "MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"]
+
+
+def test_a_replacement_names_the_original_by_its_identifier() -> None:
+    related = resource(transaction(replaces="1.2.250.1.999.94.7.500"), "DocumentReference")["relatesTo"]
+    assert related[0]["code"] == "replaces"
+    assert related[0]["target"]["identifier"]["value"] == "urn:oid:1.2.250.1.999.94.7.500"
+
+
+def test_a_forms_fhir_document_is_deposited_rather_than_its_private_answers() -> None:
+    bundle = json.loads(built(case_named("form"), source=b'{"nom":"x"}', media_type="application/json").transaction)
+    assert resource(bundle, "Binary")["contentType"] == "application/fhir+json"
+    assert json.loads(base64.b64decode(resource(bundle, "Binary")["data"])) == DOCUMENT_BUNDLE
+
+
+@pytest.mark.parametrize(
+    ("unique_id", "expected"),
+    [
+        ("1.2.3", "urn:oid:1.2.3"),
+        ("1.2.3^45", "urn:oid:1.2.3.45"),
+        ("8F6D2A52-4E0B-4C1A-9F51-6A1F0C9D1E00", "urn:uuid:8f6d2a52-4e0b-4c1a-9f51-6a1f0c9d1e00"),
+    ],
+)
+def test_a_document_id_becomes_the_uri_that_the_norm_wants(unique_id: str, expected: str) -> None:
+    assert master_identifier(unique_id) == expected
+
+
+def test_two_extensions_that_are_no_numbers_never_share_an_identifier() -> None:
+    assert master_identifier("1.2.3^A") != master_identifier("1.2.3^B")
+    assert master_identifier("1.2.3^A") == master_identifier("1.2.3^A")
+    assert master_identifier("1.2.3^007") != master_identifier("1.2.3^7")
+
+
+def test_a_provisional_identity_never_feeds_a_record() -> None:
+    patient = qualified_patient(reliability=Reliability.PROVISIONAL)
+    with pytest.raises(RenditionError, match="qualified INS") as raised:
+        built(submission(header=letter_header(patient=patient)))
+    assert "EXEMPLE" not in str(raised.value)
+
+
+def test_a_cancellation_is_not_sent_as_a_new_document() -> None:
+    with pytest.raises(RenditionError, match="cancellation"):
+        built(submission(intent=Intent.CANCEL))
