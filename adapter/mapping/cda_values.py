@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 from lxml import etree
@@ -17,7 +18,7 @@ from adapter.fhir import profiles as p
 from adapter.fhir.bundle import uri_of_root
 from adapter.fhir.narrative import words_of
 from adapter.mapping.cda_time import Doubt, read_time
-from adapter.mapping.sources import XmlNode, XmlSource
+from adapter.mapping.sources import XmlNode
 from adapter.mapping.terminology import uri_of
 from adapter.model.finding import Finding, Severity
 
@@ -46,11 +47,14 @@ _DOUBTS = {
 class CdaValues:
     """Reads the values of one document and gathers what was dubious. `zone` is the civil time of times without one."""
 
-    def __init__(self, source: XmlSource, element: etree._Element, zone: str) -> None:
-        self._source = source
+    def __init__(self, element: etree._Element, zone: str) -> None:
+        self._element = element
         self._zone = zone
-        self._texts = _narrative_texts(element)
         self._findings: dict[tuple[str, str], Finding] = {}
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        return _narrative_texts(self._element)
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -1,0 +1,216 @@
+"""People and structures of a CDA header as model values: names, addresses, numbers, the roles they act in.
+
+Sources: CI-SIS structuration minimale; Annuaire Santé numbers (`8` + RPPS, `1` + FINESS). A title (DR) is a suffix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from adapter.mapping.cda_values import CdaValues
+from adapter.mapping.engine import extract_group
+from adapter.mapping.rules import RuleFile
+from adapter.mapping.sources import XmlNode
+from adapter.mapping.transforms import finess_of, rpps_of
+from adapter.model.identity import Address, Telecom
+from adapter.model.parties import Device, Organisation, Party, Professional
+
+_IDNPS = "1.2.250.1.71.4.2.1"
+_STRUCT = "1.2.250.1.71.4.2.2"
+
+_PERSONS = ("assignedPerson", "associatedPerson", "informationRecipient", "relatedPerson", "guardianPerson")
+_ORGANISATIONS = ("representedOrganization", "scopingOrganization", "receivedOrganization", "guardianOrganization")
+
+_TELECOM_SYSTEMS = {"tel": "phone", "fax": "fax", "mailto": "email", "http": "url", "https": "url"}
+_TELECOM_USES = {"H": "home", "HP": "home", "HV": "home", "WP": "work", "DIR": "work", "PUB": "work", "MC": "mobile"}
+_ADDRESS_USES = {"H": "home", "HP": "home", "HV": "home", "WP": "work", "DIR": "work", "PUB": "work", "TMP": "temp"}
+_STREET = (
+    "houseNumber",
+    "houseNumberNumeric",
+    "buildingNumberSuffix",
+    "streetNameType",
+    "streetName",
+    "streetNameBase",
+    "direction",
+)
+_OTHER_LINES = (
+    "additionalLocator", "unitID", "unitType", "deliveryAddressLine", "postBox", "precinct", "careOf", "streetAddressLine",
+    "censusTract", "deliveryInstallationType", "deliveryInstallationArea",
+)  # fmt: skip
+
+
+def read_addresses(node: XmlNode) -> tuple[Address, ...]:
+    """The addresses that say something: parts become lines, number and street on one."""
+    return tuple(found for child in node.children("addr") if (found := read_address(child)) is not None)
+
+
+def read_address(node: XmlNode) -> Address | None:
+    """One address; None when it is null or empty. `county` holds the INSEE code of the commune."""
+    node.get("nullFlavor")
+    use = node.get("use")
+    parts: dict[str, list[str]] = {}
+    for child in node.children():
+        text = child.read()
+        child.get("nullFlavor")
+        if text:
+            parts.setdefault(child.name, []).append(text)
+    free = node.read()
+    street = " ".join(word for name in _STREET for word in parts.get(name, ()))
+    lines = [line for name in _OTHER_LINES for line in parts.get(name, ())]
+    if not parts and not free:
+        return None
+    country = parts.get("country", [""])[0]
+    return Address(
+        lines=tuple(line for line in (street, *lines, free, *parts.get("state", ())) if line),
+        postal_code=" ".join(parts.get("postalCode", ())),
+        city=" ".join(parts.get("city", ())),
+        country=country,
+        insee=parts.get("county", [""])[0],
+        use=_ADDRESS_USES.get(use.split()[0], "") if use else "",
+    )
+
+
+def read_telecoms(node: XmlNode) -> tuple[Telecom, ...]:
+    """How to reach somebody; null ones are left out."""
+    found = []
+    for child in node.children("telecom"):
+        child.get("nullFlavor")
+        value, use = child.get("value"), child.get("use")
+        if value:
+            found.append(_telecom(value, use))
+    return tuple(found)
+
+
+def _telecom(value: str, use: str) -> Telecom:
+    scheme, colon, rest = value.partition(":")
+    system = _TELECOM_SYSTEMS.get(scheme.lower(), "") if colon else ""
+    known_use = next((_TELECOM_USES[word] for word in use.split() if word in _TELECOM_USES), "")
+    if not system:
+        return Telecom("other", value, known_use)
+    return Telecom(system, value if system == "url" else rest, known_use)
+
+
+def read_party(
+    rules: RuleFile, values: CdaValues, node: XmlNode | None, *, time: str = "", acting: XmlNode | None = None
+) -> Party:
+    """Who acts at a node (assignedEntity, associatedEntity…); `acting` bears the function (author, participant…)."""
+    if node is None:
+        return Party(time=time)
+    told, _ = extract_group(rules.groups["at_party"], node)
+    function, _ = extract_group(rules.groups["at_function"], acting or node)
+    if acting is not None:
+        values.concept(acting.first("functionCode"))
+    node.get("nullFlavor")
+    values.concept(node.first("code"))
+    device = _device(node, told["software"], told["model"])
+    return Party(
+        professional=None if device and not _names_someone(node) else _professional(node, told),
+        organisation=_organisation_of(rules, node),
+        device=device,
+        function_code=function["code"],
+        function_label=function["label"],
+        time=time,
+    )
+
+
+def _names_someone(node: XmlNode) -> bool:
+    return any(node.first(name) is not None for name in _PERSONS)
+
+
+def _device(node: XmlNode, software: str, model: str) -> Device | None:
+    if not software and not model:
+        return None
+    identifier = node.first("id")
+    return Device(identifier=_number(identifier) if identifier is not None else "", software=software, model=model)
+
+
+def _number(node: XmlNode) -> str:
+    root, extension = node.get("root"), node.get("extension")
+    return f"{root}^{extension}" if extension else root
+
+
+def _professional(node: XmlNode, told: Mapping[str, str]) -> Professional | None:
+    rpps, national_id = _person_numbers(node)
+    person = next((found for name in _PERSONS if (found := node.first(name)) is not None), None)
+    if person is None and not rpps and not national_id:
+        return None
+    family, given, civility, title = read_name(person.first("name") if person is not None else None)
+    return Professional(
+        family=family,
+        given=given,
+        rpps=rpps,
+        national_id=national_id,
+        title=title,
+        civility=civility,
+        specialty_code=told["specialty_code"],
+        specialty_system=told["specialty_system"],
+        specialty_label=told["specialty_label"],
+        telecoms=read_telecoms(node),
+        addresses=read_addresses(node),
+    )
+
+
+def _person_numbers(node: XmlNode) -> tuple[str, str]:
+    """RPPS, else the number as it came: an IDNPS of another kind, or another authority's (`root^number`)."""
+    rpps, others = "", []
+    for child in node.children("id"):
+        child.get("nullFlavor")
+        child.get("assigningAuthorityName")
+        root, extension = child.get("root"), child.get("extension")
+        if root == _IDNPS:
+            rpps = rpps or rpps_of(extension)
+            others += [] if rpps_of(extension) else [extension]
+        elif root:
+            others.append(f"{root}^{extension}" if extension else root)
+    return rpps, next((other for other in others if other), "")
+
+
+def read_name(node: XmlNode | None) -> tuple[str, str, str, str]:
+    """Family, given, civility and title of anyone but the patient."""
+    if node is None:
+        return "", "", "", ""
+    texts: dict[str, list[str]] = {}
+    for child in node.children():
+        child.get("qualifier")  # SP and the like: a relic of before the RNIV, without meaning for a professional
+        child.get("nullFlavor")
+        text = " ".join(child.read().split())
+        if text:
+            texts.setdefault(child.name, []).append(text)
+    family = " ".join(texts.get("family", ())) or " ".join(node.read().split())
+    return family, " ".join(texts.get("given", ())), " ".join(texts.get("prefix", ())), " ".join(texts.get("suffix", ()))
+
+
+def _organisation_of(rules: RuleFile, node: XmlNode) -> Organisation | None:
+    found = next((child for name in _ORGANISATIONS if (child := node.first(name)) is not None), None)
+    return read_organisation(rules, found) if found is not None else None
+
+
+def read_organisation(rules: RuleFile, node: XmlNode) -> Organisation:
+    """A structure, with its practice setting."""
+    told, _ = extract_group(rules.groups["at_organisation"], node)
+    node.get("nullFlavor")
+    finess, national_id = read_structure_number(node)
+    return Organisation(
+        name=" ".join(told["name"].split()),
+        finess=finess,
+        national_id=national_id,
+        setting_code=told["setting_code"],
+        setting_label=told["setting_label"],
+        telecoms=read_telecoms(node),
+        addresses=read_addresses(node),
+    )
+
+
+def read_structure_number(node: XmlNode) -> tuple[str, str]:
+    """FINESS, else the number as it came."""
+    finess, others = "", []
+    for child in node.children("id"):
+        child.get("nullFlavor")
+        child.get("assigningAuthorityName")
+        root, extension = child.get("root"), child.get("extension")
+        if root == _STRUCT:
+            finess = finess or finess_of(extension)
+            others += [] if finess_of(extension) else [extension]
+        elif root:
+            others.append(f"{root}^{extension}" if extension else root)
+    return finess, next((other for other in others if other), "")
