@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from adapter.errors import InputError
 from adapter.formats.hl7v2 import read_message
+from adapter.mapping.from_hl7v2 import control_of
 from adapter.model.receipt import MessageControl, Principal
 
 # An MSH is a few hundred bytes; reading no further keeps this free of the message's size.
@@ -48,23 +49,9 @@ def read_control(content: bytes) -> MessageControl:
     """What MSH says, read from the first bytes of a message that may be incomplete; empty when there is no MSH."""
     lines = content[:LONGEST_MSH].lstrip(b"\x0b\xef\xbb\xbf\r\n").splitlines()
     try:
-        message = read_message(lines[0] if lines else b"")
+        return control_of(read_message(lines[0] if lines else b""))
     except InputError:
         return MessageControl()
-    msh = message.segments()[0]
-    return MessageControl(
-        application=msh.text(3),
-        facility=msh.text(4),
-        to_application=msh.text(5),
-        to_facility=msh.text(6),
-        event=msh.text(9),
-        control_id=msh.value(10),
-        version=msh.value(12),
-        processing=msh.value(11),
-        charset=message.charset,
-        encoding=message.codec,
-        sent_at=msh.value(7),
-    )
 
 
 def _namespace(hierarchic_designator: str) -> str:
