@@ -25,9 +25,9 @@ def strong_paragraph(text: str) -> str:
     return f"<p><b>{_lines(text)}</b></p>" if text.strip() else ""
 
 
-def answers_table(rows: Iterable[Row], caption: str = "") -> str:
-    """Two columns: what was asked, what was answered."""
-    body = "".join(f"<tr><th>{_lines(asked)}</th><td>{_lines(answered)}</td></tr>" for asked, answered in rows)
+def answers_table(rows: Iterable[Row], caption: str = "", strong: frozenset[str] = frozenset()) -> str:
+    """Two columns: what was asked, what was answered; the answers of `strong` stand out."""
+    body = "".join(f"<tr><th>{_lines(asked)}</th><td>{_cell(answered, strong)}</td></tr>" for asked, answered in rows)
     if not body:
         return ""
     head = f"<caption>{_lines(caption)}</caption>" if caption else ""
@@ -39,6 +39,10 @@ def columns_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str
     head = "".join(f"<th>{_lines(heading)}</th>" for heading in headings)
     body = "".join(f"<tr>{''.join(f'<td>{_lines(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(answered: str, strong: frozenset[str]) -> str:
+    return f"<b>{_lines(answered)}</b>" if answered in strong else _lines(answered)
 
 
 def _lines(text: str) -> str:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from adapter.formats.form import safe_key
 from adapter.mapping.form_questionnaire import Condition, Question, Questionnaire
-from adapter.mapping.form_values import UnreadableAnswerError, read_answer, years_between
+from adapter.mapping.form_values import UnreadableAnswerError, plain, read_answer, years_between
 from adapter.model.confidential import Confidential
 from adapter.model.finding import Finding, Severity
 
@@ -115,8 +115,8 @@ class _Reader:
         return values
 
     def _unknown_key(self, key: str, position: int, path: str, known: list[str]) -> None:
-        close = get_close_matches(key.casefold(), known, n=1, cutoff=0.75)
-        remedy = f"Vouliez-vous écrire « {_join(path, close[0])} » ?" if close else "Voir les clés du questionnaire."
+        close = _closest(plain(key).replace(" ", "-"), known)
+        remedy = f"Vouliez-vous écrire « {_join(path, close)} » ?" if close else "Voir les clés du questionnaire."
         text = "Cette clé n’est pas une question du formulaire : sa réponse serait perdue."
         self.tell(Severity.ERROR, "form.unknown-key", text, _join(path, safe_key(key, position)), remedy)
 
@@ -152,6 +152,12 @@ class _Reader:
             text = f"« {question.text} » : heure sans fuseau, lue à l’heure de {self._zone.key}."
             self.tell(Severity.INFORMATION, reading.assumed, text, path)
         return reading.value
+
+
+def _closest(key: str, known: list[str]) -> str:
+    """The known key that a typing slip may have meant: a shortened one, else the nearest; empty when none is near."""
+    shortened = [candidate for candidate in known if len(key) > 2 and candidate.startswith(key)]
+    return next(iter([*shortened, *get_close_matches(key, known, n=1, cutoff=0.75)]), "")
 
 
 def _derive(form: Questionnaire, rules: FormRules, values: dict[str, Any], reader: _Reader) -> None:

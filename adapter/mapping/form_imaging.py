@@ -40,6 +40,8 @@ from adapter.model.parties import Organisation
 
 Resource = dict[str, Any]
 
+# What the reader must not miss in the checklist.
+_STRONG = frozenset({"Oui", "Ne sait pas"})
 _SIDES = {"droit": "côté droit", "gauche": "côté gauche", "bilateral": "des deux côtés"}
 _INJECTION = {"avec": "avec injection de produit de contraste", "sans": "sans injection", "non-precise": "injection non précisée"}
 _TERM = re.compile(r"(\d{2})\s*(?:sa|semaines?(?:\s+d['’]amenorrhee)?|s)?\s*(?:\+?\s*(\d)\s*(?:j|jours?)?)?")
@@ -100,7 +102,9 @@ class ImagingRequest(Confidential):
     def sections(self) -> tuple[Section, ...]:
         """The sections that have something to say, in the order of the CDA volet."""
         history = _section("history", self.divs, self.history)
-        clinical = Section(_SECTIONS["clinical"], "Informations cliniques", sections=(_section("aim", self.divs), history))
+        clinical = Section(
+            _SECTIONS["clinical"], "Informations cliniques", self.divs["clinical"], sections=(_section("aim", self.divs), history)
+        )
         optional = [
             _section(name, self.divs, resources)
             for name, resources in (("informed", self.informed), ("acts", self.orders), ("results", self.results))
@@ -322,6 +326,10 @@ class ImagingRequestBuilder:
         tables = answer_tables(self._checked.questionnaire.items, self._checked.values, withheld)
         results = (say.paragraph(self._request["earlier"]), say.answers_table(self._measures()))
         divs = {
+            "clinical": say.request_div(
+                say.strong_paragraph(f"Degré d’urgence : {self._request['urgency'].upper()}"),
+                *(say.paragraph(exam.wording) for exam in exams),
+            ),
             "aim": say.request_div(say.paragraph(self._request["aim"])),
             "history": say.request_div(*self._history_blocks()),
             "acts": say.request_div(*self._act_blocks(exams, order)),
@@ -336,7 +344,8 @@ class ImagingRequestBuilder:
     def _act_blocks(self, exams: list[RequestedExam], order: Order) -> list[str]:
         site = self._display("site")
         rows = [(str(n), exam.wording, exam.detail) for n, exam in enumerate(exams, start=1)]
-        facts = [("Site demandé", f"{self._request['site']} – {site}"), ("Date de la demande", say.french_date(order.start))]
+        facts = [("Numéro de la demande", self._request["number"])] if self._request["number"] else []
+        facts += [("Site demandé", f"{self._request['site']} – {site}"), ("Date de la demande", say.french_date(order.start))]
         if order.end:
             facts.append(("Examen attendu au plus tard le", say.french_date(order.end)))
         facts.append(("Prise en charge", self._display("demande.prise-en-charge")))
@@ -358,7 +367,11 @@ class ImagingRequestBuilder:
             child = [("Né prématuré", "Oui" if self._patient["premature"] == "true" else "Non")]
         if not rows:
             return [say.answers_table(child), say.paragraph(self._wording["not_asked"])]
-        return [say.answers_table(rows, group.text), say.answers_table(child), say.paragraph(self._wording["answers_only"])]
+        return [
+            say.answers_table(rows, group.text, _STRONG),
+            say.answers_table(child),
+            say.paragraph(self._wording["answers_only"]),
+        ]
 
     def _measures(self) -> list[say.Row]:
         rows = []
@@ -458,7 +471,7 @@ def _rows(questions: tuple[Question, ...], values: Mapping[str, Any], withheld: 
     return [
         (question.text, _shown(question, values[question.key]))
         for question in questions
-        if question.key in values and question.link_id not in withheld and question.kind != "group"
+        if question.key in values and question.link_id not in withheld and question.kind != "group" and not question.read_only
     ]
 
 

@@ -83,8 +83,18 @@ def test_a_response_that_is_not_finished_is_refused(status: str | None) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"not json", b'{"a": NaN}', b'{"a": Infinity}', b'{"a": 1', b'{"a":"\xe9"}', "{\"a\": 1}".encode("utf-16"), b"[" * 200_000, b'{"n": ' + b"9" * 5000 + b"}"],
-)  # fmt: skip
+    [
+        b"",
+        b"not json",
+        b'{"a": NaN}',
+        b'{"a": Infinity}',
+        b'{"a": 1',
+        b'{"a":"\xe9"}',
+        '{"a": 1}'.encode("utf-16"),
+        b"[" * 200_000,
+        b'{"n": ' + b"9" * 5000 + b"}",
+    ],
+)
 def test_what_is_not_json_in_utf8_is_refused_without_a_quote_from_it(content: bytes) -> None:
     with pytest.raises(InputError) as caught:
         read_form(content)
@@ -139,9 +149,10 @@ def test_an_item_without_link_and_an_answer_of_unknown_kind_are_refused() -> Non
     assert _code(form_bytes(head | {"item": attachment})) == ("form.answer-kind", "item[a]")
 
 
+_KEYS = ["item", "linkId", "answer", "valueCoding", "status", "x"]
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["item", "linkId", "answer", "valueCoding", "status", "x"]), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(_KEYS), inner, max_size=4),
     max_leaves=20,
 )  # fmt: skip
 
@@ -151,7 +162,8 @@ def test_garbage_raises_only_our_error(content: bytes) -> None:
     try:
         assert isinstance(read_form(content), dict)
     except TduError as error:
-        assert error.code.startswith("form.")
+        code = error.code
+        assert code.startswith("form.")
 
 
 @given(
@@ -164,4 +176,5 @@ def test_a_garbled_response_raises_only_our_error(items: list[object]) -> None:
     try:
         assert isinstance(read_form(content), dict)
     except TduError as error:
-        assert error.code.startswith("form.")
+        code = error.code
+        assert code.startswith("form.")
