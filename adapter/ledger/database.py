@@ -249,9 +249,10 @@ class Database:
         """Read unsealed rows, have them sealed, write the seals: one transaction, one holder of the lock."""
 
         def work(tx: Transaction) -> int:
-            if tx.connection.dialect.name == "postgresql" and not tx.execute(
-                select(func.pg_try_advisory_xact_lock(_SEALING))
-            ).scalar():
+            if (
+                tx.connection.dialect.name == "postgresql"
+                and not tx.execute(select(func.pg_try_advisory_xact_lock(_SEALING))).scalar()
+            ):
                 return 0
             audit = tables.audit
             query = select(audit).where(audit.c.position.is_(None)).order_by(audit.c.number).limit(limit)
@@ -290,9 +291,7 @@ def _audit_row(entry: AuditEntry) -> dict[str, Any]:
 
 
 def _audit_value(row: Mapping[Any, Any]) -> AuditRow:
-    entry = AuditEntry(
-        row["legal_entity"], row["at"], row["actor"], row["action"], row["about"], row["about_id"], row["detail"]
-    )
+    entry = AuditEntry(row["legal_entity"], row["at"], row["actor"], row["action"], row["about"], row["about_id"], row["detail"])
     return AuditRow(row["number"], entry, row["position"] or 0, row["previous"], row["seal"])
 
 

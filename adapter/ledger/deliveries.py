@@ -218,9 +218,7 @@ def _make_unclear(tx: Transaction, row: Row, not_before: datetime | None, actor:
         return row  # the reaper said so before the worker did
     count = row["unclear_count"] + 1
     if count < UNCLEAR_LIMIT:
-        return moves.move_delivery(
-            tx, row, S.UNCLEAR, actor=actor, cause=cause, unclear_count=count, not_before=not_before
-        )
+        return moves.move_delivery(tx, row, S.UNCLEAR, actor=actor, cause=cause, unclear_count=count, not_before=not_before)
     parked = moves.move_delivery(tx, row, S.PARKED, actor=actor, detail="unclear-twice", cause=cause, unclear_count=count)
     _add_item(tx, parked, "unclear-twice", _UNCLEAR_ADVICE)
     return parked

@@ -219,7 +219,8 @@ def _merge_plan(tx: Transaction, submission: Submission, plan: RoutePlan) -> Non
     merged += [one for one in plan.recipients if one.role_id not in roles]
     tx.execute(delete(chunk).where(chunk.c.row_id == submission.id, chunk.c.kind == PayloadKind.PLAN.value))
     tx.keep(submission.legal_entity, submission.id, PayloadKind.PLAN, write_plan(replace(plan, recipients=tuple(merged))))
-    tx.event(submission.legal_entity, WorkAbout.SUBMISSION, submission.id, "planned-again", f"directory {plan.directory_revision}")
+    detail = f"directory {plan.directory_revision}"
+    tx.event(submission.legal_entity, WorkAbout.SUBMISSION, submission.id, "planned-again", detail)
 
 
 # ── its deliveries ────────────────────────────────────────────────────────────────────────────────────────────

@@ -95,9 +95,7 @@ def _apply(tx: Transaction, row: Row, evidence: Evidence, opens_next_leg: OpensN
     if evidence.proves not in TRANSITIONS[before]:
         moves.note(tx, row, "proof-too-late", f"{evidence.proves.value} {detail}", actor=actor)
         return row
-    after = moves.move_delivery(
-        tx, row, evidence.proves, actor=actor, detail=detail, cause=evidence.cause, not_before=None
-    )
+    after = moves.move_delivery(tx, row, evidence.proves, actor=actor, detail=detail, cause=evidence.cause, not_before=None)
     if before in (S.QUEUED, S.CLAIMED):
         after = moves.change_values(tx, after, fence=row["fence"] + 1)  # whoever is about to send it again must not
     if evidence.proves is S.REFUSED:
@@ -137,9 +135,7 @@ def _unmatched(tx: Transaction, evidence: Evidence, legal_entity: str) -> None:
     tx.audit(legal_entity, evidence.source, "evidence.unmatched", WorkAbout.DELIVERY.value, name, evidence.proves.value)
     if legal_entity:
         about = WorkAbout.DELIVERY
-        add_work_items(
-            tx, [WorkItem(tx.new_id(), legal_entity, about, name, "unmatched-evidence", _UNMATCHED_ADVICE, tx.now)]
-        )
+        add_work_items(tx, [WorkItem(tx.new_id(), legal_entity, about, name, "unmatched-evidence", _UNMATCHED_ADVICE, tx.now)])
 
 
 def _add_item(tx: Transaction, row: Row, reason: str, advice: str) -> None:

@@ -92,8 +92,7 @@ def lookups_of(submission: Submission) -> tuple[Pair, ...]:
     if patient.ins is not None:
         pairs.append(("ins", patient.ins.value))
     pairs.extend(("ipp", identifier.value) for identifier in patient.local_ids)
-    for name in (patient.birth_name, patient.used_name):
-        pairs.append(("name-birth-date", f"{name}|{patient.birth_date}"))
+    pairs.extend(("name-birth-date", f"{name}|{patient.birth_date}") for name in (patient.birth_name, patient.used_name))
     pairs.extend(_people(document, submission.sender))
     for recipient in submission.recipients:
         pairs += [("rpps", recipient.rpps), ("finess", recipient.finess)]

@@ -60,7 +60,7 @@ def supersede(tx: Transaction, row: Row, by: str, *, actor: str) -> None:
 
 
 def requeue(tx: Transaction, row: Row, *, actor: str, **values: Any) -> Row:
-    """Put a delivery back in its queue, unless a newer version to the same role came in the meantime: then it never goes again."""
+    """Put a delivery back in its queue; if a newer version to the same role came in the meantime, it never goes again."""
     queued = move_delivery(tx, row, S.QUEUED, actor=actor, **values)
     if row["superseded_by"]:
         supersede(tx, queued, row["superseded_by"], actor=actor)

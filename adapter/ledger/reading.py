@@ -65,9 +65,7 @@ def _find(connection: Connection, database: Database, reference: str, entity: st
         r.c.id.in_(of_items),
         r.c.id.in_(select(s.c.receipt_id).where(s.c.legal_entity == entity, s.c.id.in_(of_items))),
         r.c.id.in_(
-            select(s.c.receipt_id)
-            .join(d, d.c.submission_id == s.c.id)
-            .where(d.c.legal_entity == entity, d.c.id.in_(of_items))
+            select(s.c.receipt_id).join(d, d.c.submission_id == s.c.id).where(d.c.legal_entity == entity, d.c.id.in_(of_items))
         ),
     )
     query = select(r.c.id).where(r.c.legal_entity == entity, mine).order_by(r.c.received_at.desc(), r.c.id).limit(_FIND_LIMIT)

@@ -65,7 +65,10 @@ class _Batch:
             return {}
         r = tables.receipt
         query = select(r.c.legal_entity, r.c.live_key, r.c.id, r.c.fingerprint, r.c.received_at).where(r.c.live_key.in_(macs))
-        return {(row[0], row[1]): _Known(row[2], row[3], row[4]) for row in self._tx.execute(query)}
+        return {
+            (row["legal_entity"], row["live_key"]): _Known(row["id"], row["fingerprint"], row["received_at"])
+            for row in self._tx.execute(query).mappings()
+        }
 
     def _commit(self, new: NewReceipt, macs: tuple[tuple[str, str], ...]) -> CommittedReceipt:
         known = next((self._known[pair] for pair in macs if pair in self._known), None)

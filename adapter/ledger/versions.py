@@ -104,7 +104,10 @@ def place_in_line(tx: Transaction, submission: Submission) -> Line:
     line_id = known or document.set_id or document.replaces or document.unique_id
     members = select(s.c.document_id, s.c.version, s.c.intent, s.c.replaces, s.c.id)
     members = members.where(s.c.legal_entity == submission.legal_entity, s.c.line_id == line_id, s.c.id != submission.id)
-    line = [Version(row[0], row[1], row[2], row[3], row[4]) for row in tx.execute(members)]
+    line = [
+        Version(row["document_id"], row["version"], row["intent"], row["replaces"], row["id"])
+        for row in tx.execute(members).mappings()
+    ]
     return Line(
         line_id,
         older=tuple(other for other in line if is_newer(me, other, line)),

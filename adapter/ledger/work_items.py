@@ -139,8 +139,8 @@ def _decide_submission(tx: Transaction, item: WorkItem, decision: Decision, by: 
         receipt_id = tx.execute(select(s.c.receipt_id).where(s.c.id == item.about_id)).scalar()
         _prepare_again(tx, receipt_id or "", (ReceiptState.PARKED, ReceiptState.PREPARED))
     elif decision is Decision.CANCEL:
-        rows = tx.execute(moves.locked(d.c.submission_id == item.about_id, d.c.state.in_([state.value for state in _NOT_ON_WIRE]))).mappings().all()
-        for row in rows:
+        unsent = d.c.state.in_([state.value for state in _NOT_ON_WIRE])
+        for row in tx.execute(moves.locked(d.c.submission_id == item.about_id, unsent)).mappings().all():
             _stop(tx, row, _CAUSES[decision], by)
 
 
