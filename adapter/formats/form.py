@@ -26,6 +26,7 @@ from adapter.model.confidential import Confidential
 
 MAX_FORM_BYTES = 1_048_576
 MAX_FORM_DEPTH = 24
+MAX_NUMBER_LENGTH = 100
 
 _SAFE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 # XML 1.0 (the narrative) and UTF-8 forbid these: they come from damaged sources, never from a keyboard.
@@ -92,12 +93,13 @@ def _load(content: bytes, max_bytes: int) -> dict[str, Any]:
         data = json.loads(
             content.decode("utf-8-sig"),
             object_pairs_hook=_object_without_twins,
-            parse_float=Decimal,
+            parse_float=_decimal,
+            parse_int=_integer,
             parse_constant=_refuse_constant,
         )
     except InputError:
         raise
-    except (ValueError, RecursionError):  # the text of a decoding error quotes the content: it stays here
+    except (ValueError, ArithmeticError, RecursionError):  # the text of a decoding error quotes the content: it stays here
         raise InputError(
             "form.not-json", "Le contenu n’est pas du JSON lisible en UTF-8.", remedy="Vérifier l’encodage et la syntaxe."
         ) from None
@@ -116,6 +118,22 @@ def _object_without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             )  # fmt: skip
         result[key] = value
     return result
+
+
+def _decimal(text: str) -> Decimal:
+    """A number as written; one that no answer can mean is refused here, before arithmetic meets it."""
+    if len(text) > MAX_NUMBER_LENGTH:
+        raise ValueError("a number of this length is no answer")
+    value = Decimal(text)
+    if abs(value.adjusted()) > MAX_NUMBER_LENGTH:
+        raise ValueError("a number of this size is no answer")
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_NUMBER_LENGTH:
+        raise ValueError("a number of this length is no answer")
+    return int(text)
 
 
 def _refuse_constant(_: str) -> None:

@@ -20,6 +20,7 @@ from adapter.mapping.form_values import UnreadableAnswerError, plain, read_answe
 from adapter.model.confidential import Confidential
 from adapter.model.finding import Finding, Severity
 
+MAX_UNKNOWN_KEYS = 20  # of one group: a hostile form must not buy a long answer
 _YES_NO: dict[Any, str] = {True: "Oui", False: "Non"}
 
 
@@ -109,9 +110,12 @@ class _Reader:
         for question in questions:
             if question.key in raw:
                 self._answer(question, raw[question.key], _join(path, question.key), values)
-        for position, key in enumerate(raw, start=1):
-            if key not in known:
-                self._unknown_key(key, position, path, list(known))
+        unknown = [(position, key) for position, key in enumerate(raw, start=1) if key not in known]
+        for position, key in unknown[:MAX_UNKNOWN_KEYS]:
+            self._unknown_key(key, position, path, list(known))
+        if len(unknown) > MAX_UNKNOWN_KEYS:
+            text = f"{len(unknown)} clés ne sont pas des questions du formulaire ; les premières sont citées."
+            self.tell(Severity.ERROR, "form.too-many-unknown-keys", text, path)
         return values
 
     def _unknown_key(self, key: str, position: int, path: str, known: list[str]) -> None:
@@ -135,6 +139,9 @@ class _Reader:
     def _repeated_group(self, question: Question, raw: Any, path: str, values: dict[str, Any]) -> None:
         if not isinstance(raw, list):
             self.tell(Severity.ERROR, "form.wrong-shape", f"« {question.text} » : une liste est attendue.", path)
+            return
+        if question.most and len(raw) > question.most:
+            self.tell(Severity.ERROR, "form.too-many", f"« {question.text} » : {question.most} au plus.", path)
             return
         values[question.key] = [self.group(question.items, entry, f"{path}[{n}]") for n, entry in enumerate(raw, start=1)]
 

@@ -42,13 +42,14 @@ class Condition:
 
 @dataclass(frozen=True)
 class Question:
-    """One item. `key` is the last part of its linkId: its name in the plain JSON shape."""
+    """One item. `key` is the last part of its linkId: its name in the plain JSON shape. `most`: repeats allowed, 0 for any."""
 
     link_id: str
     text: str
     kind: str
     required: bool = False
     repeats: bool = False
+    most: int = 0
     read_only: bool = False
     max_length: int = 0
     lowest: Decimal | None = None
@@ -126,6 +127,7 @@ def _question(raw: dict[str, Any]) -> Question:
         kind=raw["type"],
         required=raw.get("required", False),
         repeats=raw.get("repeats", False),
+        most=bounds.get(f"{_BOUND}questionnaire-maxOccurs", {}).get("valueInteger", 0),
         read_only=raw.get("readOnly", False),
         max_length=raw.get("maxLength", 0),
         lowest=_bound(bounds, "minValue"),

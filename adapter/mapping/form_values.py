@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from adapter.mapping.form_questionnaire import Question
 
+EARLIEST_YEAR = 1880
 MAX_DIGITS = 15  # what a JSON number carries everywhere without loss
 _ISO_DAY = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
 _FRENCH_DAY = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{4})")
@@ -127,6 +128,8 @@ def read_date(text: str) -> str:
         raise UnreadableAnswerError("form.not-a-date", "Écrire AAAA-MM-JJ ou JJ/MM/AAAA.")
     try:
         date(int(year), int(month or 1), int(day or 1))
+        if int(year) < EARLIEST_YEAR:
+            raise ValueError("nobody alive")
     except ValueError:
         raise UnreadableAnswerError("form.not-a-date", "Cette date n’existe pas au calendrier.") from None
     return "-".join(part for part in (year, month, day) if part)

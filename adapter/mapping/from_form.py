@@ -47,7 +47,7 @@ _SETTINGS = {"externe": ("AMB", "Externe", "O"), "hospitalise": ("IMP", "Hospita
 # A header names its systems by OID, as the CDA headers that every rendition derives from.
 _LOINC_OID = "2.16.840.1.113883.6.1"
 _ACT_CODE_OID = "2.16.840.1.113883.5.4"
-_MANY_DIGITS = Context(prec=5000)
+_MANY_DIGITS = Context(prec=200)  # more than the reader lets in: two numbers never become one
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,7 +119,13 @@ def _read(arrival: Arrival) -> _Reading:
     shaped = shape_answers(form, content.answers)
     number = _number_of(shaped, content.envelope)
     checked = check_form(form, _form_rules(rules), shaped, zone, arrival.received_at.astimezone(zone).date())
-    found = (*checked.findings, *_version_finding(form, content), *_identifier_findings(checked, rules))
+    found = (
+        *checked.findings,
+        *_version_finding(form, content),
+        *_identifier_findings(checked, rules),
+        *_identity_findings(checked),
+        *_doubtful_findings(checked, rules),
+    )
     return _Reading(slug, content, CheckedForm(form, checked.values, found), rules, _fingerprint(slug, number, shaped), number)
 
 
@@ -196,6 +202,24 @@ def _identifier_findings(checked: CheckedForm, rules: RuleFile) -> tuple[Finding
             text = "Matricule INS gardé pour le rapprochement d’identité, non transmis tant qu’une personne ne l’a pas confirmé."
             found.append(Finding(Severity.INFORMATION, "form.ins-withheld", text, "patient.ins"))
     return tuple(found)
+
+
+def _identity_findings(checked: CheckedForm) -> tuple[Finding, ...]:
+    """Birth dates that often stand for another: an unknown day is written 1 January, or not written at all."""
+    for birth in checked.values_of("patient.date-naissance"):
+        if birth.endswith("-01-01") or len(birth) < len("1979-01-01"):
+            text = "Date de naissance partielle ou au 1er janvier : à vérifier lors du rapprochement d’identité."
+            return (Finding(Severity.INFORMATION, "form.conventional-birth-date", text, "patient.date-naissance"),)
+    return ()
+
+
+def _doubtful_findings(checked: CheckedForm, rules: RuleFile) -> tuple[Finding, ...]:
+    """Answers that hardly go together: kept as written, and told."""
+    return tuple(
+        Finding(Severity.WARNING, "form.doubtful-answers", told["text"], next(iter(told["when"])))
+        for told in rules.data.get("doubtful", [])
+        if all(answer in checked.values_of(link_id) for link_id, answer in told["when"].items())
+    )
 
 
 def _unread_envelope(reading: _Reading) -> tuple[UnreadNode, ...]:

@@ -92,6 +92,9 @@ def test_a_response_that_is_not_finished_is_refused(status: str | None) -> None:
         b'{"a":"\xe9"}',
         '{"a": 1}'.encode("utf-16"),
         b"[" * 200_000,
+        b'{"n": 1e9999999999999999999999}',
+        b'{"n": 1e9999999}',
+        b'{"n": 0.' + b"1" * 101 + b"}",
         b'{"n": ' + b"9" * 5000 + b"}",
     ],
 )

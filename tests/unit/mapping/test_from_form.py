@@ -192,6 +192,25 @@ def test_a_key_that_no_question_has_is_refused_where_it_stands(link_id: str, loc
     assert [f.location for f in inspection.findings] == [location]
 
 
+def test_a_hostile_form_buys_no_long_answer() -> None:
+    form = build_imaging_request() | {f"cle{n}": n for n in range(20_000)}
+    codes = [f.code for f in inspect_form(arrival(form)).findings]
+    assert codes == ["form.unknown-key"] * 20 + ["form.too-many-unknown-keys"]
+
+
+@pytest.mark.parametrize(("birth", "told"), [("1961-01-01", True), ("1961", True), ("1961-04", True), ("1961-01-02", False)])
+def test_a_birth_date_of_convention_is_told_for_the_match_of_identities(birth: str, told: bool) -> None:
+    found = findings(Severity.INFORMATION, **{"patient.date-naissance": birth})
+    assert found == ([("form.conventional-birth-date", "patient.date-naissance")] if told else [])
+
+
+def test_a_myeloma_with_renal_failure_beside_a_denied_renal_failure_is_kept_and_told() -> None:
+    changes = {"contre-indications.myelome": True}
+    assert findings(Severity.WARNING, **changes) == [("form.doubtful-answers", "contre-indications.insuffisance-renale")]
+    changes["contre-indications.insuffisance-renale"] = "inconnu"
+    assert findings(Severity.WARNING, **changes) == []
+
+
 def test_a_misspelt_key_gets_a_suggestion() -> None:
     form = build_imaging_request()
     form["examens"][0]["modalité"] = form["examens"][0].pop("modalite")
@@ -221,6 +240,8 @@ def test_a_misspelt_key_gets_a_suggestion() -> None:
         ("patient.date-naissance", "12/13/1961", "form.not-a-date"),
         ("patient.date-naissance", "61", "form.not-a-date"),
         ("patient.date-naissance", "0000", "form.not-a-date"),
+        ("patient.date-naissance", "0961-04-12", "form.not-a-date"),
+        ("examens", [{"modalite": "IRM", "region": "cou"}] * 21, "form.too-many"),
         ("demande.date", "2026-11", "form.not-a-date"),
         ("demande.date", "2026-11-20T25:00", "form.not-a-date"),
         ("demande.date", "2026-11-20 vers midi", "form.not-a-date"),
