@@ -66,7 +66,7 @@ def inspect_hl7v2(arrival: Arrival, *, policy: str = "") -> Inspection:
         finding = Finding(Severity.ERROR, error.code, error.message, error.where, error.remedy, hl7_code="100")
         digest = hashlib.sha256(arrival.content).hexdigest()
         return Inspection(ContentKind.HL7V2, Verdict.REFUSED, fingerprint=digest, findings=(finding,))
-    findings = message.findings + _check(message, policy or default_policy())
+    findings = message.findings + _check(message, arrival.zone, policy or default_policy())
     verdict = Verdict.REFUSED if errors_of(findings) else Verdict.ACCEPTED
     return Inspection(ContentKind.HL7V2, verdict, control_of(message), fingerprint(message), findings)
 
@@ -74,14 +74,14 @@ def inspect_hl7v2(arrival: Arrival, *, policy: str = "") -> Inspection:
 def envelope_hl7v2(arrival: Arrival, receipt_id: str) -> tuple[Submission, ...]:
     """The envelope of each document, without translating it. Raises InputError when the message cannot be taken."""
     reading = _read(arrival)
-    documents = _documents(reading)
+    documents = _documents(reading, arrival.zone)
     return tuple(_submission(arrival, receipt_id, reading, document.header) for document in documents)
 
 
 def understand_hl7v2(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...]:
     """One translation a document: 1, or 2 in an ORU (N1 and N3). Raises InputError when the message cannot be taken."""
     reading = _read(arrival)
-    documents = _documents(reading)
+    documents = _documents(reading, arrival.zone)
     return tuple(_translation(arrival, receipt_id, reading, document) for document in documents)
 
 
@@ -120,12 +120,12 @@ def _standard(segment: Segment, field: int) -> str:
     return "".join(table.get(sign, sign) for sign in text.split(own.repetition)[0]).strip()
 
 
-def _check(message: Message, policy: str) -> tuple[Finding, ...]:
+def _check(message: Message, zone: str, policy: str) -> tuple[Finding, ...]:
     profile, findings = choose_profile(message)
     if profile is None or errors_of(findings):
         return findings
     reading = _reading(message, profile)
-    documents, said = open_documents(message)
+    documents, said = open_documents(message, zone)
     findings += check_header(message, profile)
     findings += check_order(message, profile)
     findings += check_required(reading.source, profile)
@@ -163,8 +163,8 @@ def _reading(message: Message, profile: Profile) -> _Reading:
     return _Reading(source, profile, extraction, envelope, pid_identity(extraction), intent, envelope.findings + said)
 
 
-def _documents(reading: _Reading) -> tuple[CarriedDocument, ...]:
-    documents, findings = open_documents(reading.source.message)
+def _documents(reading: _Reading, zone: str) -> tuple[CarriedDocument, ...]:
+    documents, findings = open_documents(reading.source.message, zone)
     if refusals := errors_of(findings):
         first = refusals[0]
         raise InputError(first.code, first.text, where=first.location, remedy=first.remedy)

@@ -41,14 +41,14 @@ def is_document(segment: Segment) -> bool:
     return segment.name == "OBX" and segment.value(2).strip() == "ED" and not meta
 
 
-def open_documents(message: Message) -> tuple[tuple[CarriedDocument, ...], tuple[Finding, ...]]:
-    """Every document that can be opened, and what was said of those that cannot."""
+def open_documents(message: Message, zone: str) -> tuple[tuple[CarriedDocument, ...], tuple[Finding, ...]]:
+    """Every document that can be opened, and what was said of those that cannot. `zone`: of times without one."""
     opened: list[CarriedDocument] = []
     findings: list[Finding] = []
     for segment in document_segments(message):
         try:
             content, repaired = document_bytes(segment)
-            opened.append(CarriedDocument(segment, content, from_cda.read_cda_header(content)))
+            opened.append(CarriedDocument(segment, content, from_cda.read_cda_header(content, zone)))
         except InputError as error:
             findings.append(_refusal(segment, error))
             continue

@@ -128,9 +128,7 @@ def path_of(segment: Segment, field: int = 0, repetition: int = 1, component: in
     if not field:
         return name
     turn = f"({repetition})" if segment.repetitions(field) > 1 else ""
-    start, end = segment.span(field, component or 1, repetition)
-    deeper = segment.line.find(segment.message.separators.as_bytes[3], start, end) >= 0
-    inner = f".{component}" + (f".{subcomponent}" if deeper or subcomponent > 1 else "") if component else ""
+    inner = f".{component}" + (f".{subcomponent}" if subcomponent > 1 else "") if component else ""
     return f"{name}-{field}{turn}{inner}"
 
 

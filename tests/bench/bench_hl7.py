@@ -1,0 +1,85 @@
+"""Speed of HL7 reading and understanding: `python tests/bench/bench_hl7.py` (official samples are used when they are there)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from adapter.formats.hl7v2 import read_message  # noqa: E402
+from adapter.formats.hl7v2_ack import write_ack  # noqa: E402
+from adapter.formats.mllp_frames import FrameReader, frame_message  # noqa: E402
+from adapter.mapping.from_hl7v2 import envelope_hl7v2, inspect_hl7v2, understand_hl7v2  # noqa: E402
+from adapter.model.receipt import Arrival, Principal  # noqa: E402
+from tests.builders.cda import build_ldl_ses, build_n1  # noqa: E402
+from tests.builders.hl7 import build_mdm  # noqa: E402
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+SHARED = Path(os.environ.get("TDU_SHARED", ROOT.parent / "shared")) / "samples" / "hl7v2"
+SEGUR = "cda-hl7v2-2.1-segur__MDM__new-MDM__message-MDM-CR-Radio-INIT-N1"
+
+
+def messages() -> dict[str, bytes]:
+    """What is measured, by name."""
+    found = {
+        "own discharge letter N3": build_mdm(build_ldl_ses()),
+        "own N1, 400 kB PDF": build_mdm(build_n1(pdf=b"%PDF-1.4\n" + bytes(range(256)) * 1600)),
+    }
+    for name, file in (("official 2 kB", f"{SEGUR}.er7"), ("official 330 kB", f"{SEGUR}-Base64.er7")):
+        if (SHARED / file).is_file():
+            found[name] = (SHARED / file).read_bytes()
+    return found
+
+
+def per_second(call: Callable[[], object], seconds: float = 0.6) -> float:
+    """The best rate of three runs."""
+    best = 0.0
+    for _ in range(3):
+        times, start = 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - start) < seconds:
+            call()
+            times += 1
+        best = max(best, times / elapsed)
+    return best
+
+
+def _arrival(content: bytes) -> Arrival:
+    return Arrival(content, "mllp", Principal("bench", "application", "940000001"), NOW)
+
+
+def _frames(content: bytes) -> object:
+    return FrameReader(10_000_000).feed(frame_message(content))
+
+
+def _touched(content: bytes) -> object:
+    return [segment.value(1) for segment in read_message(content).segments()]
+
+
+def _answer(content: bytes) -> object:
+    found = inspect_hl7v2(_arrival(content))
+    return write_ack(found.control, found.verdict, found.findings, now=NOW, control_id="A")
+
+
+def main() -> None:
+    """Print one line a message and a step."""
+    for name, content in messages().items():
+        print(f"{name}: {len(content) / 1000:.1f} kB")
+        line = f"  cut {per_second(lambda c=content: read_message(c)):,.0f}/s"
+        line += f" · frame {per_second(lambda c=content: _frames(c)):,.0f}/s"
+        line += f" · one value a segment {per_second(lambda c=content: _touched(c)):,.0f}/s"
+        print(line)
+        print(f"  inspect and answer {1000 / per_second(lambda c=content: _answer(c)):.2f} ms")
+        if inspect_hl7v2(_arrival(content)).verdict.value != "accepted":
+            continue
+        print(f"  envelope {1000 / per_second(lambda c=content: envelope_hl7v2(_arrival(c), 'r')):.2f} ms", end="")
+        print(f" · understand {1000 / per_second(lambda c=content: understand_hl7v2(_arrival(c), 'r')):.2f} ms")
+
+
+if __name__ == "__main__":
+    main()
