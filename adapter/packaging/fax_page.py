@@ -19,6 +19,7 @@ from adapter.errors import RenditionError
 from adapter.model.confidential import Confidential
 from adapter.packaging.parcel import FaxContent
 from adapter.packaging.pdf_faces import font_path, visible
+from adapter.packaging.pdf_letter import phone_words
 from adapter.packaging.tiff_f import write_tiff_f
 
 WIDTH, HEIGHT = 1728, 2292
@@ -179,7 +180,7 @@ def _header(sheet: Image.Image, cover: FaxCover, number: int, total: int) -> Non
     """Sender, reference, page: if the sheets part, they are found again."""
     draw = ImageDraw.Draw(sheet)
     page = f"Page {number}/{total}"
-    left = "  ".join(words for words in (visible(cover.sender), visible(cover.callback_number)) if words)
+    left = "  ".join(words for words in (visible(cover.sender), visible(phone_words(cover.callback_number))) if words)
     draw.text((22, 10), _shortened(left, 760, _font(27)), fill=0, font=_font(27))
     middle = visible(cover.urgency.upper())
     draw.text((WIDTH // 2 + 140, 10), middle, fill=0, font=_font(27, "B"), anchor="ma")
@@ -215,18 +216,20 @@ def _cover_blocks(cover: FaxCover) -> Iterator[tuple[str, list[tuple[str, str]]]
     """Label, then lines with their style."""
     yield "DESTINATAIRE", [(cover.recipient, "B"), (cover.recipient_place, ""), (_labelled("Fax", cover.fax_number), "B")]
     yield "EXPÉDITEUR", [(cover.sender, "B"), (_labelled("Fax", cover.sender_fax), "")]
-    yield "RAPPEL", [(cover.callback_number, "B"), ("En cas d'erreur de destinataire ou de page illisible", "")]
+    if cover.callback_number:
+        why = "En cas d'erreur de destinataire ou de page illisible"
+        yield "RAPPEL", [(phone_words(cover.callback_number), "B"), (why, "")]
     yield "DATE", [(cover.date, "")]
     yield "RÉFÉRENCE", [(cover.reference, "")]
 
 
 def _labelled(label: str, words: str) -> str:
-    return f"{label} {words}" if words else ""
+    return f"{label} {phone_words(words)}" if words else ""
 
 
 def _cover_block(draw: ImageDraw.ImageDraw, label: str, lines: Sequence[tuple[str, str]], y: int) -> int:
-    shown = [(visible(words), style) for words, style in lines]
-    if not shown[0][0]:
+    shown = [(visible(words), style) for words, style in lines if words]
+    if not shown:
         return y
     draw.text((110, y + 14), label, fill=0, font=_font(34, "B"))
     for words, style in shown:

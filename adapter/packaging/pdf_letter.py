@@ -17,7 +17,7 @@ from typing import Any
 from adapter.fhir import profiles as p
 from adapter.model.confidential import Confidential
 from adapter.model.identity import INS_DEMO, INS_NIA, INS_NIR, INS_TEST
-from adapter.packaging.pdf_narrative import Block, Ink, Paragraph, Picture, Run, plain_paragraphs, read_narrative
+from adapter.packaging.pdf_narrative import Block, Ink, Paragraph, Picture, Run, blocks_text, plain_paragraphs, read_narrative
 
 Resource = Mapping[str, Any]
 
@@ -71,8 +71,25 @@ _ENCOUNTERS = {
     "EXTERNE": "Acte ou consultation externe",
     "SEANCE": "Séance",
     "SS": "Hospitalisation de courte durée",
+    "UNK": "",
     "ACUTE": "Hospitalisation",
 }
+_LASTING = frozenset({"IMP", "ACUTE", "SS"})
+# What v3 ActCode and NullFlavor display: told in French instead.
+_ENGLISH = frozenset(
+    {
+        "",
+        "ambulatory",
+        "inpatient encounter",
+        "inpatient acute",
+        "emergency",
+        "field",
+        "home health",
+        "virtual",
+        "short stay",
+        "unknown",
+    }
+)
 _EMPTY_REASONS = {
     "nilknown": "Néant, déclaré par l'auteur.",
     "notasked": "Non recherché.",
@@ -145,7 +162,7 @@ def read_letter(bundle: Resource) -> Letter:
     identifier = str(bundle.get("identifier", {}).get("value", "") or bundle.get("id", ""))
     return Letter(
         title=title,
-        kind="" if kind.casefold() == title.casefold() else kind,
+        kind="" if _plain(kind) == _plain(title) else kind,
         date=french_date(str(composition.get("date", ""))),
         created=_instant(str(bundle.get("timestamp") or composition.get("date") or "")),
         identifier=identifier,
@@ -189,8 +206,8 @@ def french_date(value: str) -> str:
     return f"{date} à {hour}:{minute}" if hour else date
 
 
-def french_period(period: Resource) -> str:
-    """`du … au …`, `depuis le …`, `jusqu'au …`."""
+def french_period(period: Resource, *, lasting: bool = False) -> str:
+    """`du … au …`, `le …` (`depuis le …` for what lasts), `jusqu'au …`."""
     start, end = french_date(str(period.get("start", ""))), french_date(str(period.get("end", "")))
     if start and end:
         day, _, hour = start.partition(" à ")
@@ -198,7 +215,9 @@ def french_period(period: Resource) -> str:
         if day == last_day and hour != last_hour and hour and last_hour:
             return f"le {day} de {hour} à {last_hour}"
         return f"le {start}" if start == end else f"du {start} au {end}"
-    return f"depuis le {start}" if start else f"jusqu'au {end}" if end else ""
+    if start:
+        return f"{'depuis ' if lasting else ''}le {start}"
+    return f"jusqu'au {end}" if end else ""
 
 
 def _instant(value: str) -> datetime:
@@ -217,6 +236,10 @@ def _kind(composition: Resource) -> str:
     codes = [str(coding.get("code", "")) for coding in concept.get("coding", ())]
     ours = next((TYPE_LABELS[code] for code in codes if code in TYPE_LABELS), "")
     return str(concept.get("text") or "") or ours or _words_of(concept)
+
+
+def _plain(words: str) -> str:
+    return " ".join(words.replace("’", "'").casefold().split())
 
 
 def _words_of(concept: Any) -> str:
@@ -280,10 +303,10 @@ def _reach(resource: Resource) -> Iterator[Fact]:
             yield Fact("", words)
     for telecom in resource.get("telecom", ()):
         label = _TELECOMS.get(str(telecom.get("system")), "")
-        yield Fact("", _joined(label, _telecom(str(telecom.get("value", ""))), by=" "))
+        yield Fact("", _joined(label, phone_words(str(telecom.get("value", ""))), by=" "))
 
 
-def _telecom(value: str) -> str:
+def phone_words(value: str) -> str:
     """French numbers in pairs, anything else as it is."""
     digits = re.sub(r"[ .\-]", "", value)
     match = re.fullmatch(r"(0|\+33)(\d)(\d{2})(\d{2})(\d{2})(\d{2})", digits)
@@ -432,7 +455,7 @@ def _patient_numbers(patient: Resource) -> Iterator[Fact]:
         elif value:
             yield Fact("IPP" if "PI" in kinds else _joined(*kinds, by="/") or "Identifiant", value)
     if not qualified:
-        yield Fact("", "Identité non qualifiée : à vérifier", strong=True)
+        yield Fact("Identité", "non qualifiée, à vérifier", strong=True)
 
 
 def _contact(contact: Resource) -> Iterator[Fact]:
@@ -462,23 +485,27 @@ def _context(document: Document) -> Iterator[Fact]:
     recipients = [_party_of(document, e) for e in _extensions(composition, p.EXT_INFORMATION_RECIPIENT)]
     if any(recipients):
         yield Fact("Destinataire(s)", _joined(*recipients, by=" ; "))
-    for extension in _extensions(composition, p.EXT_PARTICIPANT):
-        words = _party_of(document, extension)
-        if words:
-            yield Fact(_participant_label(extension), words)
-    for url, label in ((p.EXT_DATA_ENTERER, "Saisi par"), (p.EXT_INFORMANT, "Informateur")):
-        words = _joined(*(_party_of(document, e) for e in _extensions(composition, url)), by=" ; ")
-        if words:
-            yield Fact(label, words)
+    for url in (p.EXT_INFORMANT, p.EXT_PARTICIPANT, p.EXT_DATA_ENTERER):
+        for extension in _extensions(composition, url):
+            words = _party_of(document, extension)
+            if words:
+                yield Fact("Saisi par" if url == p.EXT_DATA_ENTERER else _participant_label(extension), words)
     yield from _encounter(document, document.at(composition.get("encounter")))
-    for event in composition.get("event", ()):
-        words = _joined(*(_words_of(code) for code in event.get("code", ())))
-        if words:
-            yield Fact("Acte", _joined(words, french_period(event.get("period", {}))))
+    yield from (fact for event in composition.get("event", ()) if (fact := _act(document, event)).words)
     orders = [document.at(_value_of(e)) for e in _extensions(composition, p.EXT_BASED_ON)]
     numbers = [str(i.get("value", "")) for order in orders for i in order.get("identifier", ())]
     if any(numbers):
         yield Fact("Demande d'origine", _joined(*numbers))
+
+
+def _act(document: Document, event: Resource) -> Fact:
+    """One act: what, when, by whom. A request's act is the request itself: its title says it already."""
+    shown = {_plain(_kind(document.composition)), _plain(str(document.composition.get("title", "")))}
+    words = _joined(*(w for code in event.get("code", ()) if _plain(w := _words_of(code)) not in shown))
+    if not words:
+        return Fact("Acte", "")
+    by = [_party_words(document, _value_of(e), reached=False) for e in _extensions(event, p.EXT_EVENT_PERFORMER)]
+    return Fact("Acte", _joined(words, french_period(event.get("period", {})), f"par {by[0]}" if any(by) else ""))
 
 
 def _party_of(document: Document, extension: Resource) -> str:
@@ -508,11 +535,13 @@ def _encounter(document: Document, encounter: Resource) -> Iterator[Fact]:
     if not encounter:
         return
     code = encounter.get("class", {})
-    kind = _ENCOUNTERS.get(str(code.get("code", "")), "") or _words_of(code)
+    said = str(code.get("display", ""))
+    kind = said if said.casefold() not in _ENGLISH else _ENCOUNTERS.get(str(code.get("code", "")), said)
+    lasting = str(code.get("code", "")) in _LASTING
     place = str(document.at(encounter.get("serviceProvider")).get("name", ""))
     rooms = [str(document.at(entry.get("location")).get("name", "")) for entry in encounter.get("location", ())]
     places = list(dict.fromkeys(x for x in (place, *rooms) if x))
-    yield Fact("Prise en charge", _joined(kind, french_period(encounter.get("period", {})), *places))
+    yield Fact("Prise en charge", _joined(kind, french_period(encounter.get("period", {}), lasting=lasting), *places))
     stay = encounter.get("hospitalization", {})
     for key, label in (("admitSource", "Mode d'entrée"), ("dischargeDisposition", "Mode de sortie")):
         if _words_of(stay.get(key)):
@@ -533,8 +562,10 @@ def _closing(document: Document) -> Iterator[str]:
 
 
 def _part(document: Document, section: Resource) -> Part:
-    blocks = list(_narrative_of(section))
-    inner = tuple(_part(document, below) for below in section.get("section", ()))
+    blocks = list(_own_narrative(section))
+    inner = tuple(_part(document, below) for below in section.get("section", ()) if not _is_twin(section, below))
+    twins = [below for below in section.get("section", ()) if _is_twin(section, below)]
+    section = {**section, "entry": [entry for each in (section, *twins) for entry in each.get("entry", ())]}
     entries = [document.at(reference) for reference in section.get("entry", ())]
     if not blocks and not inner:
         blocks += [block for entry in entries for block in _narrative_of(entry)]
@@ -546,6 +577,18 @@ def _part(document: Document, section: Resource) -> Part:
     if not blocks and not inner:
         blocks += _said("Section sans texte.")
     return Part(str(section.get("title") or _words_of(section.get("code")) or "Section"), tuple(blocks), inner)
+
+
+def _own_narrative(section: Resource) -> tuple[Block, ...]:
+    """The narrative, unless it only says the title again: FHIR wants one even where the source has none."""
+    blocks = _narrative_of(section)
+    return () if _plain(blocks_text(blocks)) == _plain(str(section.get("title", ""))) else blocks
+
+
+def _is_twin(section: Resource, below: Resource) -> bool:
+    """A sub-section made only to hold the entries of its section: same title, same words."""
+    same = all(section.get(key, {}) == below.get(key, {}) for key in ("title", "text"))
+    return same and not below.get("section")
 
 
 def _said(words: str) -> tuple[Paragraph, ...]:

@@ -1,0 +1,277 @@
+"""Hands fax pages over to a spool directory and reads back what became of them; the fax engine takes them from there.
+
+Law of the spool (a fax engine, or `tests/builders/fax_sink`, is the other side):
+- `<name>.tiff` then `<name>.json` appear, each whole, by rename; a job exists when its JSON does;
+- the engine writes `<name>.done.json` (`pages`, `at`) or `<name>.failed.json` (`cause`, `at`) beside them, by rename;
+- a report that says neither pages nor cause is left alone: it may still be being written;
+- a report is moved to `collected/` one round after its evidence was committed, and the pages, which are a patient's, deleted.
+`<name>` is our reference, so a job handed over twice is one job, and a fax whose pages were confirmed is never sent again.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from adapter.channels.base import Capabilities
+from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
+from adapter.model.evidence import Evidence
+from adapter.model.plan import ChannelName
+from adapter.packaging.parcel import FaxContent, Parcel
+
+# Causes that a report may give; any other word is a broken transmission.
+REPORTED_CAUSES = frozenset({"line-busy", "no-fax-answer", "no-such-number", "transmission-broken"})
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_NUMBER = re.compile(r"\+?\d{3,15}")
+_BATCH = 100
+_REPORTS = (".done.json", ".failed.json")
+
+
+@dataclass(frozen=True)
+class FaxSpoolSettings:
+    """Where the spool is, and how much may wait in it."""
+
+    directory: Path
+    max_waiting: int = 1000
+    size_limit_bytes: int = 32 * 1024 * 1024
+    free_bytes_kept: int = 64 * 1024 * 1024
+
+
+class FaxSpoolChannel:
+    """The fax as a way out: accepted = durably spooled, delivered = pages confirmed by the engine."""
+
+    def __init__(self, settings: FaxSpoolSettings) -> None:
+        self._settings = settings
+        self._directory = settings.directory
+        self._collected = settings.directory / "collected"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What fax can do: no reading receipt exists."""
+        return Capabilities(
+            name=ChannelName.FAX,
+            renditions=("fax",),
+            proves=(DeliveryState.ACCEPTED, DeliveryState.DELIVERED),
+            final_state=DeliveryState.DELIVERED,
+            size_limit_bytes=self._settings.size_limit_bytes,
+            resend_is_safe=True,
+        )
+
+    def send(self, parcel: Parcel) -> SendOutcome:
+        """Spool the pages and their job; the same reference again is recognised."""
+        content = parcel.content
+        if not isinstance(content, FaxContent):
+            return _refused("rendition-impossible", "not fax pages")
+        if len(content.tiff) > self._settings.size_limit_bytes:
+            return _refused("too-large", f"{len(content.tiff)} bytes")
+        number = re.sub(r"[ .\-()/]", "", parcel.address)
+        if not _NUMBER.fullmatch(number):
+            return _refused("no-such-number", "not a telephone number")
+        job = _job(parcel, content, number)
+        try:
+            return self._known(parcel.reference, job) or self._full() or self._spool(parcel.reference, content.tiff, job)
+        except OSError as error:
+            return _deferred(error)
+
+    def find(self, parcel: Parcel) -> SendOutcome | None:
+        """Whether the spool holds this reference, waiting or done; None when a new hand-over cannot be a second fax."""
+        try:
+            return self._known(parcel.reference, None)
+        except OSError as error:
+            return _deferred(error)
+
+    def collect(self, cursor: str) -> tuple[tuple[Evidence, ...], str]:
+        """Reports not collected yet. The cursor names the last batch: given back, it was committed and is put away.
+
+        No clock is asked: a report that appears late, or with an old date, is still found.
+        """
+        for name in cursor.splitlines():
+            self._put_away(name)
+        evidence: list[Evidence] = []
+        names: list[str] = []
+        for path in self._reports():
+            found = _evidence(path)
+            if found is not None:
+                evidence.append(found)
+                names.append(path.name)
+            if len(names) == _BATCH:
+                break
+        return tuple(evidence), "\n".join(names)
+
+    def check(self) -> str:
+        """Whether the spool can be written, without sending."""
+        if not self._directory.is_dir():
+            return f"{self._directory}: no such directory. Create it for the fax engine."
+        if not os.access(self._directory, os.W_OK | os.X_OK):
+            return f"{self._directory}: not writable. Give this service the right to write there."
+        full = self._full()
+        return f"{self._directory}: {full.detail}. Make the fax engine take its jobs, or free the disk." if full else ""
+
+    # -- hand-over ----------------------------------------------------------------------------------------------------
+
+    def _known(self, reference: str, job: dict[str, Any] | None) -> SendOutcome | None:
+        """The outcome for a reference that the spool has seen. A collected failure is no obstacle: it is tried anew."""
+        name = spool_name(reference)
+        if (self._collected / f"{name}.done.json").exists():
+            return SendOutcome(OutcomeKind.ACCEPTED, proves=DeliveryState.DELIVERED, partner_reference=name)
+        path = self._directory / f"{name}.json"
+        if not path.exists():
+            return None
+        if job is not None and (self._directory / f"{name}.failed.json").exists():
+            # Its evidence may not be committed yet, and putting it away would take a new job along: not now.
+            return SendOutcome(OutcomeKind.DEFERRED, "partner-busy", detail="the last failure is not put away yet")
+        if job is not None and _read(path).get("sha256") != job["sha256"]:
+            return _refused("conflict", "other pages are spooled under this reference")
+        return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=name)
+
+    def _full(self) -> SendOutcome | None:
+        waiting = sum(1 for entry in os.scandir(self._directory) if entry.name.endswith(".tiff"))
+        if waiting >= self._settings.max_waiting:
+            return SendOutcome(OutcomeKind.DEFERRED, "spool-full", detail=f"{waiting} jobs wait")
+        disk = os.statvfs(self._directory)
+        free = disk.f_bavail * disk.f_frsize
+        if free < self._settings.free_bytes_kept:
+            return SendOutcome(OutcomeKind.DEFERRED, "spool-full", detail=f"{free} bytes free")
+        return None
+
+    def _spool(self, reference: str, tiff: bytes, job: dict[str, Any]) -> SendOutcome:
+        name = spool_name(reference)
+        self._write(f"{name}.tiff", tiff)
+        self._write(f"{name}.json", _json(job))
+        try:
+            _sync_directory(self._directory)
+        except OSError as error:
+            # The job is there, but a power cut now could lose it: the engine may have it, so ask before sending again.
+            return SendOutcome(OutcomeKind.UNCLEAR, "no-answer", detail=_detail(error))
+        return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=name)
+
+    def _write(self, name: str, content: bytes) -> None:
+        temporary = self._directory / f".{name}.part"
+        try:
+            with temporary.open("wb") as handle:
+                handle.write(content)
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(self._directory / name)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+    # -- reports ------------------------------------------------------------------------------------------------------
+
+    def _reports(self) -> Iterator[Path]:
+        try:
+            names = sorted(entry.name for entry in os.scandir(self._directory) if entry.name.endswith(_REPORTS))
+        except FileNotFoundError:
+            return
+        for name in names:
+            if not name.startswith("."):
+                yield self._directory / name
+
+    def _put_away(self, report: str) -> None:
+        """Keep job and report as a memory of what was sent, delete the pages. May be run again at any point.
+
+        The report goes last: while it is there, a crash in between only makes this run again.
+        """
+        name = next((report.removesuffix(end) for end in _REPORTS if report.endswith(end)), "")
+        if not name or "/" in report or not (self._directory / report).exists():
+            return
+        self._collected.mkdir(mode=0o700, exist_ok=True)
+        (self._directory / f"{name}.tiff").unlink(missing_ok=True)
+        for file in (f"{name}.json", report):
+            with suppress(FileNotFoundError):
+                (self._directory / file).replace(self._collected / file)
+        _sync_directory(self._collected)
+        _sync_directory(self._directory)
+
+
+def spool_name(reference: str) -> str:
+    """The file name of a reference: itself when it is a plain word, else its hash."""
+    if _PLAIN_NAME.fullmatch(reference):
+        return reference
+    return "ref-" + hashlib.sha256(reference.encode("utf-8")).hexdigest()[:40]
+
+
+def _job(parcel: Parcel, content: FaxContent, number: str) -> dict[str, Any]:
+    name = spool_name(parcel.reference)
+    return {
+        "reference": parcel.reference,
+        "delivery": parcel.delivery_id,
+        "number": number,
+        "urgent": parcel.urgent,
+        "pages": content.pages,
+        "file": f"{name}.tiff",
+        "sha256": hashlib.sha256(content.tiff).hexdigest(),
+    }
+
+
+def _evidence(path: Path) -> Evidence | None:
+    """What a report proves; fewer pages than the job's are a broken transmission. None when it proves nothing."""
+    report = _read(path)
+    failed = path.name.endswith(".failed.json")
+    name = path.name.removesuffix(".failed.json" if failed else ".done.json")
+    job = _read(path.with_name(f"{name}.json"))
+    reference = str(report.get("reference") or job.get("reference") or "")
+    confirmed, expected = report.get("pages"), job.get("pages", 1)
+    if not reference or not report or (not failed and not isinstance(confirmed, int)):
+        return None
+    at = _instant(path, report)
+    detail = f"{confirmed}/{expected} pages" if confirmed is not None else ""
+    if not failed and confirmed >= expected:
+        return Evidence(reference, DeliveryState.DELIVERED, at, "fax", detail=detail)
+    cause = str(report.get("cause", ""))
+    return Evidence(
+        reference, DeliveryState.REFUSED, at, "fax", cause if cause in REPORTED_CAUSES else "transmission-broken", detail
+    )
+
+
+def _instant(path: Path, report: dict[str, Any]) -> datetime:
+    """The engine's own instant, else the file's."""
+    with suppress(ValueError, TypeError):
+        at = datetime.fromisoformat(report.get("at", ""))
+        if at.tzinfo is not None:
+            return at
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, indent=1).encode("utf-8")
+
+
+def _refused(cause: str, detail: str) -> SendOutcome:
+    return SendOutcome(OutcomeKind.REFUSED, cause, detail=detail)
+
+
+def _deferred(error: OSError) -> SendOutcome:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return SendOutcome(OutcomeKind.DEFERRED, "spool-full" if full else "spool-unwritable", detail=_detail(error))
+
+
+def _detail(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, "OSError")
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
