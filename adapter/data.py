@@ -11,3 +11,10 @@ def mappings_root() -> Path:
     package = Path(str(resources.files("adapter")))
     packaged = package / "_mappings"
     return packaged if packaged.is_dir() else package.parent / "mappings"
+
+
+def partners_root() -> Path:
+    """The folder of the reference territory's partners files: `adapter/_partners` in a wheel, `/fixtures/partners` in a checkout."""
+    package = Path(str(resources.files("adapter")))
+    packaged = package / "_partners"
+    return packaged if packaged.is_dir() else package.parent / "fixtures" / "partners"

@@ -1,0 +1,267 @@
+"""The composition root: the only file that knows every class. From a configuration to a working pipeline.
+
+Rooms receive values, never the configuration: each function here turns one part of it into what one room wants.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+from adapter import __version__
+from adapter.channels.base import Channel
+from adapter.channels.fax import FaxSpoolSettings
+from adapter.channels.mssante import SecureMailSettings
+from adapter.channels.registry import channel_class
+from adapter.channels.shared_record import SharedRecordSettings
+from adapter.config import Config, LegalEntity, Mode
+from adapter.config.settings import MailSecurity
+from adapter.errors import ConfigurationError
+from adapter.fhir.validate import Level
+from adapter.ledger.ledger import Ledger
+from adapter.ledger.vault import Vault
+from adapter.mapping.from_cda import inspect_cda, understand_cda
+from adapter.mapping.from_form import inspect_form, understand_form
+from adapter.mapping.from_hl7v2 import envelope_hl7v2, inspect_hl7v2, understand_hl7v2
+from adapter.model.plan import ChannelName
+from adapter.model.receipt import Arrival, ContentKind
+from adapter.model.submission import Submission
+from adapter.packaging.parcel import SenderProfile
+from adapter.pipeline.judge import InstanceRules, Judge
+from adapter.pipeline.verbs import Pipeline, PipelineSettings
+from adapter.routing.choose import RouteSettings
+from adapter.routing.directory import Directory, load_directory
+
+
+def _form_envelope(arrival: Arrival, receipt_id: str) -> tuple[Submission, ...]:
+    """A form is small: it is understood whole to know its envelope."""
+    return tuple(translation.submission for translation in understand_form(arrival, receipt_id))
+
+
+def _cda_envelope(arrival: Arrival, receipt_id: str) -> tuple[Submission, ...]:
+    """A bare CDA's envelope; without a side-car nor a treating or referring doctor it names nobody, and will park."""
+    return tuple(translation.submission for translation in understand_cda(arrival, receipt_id))
+
+
+TEST_STAMP = "TEST – NE PAS UTILISER"
+INSPECTORS = {ContentKind.HL7V2: inspect_hl7v2, ContentKind.CDA: inspect_cda, ContentKind.FORM: inspect_form}
+READERS = {ContentKind.HL7V2: understand_hl7v2, ContentKind.CDA: understand_cda, ContentKind.FORM: understand_form}
+ENVELOPES = {ContentKind.HL7V2: envelope_hl7v2, ContentKind.CDA: _cda_envelope, ContentKind.FORM: _form_envelope}
+
+
+def now() -> datetime:
+    """The clock of the service: aware, UTC."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """A fresh random id for rows that no content names (receipts, work items)."""
+    return str(uuid.uuid4())
+
+
+class LiveDirectory:
+    """The partners files, read again when one changes on disk; a wrong new version leaves the last good one in force."""
+
+    def __init__(self, files: tuple[Path, ...]) -> None:
+        self._files = files
+        self._lock = threading.Lock()
+        self._seen: tuple[tuple[str, int, int], ...] = ()
+        self._directory: Directory | None = None
+
+    def __call__(self) -> Directory:
+        """The directory in force now."""
+        with self._lock:
+            seen = tuple(_stamp(path) for path in self._files)
+            if self._directory is None or seen != self._seen:
+                self._directory = self._load()
+                self._seen = seen
+            return self._directory
+
+    def _load(self) -> Directory:
+        try:
+            return load_directory({str(path): path.read_bytes() for path in self._files})
+        except (OSError, ConfigurationError):
+            if self._directory is None:
+                raise
+            return self._directory
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return str(path), 0, 0
+    return str(path), stat.st_mtime_ns, stat.st_size
+
+
+@dataclass(frozen=True)
+class Instance:
+    """Everything that one process needs."""
+
+    config: Config
+    ledger: Ledger
+    pipeline: Pipeline
+    directory: LiveDirectory
+    channels: Mapping[ChannelName, Channel]
+
+
+def assemble(config: Config) -> Instance:
+    """Wire one process; opens the ledger, so call it after any fork."""
+    ledger = open_ledger(config)
+    directory = LiveDirectory(config.directory.files)
+    channels = build_channels(config)
+    judge = Judge(INSPECTORS, ENVELOPES, directory, instance_rules(config), clock=now, new_id=new_id)
+    pipeline = Pipeline(
+        ledger,
+        judge,
+        READERS,
+        directory,
+        channels,
+        {entity.finess_ej: sender_profile(config, entity) for entity in config.legal_entities},
+        pipeline_settings(config),
+        clock=now,
+        jitter=random.random,
+        new_id=new_id,
+    )
+    return Instance(config, ledger, pipeline, directory, channels)
+
+
+def open_ledger(config: Config) -> Ledger:
+    """The ledger with its vault; VaultError when the key is absent or another one."""
+    return Ledger(ledger_url(config), Vault.open(config.ledger.key_file), clock=now, new_id=new_id)
+
+
+def migrate_ledger(config: Config) -> None:
+    """Bring the schema up to date, then let go of the database (before workers fork)."""
+    config.instance.data_dir.mkdir(parents=True, exist_ok=True)
+    ledger = open_ledger(config)
+    try:
+        ledger.migrate()
+    finally:
+        ledger.close()
+
+
+def ledger_url(config: Config) -> str:
+    """The database's address, with its password when the configuration keeps it apart."""
+    url = config.ledger.url
+    if config.ledger.password is None:
+        return url
+    return url.replace("{password}", quote(config.ledger.password.read(os.environ), safe=""))
+
+
+def build_channels(config: Config) -> dict[ChannelName, Channel]:
+    """The channels that the configuration opens."""
+    settings: dict[ChannelName, object | None] = {
+        ChannelName.SECURE_MAIL: _secure_mail(config),
+        ChannelName.SHARED_RECORD: _shared_record(config),
+        ChannelName.FAX: _fax(config),
+    }
+    return {name: channel_class(name.value)(values) for name, values in settings.items() if values is not None}
+
+
+def _secure_mail(config: Config) -> SecureMailSettings | None:
+    operator = config.channels.mssante
+    if operator is None:
+        return None
+    return SecureMailSettings(
+        host=operator.host,
+        port=operator.port,
+        certificate=operator.tls.certificate,
+        key=operator.tls.key,
+        authorities=operator.tls.ca,
+        implicit_tls=operator.security is MailSecurity.TLS,
+        user=operator.user,
+        password=operator.password.read(os.environ) if operator.password is not None else "",
+        timeout_seconds=operator.timeout_seconds,
+        final_timeout_seconds=2 * operator.timeout_seconds,
+        max_message_bytes=operator.max_message_bytes,
+    )
+
+
+def _shared_record(config: Config) -> SharedRecordSettings | None:
+    """A test instance feeds its sandbox record, whatever the channel's own address (seam 12)."""
+    record = config.channels.shared_record
+    if record is None:
+        return None
+    sandbox = config.instance.sandbox
+    is_test = config.instance.mode is Mode.TEST and sandbox is not None
+    token = record.token
+    return SharedRecordSettings(
+        base_url=sandbox.record if is_test and sandbox is not None and sandbox.record else record.base_url,
+        connect_timeout_seconds=min(10.0, record.timeout_seconds),
+        send_timeout_seconds=record.timeout_seconds,
+        token=token.read(os.environ) if token is not None and token.file is None else "",
+        token_file=token.file if token is not None else None,
+        ca_file=record.tls.ca,
+        client_certificate=record.tls.certificate,
+        client_key=record.tls.key,
+    )
+
+
+def _fax(config: Config) -> FaxSpoolSettings | None:
+    spool = config.channels.fax
+    if spool is None:
+        return None
+    return FaxSpoolSettings(directory=spool.spool_directory, max_waiting=spool.max_waiting)
+
+
+def instance_rules(config: Config) -> InstanceRules:
+    """What this instance may take."""
+    return InstanceRules(
+        production=config.instance.mode is Mode.PRODUCTION,
+        repeat_window=timedelta(days=config.ledger.repeat_window_days),
+        time_zone=config.instance.time_zone,
+    )
+
+
+def route_settings(config: Config) -> RouteSettings:
+    """What the plan must know of the instance."""
+    sandbox = config.instance.sandbox
+    addresses = {}
+    if config.instance.mode is Mode.TEST and sandbox is not None:
+        addresses = {
+            ChannelName.SECURE_MAIL: sandbox.mail,
+            ChannelName.FAX: sandbox.fax,
+            ChannelName.SHARED_RECORD: sandbox.record,
+        }
+    return RouteSettings(production=config.instance.mode is Mode.PRODUCTION, sandbox=addresses)
+
+
+def pipeline_settings(config: Config) -> PipelineSettings:
+    """Leases, waits and checks of the four verbs."""
+    return PipelineSettings(
+        lease=timedelta(seconds=config.ledger.lease_seconds),
+        unclear_wait={
+            ChannelName.SECURE_MAIL: timedelta(seconds=config.unclear.mssante_seconds),
+            ChannelName.SHARED_RECORD: timedelta(seconds=config.unclear.shared_record_seconds),
+            ChannelName.FAX: timedelta(seconds=config.unclear.fax_seconds),
+        },
+        routes=route_settings(config),
+        validation=Level(config.instance.validation.value),
+        time_zone=config.instance.time_zone,
+    )
+
+
+def sender_profile(config: Config, entity: LegalEntity) -> SenderProfile:
+    """How one legal entity signs what it sends."""
+    sender = entity.sender
+    return SenderProfile(
+        legal_entity=entity.finess_ej,
+        name=entity.name,
+        finess=entity.finess_ej,
+        mailbox=sender.mailbox,
+        mail_label=sender.mail_label or entity.name,
+        source_oid=entity.source_oid,
+        product_reference=sender.product_reference or f"traitdunion-{__version__}",
+        phone=sender.phone,
+        fax_number=sender.fax_number,
+        reply_to=sender.reply_to,
+        stamp="" if config.instance.mode is Mode.PRODUCTION else TEST_STAMP,
+    )

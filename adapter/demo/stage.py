@@ -1,0 +1,233 @@
+"""The stage: one folder with configuration, keys and certificates, built-in partners on loopback, and the real service.
+
+The service is the same `tdu serve` that runs elsewhere, in its own process; the partners live in ours, so that what they
+received is what we look at.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import requests
+
+from adapter.data import partners_root
+from adapter.demo.fax_partner import FaxSink
+from adapter.demo.record_partner import RecordPartner
+from adapter.errors import TduError
+from adapter.ledger.vault import create_key_file
+from mssante.testing import OperatorDouble, make_test_pki
+
+HOSPITAL = "750712184"
+CENTRE = "949990220"
+SANDBOX_MAILBOX = "bac-a-sable@aphp.formation.mssante.fr"
+READY_PATIENCE_SECONDS = 40.0
+
+_CONFIG = """\
+[instance]
+mode = "test"
+name = "{name}"
+workers = {workers}
+data_dir = "data"
+
+[instance.sandbox]
+mail = "{mailbox}"
+fax = "+33199000000"
+record = "{record}"
+
+[[legal_entities]]
+finess_ej = "{hospital}"
+name = "Assistance publique – Hôpitaux de Paris"
+source_oid = "1.2.250.1.999.94.1"
+[legal_entities.sender]
+mailbox = "traitdunion@aphp.formation.mssante.fr"
+mail_label = "AP-HP Paris-Sud"
+product_reference = "TDU-DEMO"
+phone = "+33199002000"
+fax_number = "+33199002001"
+
+[[legal_entities]]
+finess_ej = "{centre}"
+name = "Commune d'Ivry-sur-Seine"
+source_oid = "1.2.250.1.999.94.2"
+[legal_entities.sender]
+mailbox = "traitdunion@cms-ivry.formation.mssante.fr"
+mail_label = "CMS d'Ivry-sur-Seine"
+product_reference = "TDU-DEMO"
+phone = "+33199004000"
+fax_number = "+33199004001"
+
+[ledger]
+url = "{ledger}"
+key_file = "payload.key"
+lease_seconds = {lease}
+
+[directory]
+files = ["reference-territory.toml", "units.csv"]
+
+[doors.mllp]
+port = {mllp}
+
+[[doors.mllp.peers]]
+name = "dpi-bicetre"
+application = "DPI"
+facility = "BICETRE"
+legal_entity = "{hospital}"
+
+[doors.http]
+port = {http}
+legal_entity = "{centre}"
+
+[[doors.folders]]
+path = "drop"
+name = "depot"
+legal_entity = "{hospital}"
+poll_seconds = 0.2
+settle_seconds = 0.2
+
+[channels.mssante]
+host = "127.0.0.1"
+port = {smtp}
+timeout_seconds = 20
+[channels.mssante.tls]
+certificate = "pki/client.pem"
+key = "pki/client.key"
+ca = "pki/ca.pem"
+
+[channels.shared_record]
+base_url = "{record}"
+timeout_seconds = 20
+
+[channels.fax]
+spool_directory = "data/fax"
+
+[unclear]
+mssante_seconds = {unclear}
+shared_record_seconds = {unclear}
+fax_seconds = {unclear}
+
+[log]
+format = "json"
+"""
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """What a play may change. Durations in seconds; `ledger` is a database address, SQLite in the folder by default."""
+
+    workers: int = 1
+    lease_seconds: int = 60
+    unclear_seconds: float = 900.0
+    ledger: str = ""
+
+
+class Stage:
+    """`with Stage(folder) as stage: …` sets partners up and starts the service; leaving stops all."""
+
+    def __init__(self, folder: Path, settings: StageSettings | None = None, launcher: tuple[str, ...] = ()) -> None:
+        self._launcher = launcher
+        self.folder = folder.resolve()
+        self.settings = settings or StageSettings()
+        self.config_file = self.folder / "tdu.toml"
+        self.log_file = self.folder / "service.log"
+        self.mllp_port, self.http_port = _free_port(), _free_port()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        pki = make_test_pki(self.folder / "pki")
+        self.operator = OperatorDouble(pki, directory=self.folder / "received" / "mail")
+        self.record = RecordPartner(self.folder / "received" / "record")
+        self.fax = FaxSink(self.folder / "data" / "fax", self.folder / "received" / "fax")
+        self._service: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.operator.start()
+        self.record.start()
+        self.fax.start()
+        self._write_files()
+        self.start_service(*self._launcher)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop_service()
+        self.fax.stop()
+        self.record.stop()
+        self.operator.stop()
+
+    def _write_files(self) -> None:
+        if not (self.folder / "payload.key").exists():
+            create_key_file(self.folder / "payload.key")
+        for name in ("reference-territory.toml", "units.csv"):
+            shutil.copyfile(partners_root() / name, self.folder / name)
+        self.config_file.write_text(
+            _CONFIG.format(
+                name=self.folder.name,
+                workers=self.settings.workers,
+                mailbox=SANDBOX_MAILBOX,
+                record=self.record.base_url,
+                hospital=HOSPITAL,
+                centre=CENTRE,
+                ledger=self.settings.ledger,
+                lease=self.settings.lease_seconds,
+                mllp=self.mllp_port,
+                http=self.http_port,
+                smtp=self.operator.port,
+                unclear=self.settings.unclear_seconds,
+            ),
+            encoding="utf-8",
+        )
+
+    def start_service(self, *launcher: str) -> None:
+        """Start `tdu serve` (or a `launcher` that ends in it) and wait until it is ready to keep what it is given."""
+        command = [*(launcher or (sys.executable, "-m", "adapter")), "serve", "--config", str(self.config_file)]
+        with self.log_file.open("ab") as log:
+            self._service = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Block until `/health/ready` says yes; TduError when the service ended or is too slow."""
+        deadline = time.monotonic() + READY_PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            if self._service is not None and self._service.poll() is not None:
+                break
+            try:
+                if requests.get(f"http://127.0.0.1:{self.http_port}/health/ready", timeout=2).ok:
+                    return
+            except requests.RequestException:
+                time.sleep(0.05)
+        raise TduError("demo.service-not-ready", "the service did not get ready.", where=str(self.log_file))
+
+    @property
+    def service_is_dead(self) -> bool:
+        """True when the service was started and its process has ended."""
+        return self._service is not None and self._service.poll() is not None
+
+    def kill_service(self) -> None:
+        """kill -9, as a power cut would."""
+        if self._service is not None:
+            self._service.kill()
+            self._service.wait()
+
+    def stop_service(self) -> int:
+        """Orderly stop; the exit code of the service."""
+        if self._service is None or self._service.poll() is not None:
+            return 0 if self._service is None else self._service.returncode
+        self._service.send_signal(signal.SIGTERM)
+        try:
+            return self._service.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self._service.kill()
+            return self._service.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

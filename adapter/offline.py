@@ -1,0 +1,143 @@
+"""Translation without a ledger: one file in, its documents and any rendition out. What `tdu translate` and `tdu explain` call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from adapter.errors import InputError
+from adapter.fhir.bundle import write_json
+from adapter.fhir.validate import Level, validate_bundle
+from adapter.formats.detect import detect_content
+from adapter.mapping.from_cda import inspect_cda, understand_cda
+from adapter.mapping.from_form import inspect_form, understand_form
+from adapter.mapping.from_hl7v2 import inspect_hl7v2, understand_hl7v2
+from adapter.model.confidential import Confidential
+from adapter.model.delivery import Delivery, DeliveryState
+from adapter.model.effects import Translation
+from adapter.model.finding import Finding, errors_of
+from adapter.model.plan import ChannelName
+from adapter.model.receipt import Arrival, ContentKind, Principal
+from adapter.packaging.build import Document, readable_pdf, travelling_cda
+from adapter.packaging.fax_page import FaxCover, build_fax
+from adapter.packaging.parcel import SenderProfile
+from adapter.packaging.xdm import build_xdm_zip
+from adapter.pipeline.plan import stable_id
+from adapter.requests.steps import project_task
+
+DEFAULT_FORM = "demande-imagerie"
+_READERS = {ContentKind.HL7V2: understand_hl7v2, ContentKind.CDA: understand_cda, ContentKind.FORM: understand_form}
+_INSPECTORS = {ContentKind.HL7V2: inspect_hl7v2, ContentKind.CDA: inspect_cda, ContentKind.FORM: inspect_form}
+
+
+class Target(StrEnum):
+    """The renditions that can be asked for."""
+
+    FHIR = "fhir"
+    CDA = "cda"
+    XDM = "xdm"
+    PDF = "pdf"
+    FAX = "fax"
+
+
+@dataclass(frozen=True, repr=False)
+class Output(Confidential):
+    """One file to write: its name suffix (`.fhir.json`) and its bytes."""
+
+    suffix: str
+    content: bytes
+
+
+def arrival_of(content: bytes, side_car: bytes, at: datetime, form: str, zone: str) -> Arrival:
+    """A file as if it had come by a door, from the operator at the keyboard."""
+    kind = detect_content(content)
+    slug = (form or DEFAULT_FORM) if kind is ContentKind.FORM or form else ""
+    return Arrival(content, "cli", Principal("operator", "operator", ""), at, side_car=side_car, form=slug, zone=zone)
+
+
+def kind_of(arrival: Arrival) -> ContentKind:
+    """What an arrival is: a named form, or what its bytes say."""
+    return ContentKind.FORM if arrival.form else detect_content(arrival.content)
+
+
+def inspect(arrival: Arrival) -> tuple[ContentKind, tuple[Finding, ...]]:
+    """What a door would say of it."""
+    kind = kind_of(arrival)
+    inspector = _INSPECTORS.get(kind)
+    if inspector is None:
+        raise InputError("content.unknown", "This is neither HL7 v2, nor CDA, nor a form.", remedy="Give one of these formats.")
+    return kind, inspector(arrival).findings
+
+
+def translate(arrival: Arrival) -> tuple[Translation, ...]:
+    """Understand an arrival; InputError with the first refusal when a door would refuse it."""
+    kind, findings = inspect(arrival)
+    errors = errors_of(findings)
+    if errors:
+        first = errors[0]
+        raise InputError(first.code, first.text, where=first.location, remedy=first.remedy)
+    return _READERS[kind](arrival, stable_id("offline", arrival.form, str(len(arrival.content))))
+
+
+def render(translation: Translation, target: Target, sender: SenderProfile, at: datetime) -> tuple[Output, ...]:
+    """The files of one rendition."""
+    document = Document(translation.submission, translation.bundle, translation.source_document, translation.source_media_type)
+    match target:
+        case Target.FHIR:
+            return _fhir(translation)
+        case Target.CDA:
+            return (Output(".cda.xml", travelling_cda(document, readable_pdf(document, sender.stamp))),)
+        case Target.PDF:
+            return (Output(".pdf", readable_pdf(document, sender.stamp)),)
+        case Target.XDM:
+            pdf = readable_pdf(document, sender.stamp)
+            zipped = build_xdm_zip(_unsent(translation), translation.submission, travelling_cda(document, pdf), sender, at)
+            return (Output(".IHE_XDM.zip", zipped),)
+        case Target.FAX:
+            cover = FaxCover(
+                sender=sender.name,
+                recipient="",
+                fax_number="",
+                callback_number=sender.phone,
+                urgency=translation.submission.urgency.value,
+                date=f"{at:%d/%m/%Y}",
+            )
+            return (Output(".tiff", build_fax(readable_pdf(document, ""), cover, sender.stamp).tiff),)
+
+
+def _fhir(translation: Translation) -> tuple[Output, ...]:
+    bundle = Output(".fhir.json", write_json(translation.bundle))
+    if not translation.steps:
+        return (bundle,)
+    task = project_task(translation.steps, translation.bundle)
+    return (bundle, Output(".task.json", write_json(task)))
+
+
+def _unsent(translation: Translation) -> Delivery:
+    """A delivery that is not one: XDM needs ids that travel."""
+    submission = translation.submission
+    return Delivery(
+        stable_id("offline", submission.document.unique_id), submission.id, "", submission.document.unique_id,
+        submission.document.version, submission.intent.value, "", ChannelName.SECURE_MAIL, 1, DeliveryState.QUEUED, "",
+    )  # fmt: skip
+
+
+def report_of(name: str, translation: Translation, version: str) -> Mapping[str, object]:
+    """What was read, left unread and said: for `--report`. Paths only, no content."""
+    findings = (*translation.findings, *validate_bundle(translation.bundle, Level.FULL))
+    return {
+        "file": name,
+        "version": version,
+        "mapping_revision": translation.mapping_revision,
+        "document": translation.submission.document.unique_id,
+        "unread": [node.path for node in translation.unread],
+        "warnings": [{"code": f.code, "severity": f.severity.value, "where": f.location, "text": f.text} for f in findings],
+    }
+
+
+def write_report(reports: list[Mapping[str, object]]) -> bytes:
+    """The report file."""
+    return json.dumps(reports, ensure_ascii=False, indent=2).encode()

@@ -1,0 +1,108 @@
+"""Chooses and makes the rendition that a delivery's channel carries: mail, record transaction or fax pages.
+
+A CDA that came in travels byte-identical; a document born otherwise is wrapped as CDA N1. The PDF beside an N1 is the embedded
+one (ECO 2.1.5), else our own rendition of the FHIR document.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from adapter.errors import RenditionError
+from adapter.formats.cda import embedded_pdf, read_cda
+from adapter.model.confidential import Confidential
+from adapter.model.delivery import Delivery
+from adapter.model.document import BodyKind
+from adapter.model.plan import ChannelName, Leg, RecipientPlan
+from adapter.model.submission import Submission, Urgency
+from adapter.packaging.cda import wrap_as_n1
+from adapter.packaging.fax_page import FaxCover, build_fax
+from adapter.packaging.mhd import build_iti65
+from adapter.packaging.parcel import Content, Parcel, SenderProfile
+from adapter.packaging.pdf import render_pdf, stamp_pdf
+from adapter.packaging.xdm import build_mail
+
+
+@dataclass(frozen=True, repr=False)
+class Document(Confidential):
+    """One document with everything a rendition is made from."""
+
+    submission: Submission
+    bundle: dict[str, object]
+    source: bytes
+    media_type: str
+
+
+def build_parcel(
+    delivery: Delivery, document: Document, recipient: RecipientPlan, sender: SenderProfile, sent_at: datetime
+) -> Parcel:
+    """The parcel of one delivery; RenditionError when the channel's form cannot be made."""
+    leg = leg_of(delivery, recipient)
+    return Parcel(
+        delivery_id=delivery.id,
+        reference=delivery.reference,
+        address=leg.address,
+        urgent=document.submission.urgency is Urgency.URGENT,
+        content=_content(delivery, document, recipient, leg, sender, sent_at),
+    )
+
+
+def leg_of(delivery: Delivery, recipient: RecipientPlan) -> Leg:
+    """The leg that this delivery is; RenditionError when the stored plan does not hold it."""
+    for leg in recipient.legs:
+        if leg.order == delivery.leg and leg.channel is delivery.channel:
+            return leg
+    raise RenditionError("parcel.no-leg", "the stored plan holds no such leg", where=delivery.id)
+
+
+def readable_pdf(document: Document, stamp: str) -> bytes:
+    """The PDF a person reads: the one embedded in a CDA N1, else our rendition."""
+    if document.submission.document.body is BodyKind.PDF_IN_CDA:
+        embedded = embedded_pdf(read_cda(document.source))
+        if embedded is not None:
+            return stamp_pdf(embedded, stamp) if stamp else embedded
+    return render_pdf(document.bundle, stamp=stamp, urgency=document.submission.urgency.value)
+
+
+def travelling_cda(document: Document, pdf: bytes) -> bytes:
+    """The CDA that travels: the source itself, or an N1 wrapped around our PDF."""
+    if document.submission.content_kind == "cda":
+        return document.source
+    return wrap_as_n1(document.submission, pdf)
+
+
+def _content(
+    delivery: Delivery, document: Document, recipient: RecipientPlan, leg: Leg, sender: SenderProfile, sent_at: datetime
+) -> Content:
+    match delivery.channel:
+        case ChannelName.SECURE_MAIL:
+            pdf = readable_pdf(document, sender.stamp)
+            cda = travelling_cda(document, pdf)
+            return build_mail(delivery, document.submission, cda, pdf, sender, leg.address, sent_at)
+        case ChannelName.SHARED_RECORD:
+            return build_iti65(
+                delivery, document.submission, document.bundle, document.source, document.media_type, sender, sent_at
+            )
+        case ChannelName.FAX:
+            return build_fax(
+                readable_pdf(document, ""), _cover(document, recipient, leg, sender, delivery, sent_at), sender.stamp
+            )
+        case _:
+            assert_never(delivery.channel)
+
+
+def _cover(
+    document: Document, recipient: RecipientPlan, leg: Leg, sender: SenderProfile, delivery: Delivery, sent_at: datetime
+) -> FaxCover:
+    return FaxCover(
+        sender=sender.name,
+        recipient=recipient.display,
+        fax_number=leg.address,
+        callback_number=sender.phone,
+        sender_fax=sender.fax_number,
+        urgency=document.submission.urgency.value,
+        reference=delivery.id[:8],
+        date=f"{sent_at:%d/%m/%Y}",
+    )

@@ -1,0 +1,1 @@
+"""The four verbs: accept, prepare, dispatch, settle. Start reading at `verbs`."""

@@ -1,0 +1,40 @@
+"""Keeps a delivery's lease alive while a channel works: a long send is not taken for a dead worker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import structlog
+
+from adapter.ledger.ledger import Ledger
+from adapter.model.delivery import Delivery
+
+log = structlog.get_logger()
+
+
+@contextmanager
+def kept_alive(ledger: Ledger, delivery: Delivery, lease: timedelta) -> Iterator[None]:
+    """Extend the lease three times per its length until the block ends.
+
+    When it cannot be extended (ledger away, claim lost) the block goes on: what it does next is guarded by the fence.
+    """
+    done = threading.Event()
+    thread = threading.Thread(target=_extend, args=(ledger, delivery, lease, done), name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _extend(ledger: Ledger, delivery: Delivery, lease: timedelta, done: threading.Event) -> None:
+    while not done.wait(lease.total_seconds() / 3):
+        try:
+            ledger.extend_lease(delivery.id, delivery.fence, lease)
+        except Exception as error:
+            log.warning("delivery.lease-not-extended", delivery=delivery.id, error=type(error).__name__)
+            return

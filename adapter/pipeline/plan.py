@@ -1,0 +1,80 @@
+"""From a route plan to rows: the deliveries to make, and the questions that only a person can answer. Pure."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from adapter.model.delivery import Delivery, DeliveryState
+from adapter.model.plan import ChannelName, Leg, RecipientPlan, RoutePlan
+from adapter.model.submission import Submission, Urgency
+from adapter.model.work_item import WorkAbout, WorkItem
+from adapter.packaging.parcel import SenderProfile
+
+_NAMESPACE = uuid.UUID("6f0d3a4e-5c39-5c0e-9a3e-2f4f4f1d7c11")
+_PRIORITY = {Urgency.URGENT: 10, Urgency.SEMI_URGENT: 50}
+_ROUTINE_PRIORITY = 100
+
+
+def stable_id(*parts: str) -> str:
+    """A UUIDv5 of what a row is about: the same plan gives the same rows again."""
+    return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
+
+
+def deliveries_of(submission: Submission, plan: RoutePlan, sender: SenderProfile) -> tuple[Delivery, ...]:
+    """One delivery per leg: the first leg of each recipient is queued, its fallbacks wait."""
+    return tuple(_delivery(submission, recipient, leg, sender) for recipient in plan.recipients for leg in recipient.legs)
+
+
+def _delivery(submission: Submission, recipient: RecipientPlan, leg: Leg, sender: SenderProfile) -> Delivery:
+    delivery_id = stable_id(submission.id, recipient.role_id, leg.channel.value, str(leg.order))
+    first = min(other.order for other in recipient.legs)
+    return Delivery(
+        id=delivery_id,
+        submission_id=submission.id,
+        legal_entity=submission.legal_entity,
+        document_id=submission.document.unique_id,
+        version=submission.document.version,
+        intent=submission.intent.value,
+        role_id=recipient.role_id,
+        channel=leg.channel,
+        leg=leg.order,
+        state=DeliveryState.QUEUED if leg.order == first else DeliveryState.WAITING,
+        reference=_reference(delivery_id, leg.channel, sender),
+        priority=_PRIORITY.get(submission.urgency, _ROUTINE_PRIORITY),
+    )
+
+
+def _reference(delivery_id: str, channel: ChannelName, sender: SenderProfile) -> str:
+    """What travels and comes back with the proofs: a Message-ID for mail, the delivery's own id elsewhere."""
+    if channel is ChannelName.SECURE_MAIL:
+        return f"<{delivery_id}@{sender.mailbox.rpartition('@')[2]}>"
+    return delivery_id
+
+
+def open_questions(submission: Submission, plan: RoutePlan, now: datetime) -> tuple[WorkItem, ...]:
+    """One work item per recipient that cannot be served, and one when there is no recipient at all."""
+    items = [
+        _question(submission, r.role_id, r.parked_because, r.explanation, r.phone_line, now)
+        for r in plan.recipients
+        if r.parked_because
+    ]
+    if not plan.recipients:
+        items.append(
+            _question(submission, "", "no-recipient", "Aucun destinataire : indiquer à qui adresser ce document.", "", now)
+        )
+    return tuple(items)
+
+
+def _question(submission: Submission, role: str, reason: str, advice: str, phone: str, now: datetime) -> WorkItem:
+    return WorkItem(
+        id=stable_id(submission.id, role, reason),
+        legal_entity=submission.legal_entity,
+        about=WorkAbout.SUBMISSION,
+        about_id=submission.id,
+        reason=reason,
+        advice=advice,
+        opened_at=now,
+        urgent=submission.urgency is Urgency.URGENT,
+        phone_line=phone,
+    )

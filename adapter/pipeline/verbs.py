@@ -1,0 +1,257 @@
+"""The story on one screen: accept, prepare, dispatch, settle. Each verb starts and ends in the ledger.
+
+A crash between two verbs means "run the verb again": ids are UUIDv5 of what they name, instants that travel are stored
+before the wire is touched, and every row is guarded by a fence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from adapter.channels.base import Channel
+from adapter.errors import StaleClaimError, TduError
+from adapter.fhir.validate import Level, validate_bundle
+from adapter.ledger.ledger import Ledger
+from adapter.ledger.records import (
+    ClaimedDelivery,
+    ClaimedReceipt,
+    Settlement,
+    StoredEffects,
+    StoredSubmission,
+)
+from adapter.model.delivery import Delivery, OutcomeKind, SendOutcome
+from adapter.model.effects import Ignored, Parked, Translation
+from adapter.model.finding import errors_of
+from adapter.model.plan import ChannelName, RecipientPlan, RoutePlan
+from adapter.model.receipt import Answer, Arrival, ContentKind
+from adapter.model.submission import Urgency
+from adapter.model.work_item import WorkAbout, WorkItem
+from adapter.packaging.build import Document, build_parcel
+from adapter.packaging.parcel import Parcel, SenderProfile
+from adapter.pipeline.judge import Judge, Judged
+from adapter.pipeline.lease import kept_alive
+from adapter.pipeline.plan import deliveries_of, open_questions
+from adapter.routing.choose import RouteSettings, choose_route
+from adapter.routing.directory import Directory
+from adapter.tracking.causes import Decision, decide_after_send
+
+log = structlog.get_logger()
+
+Understand = Callable[[Arrival, str], tuple[Translation, ...]]
+
+# After so many claims that ended in a crash, a receipt is a person's: it would stop the lane for ever.
+POISON_CLAIMS = 4
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """What the operator decides about the four verbs. Durations are timedeltas; `validation` is how much is checked."""
+
+    lease: timedelta
+    unclear_wait: Mapping[ChannelName, timedelta]
+    routes: RouteSettings
+    validation: Level
+    time_zone: str = "Europe/Paris"
+
+
+class Pipeline:
+    """The four verbs over one ledger. Safe to call from several threads: it keeps no state of its own."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        judge: Judge,
+        readers: Mapping[ContentKind, Understand],
+        directory: Callable[[], Directory],
+        channels: Mapping[ChannelName, Channel],
+        senders: Mapping[str, SenderProfile],
+        settings: PipelineSettings,
+        *,
+        clock: Callable[[], datetime],
+        jitter: Callable[[], float],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._ledger = ledger
+        self._judge = judge
+        self._readers = readers
+        self._directory = directory
+        self._channels = channels
+        self._senders = senders
+        self._settings = settings
+        self._clock = clock
+        self._jitter = jitter
+        self._new_id = new_id
+
+    # ── accept ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def judge(self, arrival: Arrival) -> Judged:
+        """What the norm wants known at once, and the answer to give: pure, no ledger."""
+        return self._judge.judge(arrival)
+
+    def commit(self, batch: Sequence[Judged]) -> list[Answer]:
+        """Make a batch durable in one transaction; only then may its answers leave."""
+        kept = self._ledger.commit_receipts([judged.new_receipt for judged in batch])
+        return [judged.answer_for(committed) for judged, committed in zip(batch, kept, strict=True)]
+
+    # ── prepare ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def prepare_some(self, worker: str, limit: int = 8) -> int:
+        """Understand and plan the oldest received receipts; returns how many were taken."""
+        claimed = self._ledger.claim_receipts(worker, limit, self._settings.lease)
+        for claim in claimed:
+            self._prepare(claim)
+        return len(claimed)
+
+    def _prepare(self, claim: ClaimedReceipt) -> None:
+        try:
+            effects = self._effects_of(claim)
+        except TduError as error:
+            effects = _parked(error.code, f"{error.message} {error.remedy}".strip())
+        except Exception as error:  # a defect of ours must not stop the lane nor lose the document
+            log.error("receipt.prepare-failed", receipt=claim.receipt.id, error=type(error).__name__)
+            effects = _parked("prepare-failed", "Erreur interne pendant la préparation : à signaler au support.")
+        try:
+            self._ledger.commit_effects(claim.receipt.id, claim.fence, effects)
+        except StaleClaimError:
+            log.warning("receipt.claim-lost", receipt=claim.receipt.id)
+
+    def _effects_of(self, claim: ClaimedReceipt) -> StoredEffects:
+        if claim.attempts > POISON_CLAIMS:
+            return _parked("poison", "La préparation a interrompu le service plusieurs fois : à examiner par une personne.")
+        receipt = claim.receipt
+        directory = self._directory()
+        translations = self._readers[receipt.kind](claim.arrival(), receipt.id)
+        if not translations:
+            return StoredEffects((), (), Ignored("nothing-to-send"))
+        stored: list[StoredSubmission] = []
+        items: list[WorkItem] = []
+        for translation in translations:
+            problem = self._unfit(translation, directory)
+            if problem is not None:
+                return StoredEffects((), (), problem)
+            plan = choose_route(translation.submission, directory, self._today(), self._settings.routes)
+            sender = self._senders[receipt.legal_entity]
+            stored.append(StoredSubmission(translation, plan, deliveries_of(translation.submission, plan, sender)))
+            items.extend(open_questions(translation.submission, plan, self._clock()))
+        return StoredEffects(tuple(stored), tuple(items), None)
+
+    def _unfit(self, translation: Translation, directory: Directory) -> Parked | None:
+        """Why a document may not leave yet: output that does not validate, a unit that the directory does not know."""
+        errors = errors_of(validate_bundle(translation.bundle, self._settings.validation))
+        if errors:
+            return Parked(
+                "invalid-output", f"Le document FHIR produit n'est pas valide ({errors[0].code}, {errors[0].location})."
+            )
+        return directory.check_units(translation.submission, self._today())
+
+    def _today(self) -> date:
+        return self._clock().astimezone(ZoneInfo(self._settings.time_zone)).date()
+
+    # ── dispatch ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def dispatch_some(self, worker: str, channel: ChannelName, limit: int = 4) -> int:
+        """Send what is due on one channel; returns how many were taken. A slow partner holds its own channel only."""
+        claimed = self._ledger.claim_deliveries(worker, channel, limit, self._settings.lease)
+        for claim in claimed:
+            try:
+                self._dispatch(claim)
+            except StaleClaimError:
+                log.warning("delivery.claim-lost", delivery=claim.delivery.id)
+        return len(claimed)
+
+    def _dispatch(self, claim: ClaimedDelivery) -> None:
+        delivery = claim.delivery
+        sent_at = delivery.sent_at or self._clock()
+        channel = self._channels.get(delivery.channel)
+        if channel is None:
+            self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, "channel-closed"))
+            return
+        try:
+            parcel = self._parcel(claim, sent_at)
+        except Exception as error:  # whatever stops the rendition is a person's, and never blocks the channel
+            log.error("delivery.rendition-failed", delivery=delivery.id, error=type(error).__name__)
+            self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, "rendition-impossible", detail=type(error).__name__))
+            return
+        self._ledger.mark_on_wire(delivery.id, delivery.fence, sent_at)
+        with kept_alive(self._ledger, delivery, self._settings.lease):
+            outcome = self._send(channel, parcel, delivery)
+        self._conclude(claim, outcome)
+
+    def _parcel(self, claim: ClaimedDelivery, sent_at: datetime) -> Parcel:
+        document = Document(claim.submission, claim.bundle, claim.source_document, claim.source_media_type)
+        recipient = _recipient_of(claim.delivery, claim.plan)
+        return build_parcel(claim.delivery, document, recipient, self._senders[claim.delivery.legal_entity], sent_at)
+
+    def _send(self, channel: Channel, parcel: Parcel, delivery: Delivery) -> SendOutcome:
+        """After an unclear send, ask before sending again (seam 5)."""
+        if delivery.unclear_count:
+            found = channel.find(parcel)
+            if found is not None:
+                return found
+        return channel.send(parcel)
+
+    def _conclude(self, claim: ClaimedDelivery, outcome: SendOutcome) -> None:
+        delivery = claim.delivery
+        wait = self._settings.unclear_wait.get(delivery.channel, timedelta(minutes=15))
+        decision = decide_after_send(outcome, delivery.attempts, delivery.unclear_count, wait, self._jitter())
+        log.info(
+            "delivery.sent", delivery=delivery.id, channel=delivery.channel.value, state=decision.state.value, cause=outcome.cause
+        )
+        self._ledger.settle_send(delivery.id, delivery.fence, self._settlement(claim, outcome, decision))
+
+    def _settlement(self, claim: ClaimedDelivery, outcome: SendOutcome, decision: Decision) -> Settlement:
+        now = self._clock()
+        urgent = claim.submission.urgency is Urgency.URGENT and outcome.kind is not OutcomeKind.ACCEPTED
+        item = self._work_item(claim, decision, now) if decision.needs_person or decision.person_if_last or urgent else None
+        return Settlement(
+            state=decision.state,
+            cause=decision.cause,
+            detail=outcome.detail,
+            partner_reference=outcome.partner_reference,
+            not_before=now + decision.delay if decision.delay is not None else None,
+            open_next_leg=decision.opens_next_leg,
+            work_item=item,
+            work_item_only_if_last=decision.person_if_last and not decision.needs_person and not urgent,
+        )
+
+    def _work_item(self, claim: ClaimedDelivery, decision: Decision, now: datetime) -> WorkItem:
+        recipient = _recipient_of(claim.delivery, claim.plan)
+        return WorkItem(
+            id=self._new_id(),
+            legal_entity=claim.delivery.legal_entity,
+            about=WorkAbout.DELIVERY,
+            about_id=claim.delivery.id,
+            reason=decision.cause,
+            advice=decision.advice,
+            opened_at=now,
+            urgent=claim.submission.urgency is Urgency.URGENT,
+            phone_line=recipient.phone_line,
+        )
+
+    # ── settle ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def settle_some(self) -> int:
+        """Take the partners' proofs, give back lost leases, wake what was unclear; returns how many rows moved."""
+        moved = 0
+        for name, channel in self._channels.items():
+            cursor_name = f"evidence:{name.value}"
+            evidence, cursor = channel.collect(self._ledger.read_cursor(cursor_name))
+            if evidence:
+                moved += self._ledger.record_evidence(evidence, cursor_name, cursor)
+        return moved + self._ledger.reap(self._settings.unclear_wait)
+
+
+def _recipient_of(delivery: Delivery, plan: RoutePlan) -> RecipientPlan:
+    for recipient in plan.recipients:
+        if recipient.role_id == delivery.role_id:
+            return recipient
+    raise TduError("delivery.no-recipient", "the stored plan names no such role", where=delivery.id)
+
+
+def _parked(reason: str, advice: str) -> StoredEffects:
+    return StoredEffects((), (), Parked(reason, advice))

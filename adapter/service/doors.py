@@ -1,0 +1,65 @@
+"""From the configuration to the doors' own settings: who may speak, how much, and over which TLS."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from typing import Any
+
+from adapter.config import Config, FolderDoor, HttpDoor, MllpDoor
+from adapter.data import mappings_root
+from adapter.intake.folder import FolderSettings
+from adapter.intake.http_forms import FormsSettings, HttpRefusalError
+from adapter.intake.mllp import MllpSettings, make_tls_context
+from adapter.intake.peers import Peer
+from adapter.web.auth import Callers, Token
+
+
+def mllp_settings(door: MllpDoor, default_zone: str) -> MllpSettings:
+    """The MLLP door's limits, peers and TLS."""
+    return MllpSettings(
+        peers=tuple(
+            Peer(p.name, p.application, p.facility, p.certificate_cn, p.legal_entity, p.zone or default_zone) for p in door.peers
+        ),
+        max_message_bytes=door.max_message_bytes,
+        idle_timeout_seconds=door.idle_timeout_seconds,
+        message_timeout_seconds=door.message_timeout_seconds,
+        max_connections=door.max_connections,
+        tls=make_tls_context(door.tls.certificate, door.tls.key, door.tls.client_ca) if door.tls is not None else None,
+    )
+
+
+def folder_settings(door: FolderDoor, default_zone: str) -> FolderSettings:
+    """One drop folder."""
+    return FolderSettings(
+        path=door.path,
+        name=door.name,
+        legal_entity=door.legal_entity,
+        zone=door.zone or default_zone,
+        poll_seconds=door.poll_seconds,
+        settle_seconds=door.settle_seconds,
+        max_file_bytes=door.max_file_bytes,
+    )
+
+
+def forms_settings(door: HttpDoor, default_zone: str) -> FormsSettings:
+    """The HTTP door takes every form that has a mapping."""
+    slugs = frozenset(path.name.removesuffix(".toml") for path in (mappings_root() / "forms").glob("*.toml"))
+    return FormsSettings(slugs, door.zone or default_zone, door.max_body_bytes)
+
+
+def callers(config: Config, door: HttpDoor) -> Callers:
+    """Bearer tokens, or loopback without one."""
+    only = config.legal_entities[0].finess_ej if len(config.legal_entities) == 1 else ""
+    tokens = [Token(t.name, t.token.read(os.environ), t.legal_entity or only) for t in door.tokens]
+    return Callers(tokens, door.legal_entity or only, HttpRefusalError)
+
+
+def http_tls_files(door: HttpDoor) -> dict[str, Any]:
+    """What uvicorn wants for TLS; empty without it."""
+    if door.tls is None:
+        return {}
+    files: dict[str, Any] = {"ssl_certfile": str(door.tls.certificate), "ssl_keyfile": str(door.tls.key)}
+    if door.tls.client_ca is not None:
+        files |= {"ssl_ca_certs": str(door.tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return files

@@ -1,0 +1,198 @@
+"""One worker process: the doors that share the inherited sockets, and the four lanes. Ends in order on SIGTERM.
+
+Stop order: doors close (what was received whole is still answered), lanes finish the item at hand, the ledger closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import structlog
+import uvicorn
+
+from adapter import __version__
+from adapter.assembly import Instance, assemble, new_id, now
+from adapter.config import Config
+from adapter.intake.committer import Intake
+from adapter.intake.folder import DropFolder
+from adapter.intake.http_forms import forms_router
+from adapter.intake.mllp import MllpServer
+from adapter.model.plan import ChannelName
+from adapter.service.doors import callers, folder_settings, forms_settings, http_tls_files, mllp_settings
+from adapter.service.figures import Figures
+from adapter.service.lanes import Lane
+from adapter.service.logs import configure_logs
+from adapter.web.app import Health, build_app
+
+log = structlog.get_logger()
+
+PREPARE_IDLE_SECONDS = 0.2
+DISPATCH_IDLE_SECONDS = 0.3
+SETTLE_IDLE_SECONDS = 1.0
+DISPATCH_THREADS = 2
+LANE_PATIENCE_SECONDS = 75.0
+
+
+class WokenPipeline:
+    """What the doors call: commits, then tells the prepare lane that there is work."""
+
+    def __init__(self, instance: Instance, lanes: list[Lane]) -> None:
+        self._instance = instance
+        self._lanes = lanes
+        self.judge = instance.pipeline.judge
+
+    def commit(self, batch: Any) -> Any:
+        """One durable transaction, then wake."""
+        answers = self._instance.pipeline.commit(batch)
+        for lane in self._lanes:
+            lane.wake()
+        return answers
+
+
+def run_worker(config: Config, mllp: socket.socket | None, http: socket.socket | None, number: int) -> None:
+    """The whole life of a worker process."""
+    configure_logs(config.log)
+    instance = assemble(config)
+    figures = Figures()
+    dispatch = _dispatch_lanes(instance, number)
+    prepare = _prepare_lane(instance, number, dispatch)
+    lanes = [prepare, *dispatch]
+    if number == 0:  # on each host one worker takes the proofs and gives back lost leases; a double would be harmless
+        lanes.append(Lane("settle", instance.pipeline.settle_some, SETTLE_IDLE_SECONDS, after=_waker(dispatch)))
+    intake = Intake(WokenPipeline(instance, [prepare]))
+    intake.start()
+    for lane in lanes:
+        lane.start()
+    try:
+        asyncio.run(_keep_doors(config, instance, intake, figures, mllp, http, number))
+    finally:
+        intake.stop()
+        _stop_lanes(lanes)
+        instance.ledger.close()
+
+
+def _worker_name(number: int, lane: str) -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{number}:{lane}"
+
+
+def _prepare_lane(instance: Instance, number: int, dispatch: list[Lane]) -> Lane:
+    step = partial(instance.pipeline.prepare_some, _worker_name(number, "prepare"))
+    return Lane("prepare", step, PREPARE_IDLE_SECONDS, after=_waker(dispatch))
+
+
+def _dispatch_lanes(instance: Instance, number: int) -> list[Lane]:
+    """Threads per channel: a slow partner holds its own channel only."""
+    return [
+        Lane(
+            f"dispatch-{channel.value}-{thread}",
+            partial(instance.pipeline.dispatch_some, _worker_name(number, f"{channel.value}-{thread}"), channel),
+            DISPATCH_IDLE_SECONDS,
+        )
+        for channel in ChannelName
+        for thread in range(DISPATCH_THREADS)
+    ]
+
+
+def _waker(lanes: list[Lane]) -> Any:
+    def wake() -> None:
+        for lane in lanes:
+            lane.wake()
+
+    return wake
+
+
+def _stop_lanes(lanes: list[Lane]) -> None:
+    for lane in lanes:
+        lane.stop()
+    deadline = time.monotonic() + LANE_PATIENCE_SECONDS
+    for lane in lanes:
+        lane.join(max(0.1, deadline - time.monotonic()))
+
+
+async def _keep_doors(
+    config: Config,
+    instance: Instance,
+    intake: Intake[Any],
+    figures: Figures,
+    mllp: socket.socket | None,
+    http: socket.socket | None,
+    number: int,
+) -> None:
+    """Open this worker's doors, wait for SIGTERM, close them in order."""
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    zone = config.instance.time_zone
+    mllp_server = None
+    if mllp is not None and config.doors.mllp is not None:
+        settings = mllp_settings(config.doors.mllp, zone)
+        mllp_server = MllpServer(settings, intake, clock=now, new_id=new_id, count=figures.count)
+        await mllp_server.start(mllp)
+    web = _web_server(config, instance, intake, figures) if http is not None else None
+    web_task = asyncio.create_task(web.serve(sockets=[http])) if web is not None and http is not None else None
+    halt_folders = threading.Event()
+    folders = _start_folders(config, intake, figures, halt_folders) if number == 0 else []
+    log.info("worker.ready", worker=number)
+    await stopping.wait()
+    halt_folders.set()
+    if web is not None and web_task is not None:
+        web.should_exit = True
+        await web_task
+    if mllp_server is not None:
+        await mllp_server.stop()
+    for folder in folders:
+        await asyncio.to_thread(folder.join, 30.0)
+
+
+def _start_folders(config: Config, intake: Intake[Any], figures: Figures, halt: threading.Event) -> list[threading.Thread]:
+    threads = []
+    for door in config.doors.folders:
+        settings = folder_settings(door, config.instance.time_zone)
+        drop = DropFolder(settings, intake, clock=now, monotonic=time.monotonic, new_id=new_id, count=figures.count)
+        thread = threading.Thread(target=drop.run, args=(halt,), name=f"folder-{door.name}", daemon=True)
+        thread.start()
+        threads.append(thread)
+    return threads
+
+
+class _QuietServer(uvicorn.Server):
+    """uvicorn without its own signal handlers: the worker decides when to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+def _web_server(config: Config, instance: Instance, intake: Intake[Any], figures: Figures) -> uvicorn.Server:
+    door = config.doors.http
+    if door is None:
+        raise AssertionError("a bound HTTP socket without an HTTP door")
+    forms = forms_router(
+        forms_settings(door, config.instance.time_zone),
+        intake,
+        callers(config, door).authenticate,
+        clock=now,
+        count=figures.count,
+    )
+    app = build_app([forms], health=partial(_health, instance), metrics=figures.text, version=__version__)
+    settings = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10, **http_tls_files(door)
+    )
+    return _QuietServer(settings)
+
+
+def _health(instance: Instance) -> Health:
+    try:
+        instance.ledger.ping()
+    except Exception as error:
+        return Health(False, {"ledger": type(error).__name__})
+    return Health(True, {"ledger": "ok"})

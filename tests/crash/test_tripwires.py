@@ -1,0 +1,76 @@
+"""The service dies at each step of a document's way, starts again, and the document arrives: once, or twice and marked."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from adapter.assembly import open_ledger
+from adapter.config import load_config
+from adapter.demo.stage import Stage, StageSettings
+from tests.crash.play import (
+    copies_are_identical,
+    documents_received,
+    letters,
+    revived,
+    send_until_acknowledged,
+    wait_for_documents,
+    wait_until_settled,
+    was_unclear,
+)
+
+LAUNCHER = Path(__file__).with_name("launcher.py")
+STEPS = (
+    "before:commit_receipts",
+    "after:commit_receipts",
+    "after:claim_receipts",
+    "before:commit_effects",
+    "after:commit_effects",
+    "after:claim_deliveries",
+    "before:mark_on_wire",
+    "after:mark_on_wire",
+    "before:settle_send",
+    "after:settle_send",
+)
+# Only between "on the wire" and "settled" may the partner have it without our knowing.
+MAY_DOUBLE = ("before:settle_send",)
+
+
+def _trip(folder: Path, step: str, ledger_url: str) -> None:
+    """Start with the wire armed, send one letter through the death, start again until the reader has it."""
+    mark = folder / "tripped"
+    [letter] = letters(1, "T")
+    settings = StageSettings(workers=1, lease_seconds=5, unclear_seconds=0.5, ledger=ledger_url)
+    command = (sys.executable, str(LAUNCHER), step, "1", str(mark))
+    with Stage(folder / "stage", settings, launcher=command) as stage, revived(stage, *command):
+        send_until_acknowledged(stage, letter)
+        seen = wait_for_documents(stage, {letter.document_id}, patience_seconds=40)
+        assert mark.exists(), f"the wire {step} was never touched"
+        ledger = open_ledger(load_config(stage.config_file, {}))
+        try:
+            wait_until_settled(ledger, letter)
+            unclear = was_unclear(ledger, letter)
+        finally:
+            ledger.close()
+        copies = documents_received(stage.operator.received)[letter.document_id]
+        assert seen[letter.document_id] >= 1
+        assert copies == 1 or (copies == 2 and step in MAY_DOUBLE and unclear)
+        assert copies_are_identical(stage.operator.received)
+
+
+@pytest.mark.crash
+@pytest.mark.slow
+@pytest.mark.parametrize("step", STEPS)
+def test_a_death_at_any_step_loses_nothing_on_sqlite(step: str, tmp_path: Path) -> None:
+    _trip(tmp_path, step, "")
+
+
+@pytest.mark.crash
+@pytest.mark.slow
+@pytest.mark.parametrize("step", STEPS)
+def test_a_death_at_any_step_loses_nothing_on_postgresql(
+    step: str, tmp_path: Path, require_root_servers: None, postgres_url: str
+) -> None:
+    _trip(tmp_path, step, postgres_url.replace("postgresql+psycopg://", "postgresql://"))
