@@ -14,7 +14,6 @@ from decimal import Decimal
 from typing import Any
 
 from adapter.fhir import profiles as p
-from adapter.fhir import request_narrative as say
 from adapter.fhir import supporting
 from adapter.fhir.bundle import Ids, full_url, reference_to
 from adapter.fhir.document import (
@@ -27,10 +26,11 @@ from adapter.fhir.document import (
 )
 from adapter.fhir.parties import Parties
 from adapter.fhir.request import Order, RequestedExam, requisition_of, service_request
-from adapter.fhir.supporting import Creatinine, ResponseItem, decimal_text
+from adapter.fhir.supporting import Creatinine
 from adapter.mapping.engine import Extraction, Values
+from adapter.mapping.form_answers import response_items
 from adapter.mapping.form_conditions import CheckedForm
-from adapter.mapping.form_questionnaire import Question
+from adapter.mapping.form_imaging_words import ImagingWords
 from adapter.mapping.form_values import plain
 from adapter.mapping.rules import RuleFile
 from adapter.mapping.terminology import load_table
@@ -40,8 +40,6 @@ from adapter.model.parties import Organisation
 
 Resource = dict[str, Any]
 
-# What the reader must not miss in the checklist.
-_STRONG = frozenset({"Oui", "Ne sait pas"})
 _SIDES = {"droit": "côté droit", "gauche": "côté gauche", "bilateral": "des deux côtés"}
 _INJECTION = {"avec": "avec injection de produit de contraste", "sans": "sans injection", "non-precise": "injection non précisée"}
 _TERM = re.compile(r"(\d{2})\s*(?:sa|semaines?(?:\s+d['’]amenorrhee)?|s)?\s*(?:\+?\s*(\d)\s*(?:j|jours?)?)?")
@@ -162,6 +160,7 @@ class ImagingRequestBuilder:
         self._checklist = found.one("checklist")
         self._exams = found.many("exams")
         self._wording: dict[str, str] = rules.data["wording"]
+        self._words = ImagingWords(checked, found, rules)
         self._namespace = (
             f"{p.OURS.rpartition('/StructureDefinition')[0]}/sid/{found.one('prescriber')['finess'] or 'formulaire'}"
         )
@@ -180,7 +179,9 @@ class ImagingRequestBuilder:
             service_request(exam, order, resource_id=self._ids.mint("ServiceRequest", str(n)))
             for n, exam in enumerate(exams, start=1)
         )
-        return ImagingRequest(orders, history, results, informed, self._response(response_id, order), self._divs(exams, order))
+        return ImagingRequest(
+            orders, history, results, informed, self._response(response_id, order), self._words.divs(exams, order)
+        )
 
     # Orders
 
@@ -200,7 +201,7 @@ class ImagingRequestBuilder:
             requester=self._actors.requester,
             performer=self._actors.site,
             supporting=supports,
-            notes=(f"Degré d’urgence écrit par le prescripteur : {urgency}.", self._premedication()),
+            notes=(f"Degré d’urgence écrit par le prescripteur : {urgency}.", self._words.premedication()),
         )
 
     def _exam(self, number: int, exam: Values) -> RequestedExam:
@@ -217,10 +218,6 @@ class ImagingRequestBuilder:
             sites=body_sites(exam["region"]),
             detail=exam["detail"],
         )
-
-    def _premedication(self) -> str:
-        answers = {"true": "reminder", "false": "no_premedication"}
-        return self._wording[answers.get(self._request["premedication"], "unstated_premedication")]
 
     # Supporting resources
 
@@ -317,77 +314,6 @@ class ImagingRequestBuilder:
             identifier=requisition_of(order),
         )
 
-    # Narratives
-
-    def _divs(self, exams: list[RequestedExam], order: Order) -> dict[str, str]:
-        """The narrative of each section that has something to say."""
-        informed = {"true": "oui", "false": "non"}.get(self._request["informed"], "")
-        withheld = frozenset(self._rules.data["withheld"]["questions"])
-        tables = answer_tables(self._checked.questionnaire.items, self._checked.values, withheld)
-        results = (say.paragraph(self._request["earlier"]), say.answers_table(self._measures()))
-        divs = {
-            "clinical": say.request_div(
-                say.strong_paragraph(f"Degré d’urgence : {self._request['urgency'].upper()}"),
-                *(say.paragraph(exam.wording) for exam in exams),
-            ),
-            "aim": say.request_div(say.paragraph(self._request["aim"])),
-            "history": say.request_div(*self._history_blocks()),
-            "acts": say.request_div(*self._act_blocks(exams, order)),
-            "form": say.request_div(*(say.answers_table(rows, caption) for caption, rows in tables)),
-        }
-        if informed:
-            divs["informed"] = say.request_div(say.paragraph(f"Patient informé des risques de l’examen : {informed}."))
-        if any(results):
-            divs["results"] = say.request_div(*results)
-        return divs
-
-    def _act_blocks(self, exams: list[RequestedExam], order: Order) -> list[str]:
-        site = self._display("site")
-        rows = [(str(n), exam.wording, exam.detail) for n, exam in enumerate(exams, start=1)]
-        facts = [("Numéro de la demande", self._request["number"])] if self._request["number"] else []
-        facts += [("Site demandé", f"{self._request['site']} – {site}"), ("Date de la demande", say.french_date(order.start))]
-        if order.end:
-            facts.append(("Examen attendu au plus tard le", say.french_date(order.end)))
-        facts.append(("Prise en charge", self._display("demande.prise-en-charge")))
-        return [
-            say.strong_paragraph(f"Degré d’urgence : {self._request['urgency'].upper()}"),
-            say.columns_table(("N°", "Examen demandé", "Précision"), rows),
-            say.answers_table(facts),
-            say.strong_paragraph(self._premedication())
-            if self._request["premedication"] == "true"
-            else say.paragraph(self._premedication()),
-        ]
-
-    def _history_blocks(self) -> list[str]:
-        group = next(item for item in self._checked.questionnaire.items if item.link_id == "contre-indications")
-        answers = self._checked.values.get(group.key, {})
-        rows = _rows(group.items, answers, frozenset())
-        child = [("Terme de naissance", self._patient["term"])] if self._patient["term"] else []
-        if self._patient["premature"] and not child:
-            child = [("Né prématuré", "Oui" if self._patient["premature"] == "true" else "Non")]
-        if not rows:
-            return [say.answers_table(child), say.paragraph(self._wording["not_asked"])]
-        return [
-            say.answers_table(rows, group.text, _STRONG),
-            say.answers_table(child),
-            say.paragraph(self._wording["answers_only"]),
-        ]
-
-    def _measures(self) -> list[say.Row]:
-        rows = []
-        if self._checklist["creatinine"]:
-            unit = {"umol/L": "µmol/L"}.get(self._checklist["creatinine_unit"], self._checklist["creatinine_unit"])
-            on = self._checklist["creatinine_date"]
-            told = f"{decimal_text(Decimal(self._checklist['creatinine']))} {unit or '(' + self._wording['no_unit'] + ')'}"
-            rows.append(("Créatinine", f"{told}, {'le ' + say.french_date(on) if on else self._wording['no_date']}"))
-        if self._patient["weight"]:
-            rows.append(("Poids", f"{decimal_text(Decimal(self._patient['weight']))} kg"))
-        return rows
-
-    def _display(self, link_id: str) -> str:
-        option = self._checked.questionnaire.question(link_id).option(self._checked.values_of(link_id)[0])
-        return option.display if option else ""
-
 
 def latest_moment(start: str, delay: Mapping[str, int]) -> str:
     """The last moment for the exam: hours are elapsed from an instant, whole days from a day; empty delay gives none."""
@@ -414,78 +340,3 @@ def read_term(text: str) -> tuple[int | None, int]:
         return None, 0
     weeks, days = int(match[1]), int(match[2] or 0)
     return (weeks, days) if 20 <= weeks <= 45 and days < 7 else (None, 0)
-
-
-def response_items(
-    questions: tuple[Question, ...], values: Mapping[str, Any], withheld: frozenset[str]
-) -> tuple[ResponseItem, ...]:
-    """The answers as QuestionnaireResponse items, in the Questionnaire's order, unanswered questions left out."""
-    items: list[ResponseItem] = []
-    for question in questions:
-        value = values.get(question.key)
-        if value is None or question.link_id in withheld:
-            continue
-        if question.kind == "group":
-            for entry in value if isinstance(value, list) else [value]:
-                below = response_items(question.items, entry, withheld)
-                if below:
-                    items.append(ResponseItem(question.link_id, question.text, (), below))
-        else:
-            entries = value if isinstance(value, list) else [value]
-            items.append(ResponseItem(question.link_id, question.text, tuple(_fhir_value(question, v) for v in entries)))
-    return tuple(items)
-
-
-def _fhir_value(question: Question, value: Any) -> tuple[str, Any]:
-    match question.kind:
-        case "choice":
-            option = question.option(value)
-            assert option is not None  # noqa: S101 - the reader only gives codes of this question
-            return "valueCoding", {"system": option.system, "code": option.code, "display": option.display}
-        case "boolean":
-            return "valueBoolean", value
-        case "decimal" | "integer":
-            return "valueDecimal", supporting.json_number(value)
-        case "date":
-            return "valueDate", value
-        case "dateTime":
-            return "valueDateTime", value
-        case _:
-            return "valueString", value
-
-
-def answer_tables(
-    questions: tuple[Question, ...], values: Mapping[str, Any], withheld: frozenset[str]
-) -> list[tuple[str, list[say.Row]]]:
-    """All answers as (caption, rows): one table for each group and each repeat, the loose questions first."""
-    tables = [("Formulaire", _rows(tuple(q for q in questions if q.kind != "group"), values, withheld))]
-    for group in (question for question in questions if question.kind == "group"):
-        entries = values.get(group.key) or []
-        for number, entry in enumerate(entries if isinstance(entries, list) else [entries], start=1):
-            caption = f"{group.text} – {number}" if group.repeats else group.text
-            tables.append((caption, _rows(group.items, entry, withheld)))
-    return [(caption, rows) for caption, rows in tables if rows]
-
-
-def _rows(questions: tuple[Question, ...], values: Mapping[str, Any], withheld: frozenset[str]) -> list[say.Row]:
-    return [
-        (question.text, _shown(question, values[question.key]))
-        for question in questions
-        if question.key in values and question.link_id not in withheld and question.kind != "group" and not question.read_only
-    ]
-
-
-def _shown(question: Question, value: Any) -> str:
-    """An answer in French."""
-    match question.kind:
-        case "choice":
-            option = question.option(value)
-            return option.display if option else str(value)
-        case "boolean":
-            return "Oui" if value else "Non"
-        case "decimal" | "integer":
-            return f"{decimal_text(value)} {question.unit}".strip()
-        case "date" | "dateTime":
-            return say.french_date(value)
-        case _:
-            return str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 from hypothesis import given
 from hypothesis import strategies as st
+from lxml import etree
 
 from adapter.errors import InputError
 from adapter.fhir.bundle import resources_of, write_json
 from adapter.mapping.form_imaging import body_sites, latest_moment, read_term
+from adapter.mapping.form_questionnaire import load_questionnaire
 from adapter.mapping.form_values import UnreadableAnswerError, read_date, years_between
 from adapter.mapping.from_form import inspect_form, understand_form
 from adapter.model.effects import Translation
@@ -766,3 +769,36 @@ def test_a_request_starts_its_life_with_an_answer_due_in_48_elapsed_hours() -> N
 def test_the_revision_names_the_rules_and_the_questionnaire() -> None:
     slug, _, revision = understood().mapping_revision.partition("@")
     assert slug == "demande-imagerie" and len(revision) == 25
+
+
+# -- any form ---------------------------------------------------------------------------------------------------------
+
+_WORDS = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=12)
+_USUAL = ["oui", "non", "inconnu", "2026-11-20", "1961", "2015-06-01", "12,5"]
+_SOME = st.one_of(_WORDS, st.booleans(), st.integers(-5, 500), st.sampled_from(_USUAL))
+_EXAM = st.fixed_dictionaries(
+    {"modalite": st.sampled_from(["TDM", "ECHO", "DOPPLER", "RADIO", "IRM", "scanner"]), "region": _WORDS},
+    optional={"cote": st.sampled_from(["droit", "gauche", "bilateral"]), "injection": _SOME, "precision": _WORDS},
+)
+_LINKS = [q.link_id for q in load_questionnaire("demande-imagerie").walk() if q.kind != "group" and "examens." not in q.link_id]
+_CHANGES = st.dictionaries(st.sampled_from(_LINKS), st.none() | _SOME, max_size=3)
+
+
+@given(_CHANGES, st.lists(_EXAM, max_size=3))
+def test_any_form_is_refused_with_reasons_or_becomes_a_whole_document(
+    changes: dict[str, Any], exams: list[dict[str, Any]]
+) -> None:
+    form = arrival(build_imaging_request(**changes, examens=exams))
+    inspection = inspect_form(form)
+    if inspection.verdict is Verdict.REFUSED:
+        assert any(f.severity is Severity.ERROR and f.location for f in inspection.findings)
+        return
+    (translation,) = understand_form(form, "r")
+    assert translation.unread == ()
+    urls = [entry["fullUrl"] for entry in translation.bundle["entry"]]  # type: ignore[attr-defined]
+    written = write_json(translation.bundle).decode()
+    assert len(urls) == len(set(urls))
+    assert set(re.findall(r'"reference":"(urn:uuid:[^"]+)"', written)) <= set(urls)
+    assert len(resources_of(translation.bundle, "ServiceRequest")) == len(exams)
+    for section in _sections(translation.bundle).values():
+        etree.fromstring(section["text"]["div"])

@@ -1,0 +1,102 @@
+"""The words of an imaging request's sections, as a doctor reads them. They show answers and conclude nothing."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from adapter.fhir import request_narrative as say
+from adapter.fhir.request import Order, RequestedExam
+from adapter.fhir.supporting import decimal_text
+from adapter.mapping.engine import Extraction
+from adapter.mapping.form_answers import answer_rows, answer_tables
+from adapter.mapping.form_conditions import CheckedForm
+from adapter.mapping.rules import RuleFile
+
+# What the reader must not miss in the checklist.
+_STRONG = frozenset({"Oui", "Ne sait pas"})
+
+
+class ImagingWords:
+    """The narrative of one request."""
+
+    def __init__(self, checked: CheckedForm, found: Extraction, rules: RuleFile) -> None:
+        self._checked = checked
+        self._rules = rules
+        self._request = found.one("request")
+        self._patient = found.one("patient")
+        self._checklist = found.one("checklist")
+        self._wording: dict[str, str] = rules.data["wording"]
+
+    def premedication(self) -> str:
+        """The yes, no or nothing of the form: a yes reminds of the prescription and is none."""
+        answers = {"true": "reminder", "false": "no_premedication"}
+        return self._wording[answers.get(self._request["premedication"], "unstated_premedication")]
+
+    def divs(self, exams: list[RequestedExam], order: Order) -> dict[str, str]:
+        """The narrative of each section that has something to say."""
+        informed = {"true": "oui", "false": "non"}.get(self._request["informed"], "")
+        withheld = frozenset(self._rules.data["withheld"]["questions"])
+        tables = answer_tables(self._checked.questionnaire.items, self._checked.values, withheld)
+        results = (say.paragraph(self._request["earlier"]), say.answers_table(self._measures()))
+        divs = {
+            "clinical": say.request_div(
+                say.strong_paragraph(f"Degré d’urgence : {self._request['urgency'].upper()}"),
+                *(say.paragraph(exam.wording) for exam in exams),
+            ),
+            "aim": say.request_div(say.paragraph(self._request["aim"])),
+            "history": say.request_div(*self._history_blocks()),
+            "acts": say.request_div(*self._act_blocks(exams, order)),
+            "form": say.request_div(*(say.answers_table(rows, caption) for caption, rows in tables)),
+        }
+        if informed:
+            divs["informed"] = say.request_div(say.paragraph(f"Patient informé des risques de l’examen : {informed}."))
+        if any(results):
+            divs["results"] = say.request_div(*results)
+        return divs
+
+    def _act_blocks(self, exams: list[RequestedExam], order: Order) -> list[str]:
+        site = self._display("site")
+        rows = [(str(n), exam.wording, exam.detail) for n, exam in enumerate(exams, start=1)]
+        facts = [("Numéro de la demande", self._request["number"])] if self._request["number"] else []
+        facts += [("Site demandé", f"{self._request['site']} – {site}"), ("Date de la demande", say.french_date(order.start))]
+        if order.end:
+            facts.append(("Examen attendu au plus tard le", say.french_date(order.end)))
+        facts.append(("Prise en charge", self._display("demande.prise-en-charge")))
+        return [
+            say.strong_paragraph(f"Degré d’urgence : {self._request['urgency'].upper()}"),
+            say.columns_table(("N°", "Examen demandé", "Précision"), rows),
+            say.answers_table(facts),
+            say.strong_paragraph(self.premedication())
+            if self._request["premedication"] == "true"
+            else say.paragraph(self.premedication()),
+        ]
+
+    def _history_blocks(self) -> list[str]:
+        group = next(item for item in self._checked.questionnaire.items if item.link_id == "contre-indications")
+        answers = self._checked.values.get(group.key, {})
+        rows = answer_rows(group.items, answers, frozenset())
+        child = [("Terme de naissance", self._patient["term"])] if self._patient["term"] else []
+        if self._patient["premature"] and not child:
+            child = [("Né prématuré", "Oui" if self._patient["premature"] == "true" else "Non")]
+        if not rows:
+            return [say.answers_table(child), say.paragraph(self._wording["not_asked"])]
+        return [
+            say.answers_table(rows, group.text, _STRONG),
+            say.answers_table(child),
+            say.paragraph(self._wording["answers_only"]),
+        ]
+
+    def _measures(self) -> list[say.Row]:
+        rows = []
+        if self._checklist["creatinine"]:
+            unit = {"umol/L": "µmol/L"}.get(self._checklist["creatinine_unit"], self._checklist["creatinine_unit"])
+            on = self._checklist["creatinine_date"]
+            told = f"{decimal_text(Decimal(self._checklist['creatinine']))} {unit or '(' + self._wording['no_unit'] + ')'}"
+            rows.append(("Créatinine", f"{told}, {'le ' + say.french_date(on) if on else self._wording['no_date']}"))
+        if self._patient["weight"]:
+            rows.append(("Poids", f"{decimal_text(Decimal(self._patient['weight']))} kg"))
+        return rows
+
+    def _display(self, link_id: str) -> str:
+        option = self._checked.questionnaire.question(link_id).option(self._checked.values_of(link_id)[0])
+        return option.display if option else ""
