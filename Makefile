@@ -60,7 +60,7 @@ approve: $(VENV)/.dev
 	git diff --stat -- fixtures/cases/$(CASE)
 
 bench: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -p no:xdist tests/bench --timeout 1800 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -s -o python_files="bench_*.py" tests/bench --timeout 1800 $(PYTEST_ARGS)
 
 wheel: $(VENV)/.runtime
 	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
