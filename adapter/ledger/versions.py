@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, update
 
 from adapter.ledger import moves, tables
 from adapter.ledger.database import Transaction
@@ -94,14 +94,7 @@ def place_in_line(tx: Transaction, submission: Submission) -> Line:
     """Find or found the line of a submission. Its lock names must be held."""
     document, s = submission.document, tables.submission
     me = Version(document.unique_id, document.version, submission.intent.value, document.replaces, submission.id)
-    near = [s.c.document_id == document.unique_id, s.c.replaces == document.unique_id]
-    if document.set_id:
-        near.append(s.c.set_id == document.set_id)
-    if document.replaces:
-        near.append(s.c.document_id == document.replaces)
-    query = select(s.c.line_id).where(s.c.legal_entity == submission.legal_entity, s.c.id != submission.id, or_(*near))
-    known = tx.execute(query.order_by(s.c.created_at, s.c.id).limit(1)).scalar()
-    line_id = known or document.set_id or document.replaces or document.unique_id
+    line_id = _one_line(tx, submission) or document.set_id or document.replaces or document.unique_id
     members = select(s.c.document_id, s.c.version, s.c.intent, s.c.replaces, s.c.id)
     members = members.where(s.c.legal_entity == submission.legal_entity, s.c.line_id == line_id, s.c.id != submission.id)
     line = [
@@ -113,6 +106,31 @@ def place_in_line(tx: Transaction, submission: Submission) -> Line:
         older=tuple(other for other in line if is_newer(me, other, line)),
         newer=tuple(other for other in line if is_newer(other, me, line)),
     )
+
+
+def _one_line(tx: Transaction, submission: Submission) -> str:
+    """The line of the documents this one is tied to; empty when there is none. Lines that it ties together become one."""
+    entity = submission.legal_entity
+    lines = _lines_near(tx, submission)
+    if not lines:
+        return ""
+    tx.lock(*(f"line-id/{entity}/{line}" for line in lines))
+    first, *others = _lines_near(tx, submission)
+    for table in (tables.submission, tables.delivery) if others else ():
+        tx.execute(update(table).where(table.c.legal_entity == entity, table.c.line_id.in_(others)).values(line_id=first))
+    return first
+
+
+def _lines_near(tx: Transaction, submission: Submission) -> list[str]:
+    """Lines of known documents that name this one or that it names, in a fixed order."""
+    document, s = submission.document, tables.submission
+    near = [s.c.document_id == document.unique_id, s.c.replaces == document.unique_id]
+    if document.set_id:
+        near.append(s.c.set_id == document.set_id)
+    if document.replaces:
+        near.append(s.c.document_id == document.replaces)
+    query = select(s.c.line_id).where(s.c.legal_entity == submission.legal_entity, s.c.id != submission.id, or_(*near))
+    return sorted(set(tx.execute(query).scalars()))
 
 
 class LineKeeper:
@@ -155,10 +173,13 @@ class LineKeeper:
         return Placement(replaces_sent_on=_instant(max(left)) if left else "")
 
     def supersede_older(self, placed: Mapping[str, str]) -> set[str]:
-        """Stop what has not left of older versions; `placed` is role → our delivery. Returns the submissions touched."""
+        """Stop what has not left of older versions; `placed` is role → our delivery. Returns the submissions touched.
+
+        A version that comes between two known ones also tells that the last supersedes the first.
+        """
         touched: set[str] = set()
         for row in self._older:
-            by = placed.get(row["role_id"], self._submission.id if self._cancels else "")
+            by = placed.get(row["role_id"]) or self._newest_of(row) or (self._submission.id if self._cancels else "")
             if not by or row["superseded_by"]:
                 continue
             touched.add(row["submission_id"])
@@ -167,6 +188,16 @@ class LineKeeper:
             else:
                 moves.change_values(self._tx, row, superseded_by=by)
         return touched
+
+
+    def _newest_of(self, older: Row) -> str:
+        """A newer version that came before us, for an older row's role; it learns from us what it replaces."""
+        newer = [row for row in self._newer if row["role_id"] == older["role_id"]]
+        if _may_have_left(older):
+            for row in newer:
+                if S(row["state"]) in _UNSENT and not row["replaces_sent_on"]:
+                    moves.change_values(self._tx, row, replaces_sent_on=_instant(older["on_wire_at"]))
+        return newer[0]["id"] if newer else self._cancelled_by
 
 
 def _may_have_left(row: Row) -> bool:
