@@ -1,7 +1,7 @@
 """The HTTP door: `POST /forms/{slug}` takes a filled form and answers when it is durable.
 
 202 accepted (the same request again gets the same bytes), 422 refused with an OperationOutcome that words the question,
-401/403 unknown caller, 404 unknown form, 409 the Idempotency-Key was used for another content, 413 too large,
+401/403 unknown caller, 404 unknown form, 408 too slow, 409 the Idempotency-Key was used for another content, 413 too large,
 415 neither JSON nor FHIR JSON, 503 nothing was kept. Texts are French where a secretary reads them.
 """
 
@@ -41,6 +41,7 @@ class FormsSettings:
     forms: Collection[str]
     zone: str
     max_body_bytes: int
+    body_timeout_seconds: float = 60.0
 
 
 class HttpRefusalError(InputError):
@@ -114,7 +115,7 @@ async def _arrival(
         text = f"La clé dépasse {LONGEST_KEY} caractères."
         raise HttpRefusalError(HTTPStatus.BAD_REQUEST, _error("http.key-too-long", text, "Idempotency-Key"))
     return Arrival(
-        content=await _read_body(request, settings.max_body_bytes),
+        content=await _read_body(request, settings),
         door="http",
         principal=principal,
         received_at=clock(),
@@ -124,19 +125,24 @@ async def _arrival(
     )
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
-    """The whole body, read no further than the limit whatever Content-Length claims."""
+async def _read_body(request: Request, settings: FormsSettings) -> bytes:
+    """The whole body, read no further than the limits of size and time whatever Content-Length claims."""
+    limit = settings.max_body_bytes
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        parts.append(part)
-    return b"".join(parts)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(settings.body_timeout_seconds):
+            async for part in request.stream():
+                body += part
+                if len(body) > limit:
+                    raise _too_large(limit)
+    except TimeoutError:
+        raise HttpRefusalError(
+            HTTPStatus.REQUEST_TIMEOUT, _error("http.too-slow", "Le contenu n'est pas arrivé à temps.", "corps")
+        ) from None
+    return bytes(body)
 
 
 def _response(answer: Answer) -> Response:

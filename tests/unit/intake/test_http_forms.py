@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from starlette.testclient import TestClient
@@ -38,7 +41,7 @@ def intake(acceptor: FakeAcceptor) -> Iterator[Intake[Arrival]]:
 
 def application(intake: Intake[Any], *tokens: Token) -> FastAPI:
     callers = Callers(tokens, "750712184", HttpRefusalError)
-    settings = FormsSettings({"demande-imagerie"}, "Europe/Paris", max_body_bytes=5000)
+    settings = FormsSettings({"demande-imagerie"}, "Europe/Paris", max_body_bytes=5000, body_timeout_seconds=0.2)
     registry = CollectorRegistry()
     Counter("tdu_essai", "Essai", registry=registry).inc()
     return build_app(
@@ -109,6 +112,27 @@ def test_a_body_too_large_is_answered_413_whether_announced_or_not(client: TestC
     announced = client.post(FORM, content=b"x" * 6000, headers=JSON)
     chunked = client.post(FORM, content=iter([b"x" * 1000] * 6), headers=JSON)
     assert [(r.status_code, code_of(r)) for r in (announced, chunked)] == [(413, "http.too-large")] * 2
+    assert acceptor.kept == []
+
+
+def test_a_body_that_trickles_is_answered_408(intake: Intake[Any], acceptor: FakeAcceptor) -> None:
+    async def trickle() -> AsyncIterator[bytes]:
+        for _ in range(50):
+            yield b"{"
+            await asyncio.sleep(0.05)
+
+    async def post() -> int:
+        # Over a real socket: a test client would hand the whole body over at once.
+        server = uvicorn.Server(uvicorn.Config(application(intake), port=0, log_config=None, lifespan="off"))
+        listening = socket.create_server(("127.0.0.1", 0))
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}") as http:
+            response = await http.post(FORM, content=trickle(), headers=JSON)
+        server.should_exit = True
+        await serving
+        return response.status_code
+
+    assert asyncio.run(post()) == 408
     assert acceptor.kept == []
 
 
