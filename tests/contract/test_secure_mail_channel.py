@@ -10,7 +10,10 @@ import email.policy
 import hashlib
 import imaplib
 import io
+import itertools
+import os
 import ssl
+import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -82,9 +85,11 @@ class RealPartner:
 @pytest.fixture(scope="module")
 def real_operator(require_root_servers: None) -> Iterator[MailOperator]:
     if not is_installed():
-        from tests.conftest import _skip_loudly  # noqa: PLC0415
-
-        _skip_loudly("postfix, dovecot-imapd and dovecot-lmtpd are not installed")
+        reason = "postfix, dovecot-imapd and dovecot-lmtpd are not installed (run `sudo make test`)"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(f"{reason} — and CI=true allows no skip", pytrace=False)
+        warnings.warn(pytest.PytestWarning(f"SKIPPED: {reason}"), stacklevel=2)
+        pytest.skip(reason)
     operator = MailOperator()
     try:
         yield operator.start()
@@ -169,10 +174,11 @@ def test_our_own_list_of_domains_stops_a_mail_before_the_operator_does(partner: 
 
 
 def test_a_mail_above_the_operators_limit_is_too_large(partner: Partner) -> None:
-    big = build_n1(pdf=bytes(range(256)) * 7_000)
-    assert len(big) > SIZE_LIMIT
     noise = b"".join(hashlib.sha256(bytes([n % 256, n // 256])).digest() for n in range(60_000))
-    outcome = SecureMailChannel(settings_for(partner)).send(parcel(5, cda=build_n1(pdf=noise)))
+    big = parcel(5, cda=build_n1(pdf=noise))
+    assert isinstance(big.content, MailContent)
+    assert len(big.content.message) > SIZE_LIMIT
+    outcome = SecureMailChannel(settings_for(partner)).send(big)
     assert (outcome.kind, outcome.cause) == (OutcomeKind.REFUSED, "too-large")
 
 
@@ -319,14 +325,9 @@ def test_an_address_that_no_envelope_can_hold_is_refused_and_not_raised(bad: Dou
     assert (outcome.kind, outcome.cause) == (OutcomeKind.REFUSED, "mailbox-unknown")
 
 
-@pytest.mark.parametrize("verdict", list(Verdict))
-@pytest.mark.parametrize("stage", list(Stage))
-@pytest.mark.parametrize("reason", list(Reason))
-@pytest.mark.parametrize(
-    ("code", "enhanced"), [(0, ""), (421, "4.7.1"), (452, "4.2.2"), (535, "5.7.8"), (550, ""), (552, ""), (554, "5.7.1")]
-)
-def test_every_possible_result_has_a_cause_that_the_table_knows(
-    verdict: Verdict, stage: Stage, reason: Reason, code: int, enhanced: str
-) -> None:
-    outcome = outcome_of(SmtpResult(verdict, stage, reason, code, enhanced))
-    assert outcome.cause in load_causes() or (outcome.kind is OutcomeKind.ACCEPTED and outcome.cause == "")
+def test_every_possible_result_has_a_cause_that_the_table_knows() -> None:
+    answers = ((0, ""), (421, "4.7.1"), (452, "4.2.2"), (535, "5.7.8"), (550, ""), (552, ""), (554, "5.7.1"))
+    for verdict, stage, reason, (code, enhanced) in itertools.product(Verdict, Stage, Reason, answers):
+        outcome = outcome_of(SmtpResult(verdict, stage, reason, code, enhanced))
+        assert (outcome.cause in load_causes()) is (outcome.kind is not OutcomeKind.ACCEPTED), (verdict, stage, reason, code)
+        assert (outcome.kind is OutcomeKind.UNCLEAR) == (outcome.cause == "no-answer")
