@@ -15,27 +15,11 @@ from functools import cached_property, lru_cache
 
 from adapter.errors import InputError
 from adapter.formats.detect import is_hl7v2
+from adapter.formats.hl7v2_charset import choose_codec
 from adapter.model.confidential import Confidential
 from adapter.model.finding import Finding, Severity
 
-# MSH-18 as met in France (table 0211, the volet's `8859/15`, and what senders really write) → Python codec.
-CHARSETS = {
-    "UNICODE UTF-8": "utf-8",
-    "UTF-8": "utf-8",
-    "UTF8": "utf-8",
-    "UNICODE": "utf-8",
-    "8859/1": "iso8859-1",
-    "8859/15": "iso8859-15",
-    "ISO-8859-1": "iso8859-1",
-    "ISO8859-1": "iso8859-1",
-    "ISO-8859-15": "iso8859-15",
-    "ISO8859-15": "iso8859-15",
-    "WINDOWS-1252": "cp1252",
-    "CP1252": "cp1252",
-    "ASCII": "ascii",
-}
 _PREFIX = re.compile(rb"(?:\xef\xbb\xbf|[\x0b \t\r\n])*")
-_C1 = bytes(range(0x80, 0xA0))
 _NAME = re.compile(rb"[A-Z][A-Z0-9]{2}")
 _ESCAPE_BODY = re.compile(r"X(?:[0-9A-Fa-f]{2})+$")
 
@@ -241,7 +225,7 @@ def read_message(content: bytes, default_charset: str = "utf-8") -> Message:
     lines, findings = _lines(body)
     fields = lines[0].rstrip(b"\r\n").split(body[3:4], 18)
     label = _label(fields[17]) if len(fields) > 17 else ""
-    codec, said = _choose_codec(label, default_charset, [line for line in lines if not line.isascii()])
+    codec, said = choose_codec(label, default_charset, [line for line in lines if not line.isascii()])
     delimiters = fields[1] if len(fields) > 1 else b""
     separators = _separators(body[3:4].decode("ascii"), delimiters, codec)
     if separators.field + _signs(separators) != body[3:4].decode("ascii") + delimiters.decode(codec)[:4]:
@@ -286,40 +270,6 @@ def _separators(field: str, delimiters: bytes, codec: str) -> Separators:
 
 def _signs(separators: Separators) -> str:
     return separators.component + separators.repetition + separators.escape + separators.subcomponent
-
-
-def _choose_codec(label: str, default: str, odd: list[bytes]) -> tuple[str, tuple[Finding, ...]]:
-    """The codec that really reads the lines that are not plain ASCII; a wrong label is told, never hidden by `?` signs."""
-    wanted = CHARSETS.get(label.upper(), "")
-    findings: tuple[Finding, ...] = ()
-    if label and not wanted:
-        findings = (_warning("hl7.charset-unknown", "MSH-18 names a character set that is not known here.", "MSH-18", "103"),)
-    wanted = wanted or default
-    if not odd:
-        return wanted, findings
-    real = _real_codec(wanted, odd)
-    if real != wanted and not (wanted == "ascii" and not label):
-        findings += (_warning("hl7.charset-wrong", "The text is not in the character set that MSH-18 names.", "MSH-18", "103"),)
-    return real, findings
-
-
-def _real_codec(wanted: str, odd: list[bytes]) -> str:
-    # Accented 8-bit text is practically never valid UTF-8 by chance, so UTF-8 that reads is UTF-8.
-    if _reads(odd, "utf-8"):
-        return "utf-8"
-    # Bytes 0x80–0x9F are letters and quotes in Windows text and control codes in ISO 8859.
-    if any(len(line.translate(None, _C1)) != len(line) for line in odd) and _reads(odd, "cp1252"):
-        return "cp1252"
-    return wanted if wanted.startswith(("iso8859", "cp")) and _reads(odd, wanted) else "iso8859-15"
-
-
-def _reads(lines: list[bytes], codec: str) -> bool:
-    try:
-        for line in lines:
-            line.decode(codec)
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _warning(code: str, text: str, location: str, hl7_code: str) -> Finding:

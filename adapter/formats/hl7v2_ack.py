@@ -12,7 +12,8 @@ import re
 import unicodedata
 from datetime import datetime
 
-from adapter.formats.hl7v2 import CHARSETS, encode_escapes
+from adapter.formats.hl7v2 import encode_escapes
+from adapter.formats.hl7v2_charset import CHARSETS
 from adapter.model.finding import Finding, Severity
 from adapter.model.receipt import MessageControl, Verdict
 
@@ -59,6 +60,18 @@ _USER_SENTENCES = {
     "903": "L'INS du patient manque dans le document.",
     "904": "L'identité du document ne correspond pas à celle du message.",
     "905": "Les traits d'identité qui accompagnent l'INS sont incomplets.",
+}
+_USER_SENTENCES_BY_FINDING = {
+    "ins.wrong-key": "L'INS du patient n'est pas valide : la vérifier auprès du téléservice.",
+    "hl7.base64": "Le document joint est illisible ou incomplet.",
+    "hl7.no-recipient": "Aucun destinataire professionnel n'a d'adresse ni d'identifiant.",
+    "hl7.no-destination": "Aucune destination n'est demandée pour ce document.",
+    "hl7.hidden-from-patient": "Ce document est masqué au patient : il ne peut pas lui être envoyé.",
+    "hl7.hidden-from-professionals": "Ce document est masqué aux professionnels : il ne peut pas leur être envoyé.",
+    "hl7.action-not-taken": "Le remplacement et l'annulation ne sont pas encore pris en charge.",
+    "hl7.event-not-taken": "Le remplacement et l'annulation ne sont pas encore pris en charge.",
+    "repeat.conflict": "Ce numéro de message a déjà servi pour un autre contenu.",
+    "hl7.not-taken": "Le message ne peut pas être pris maintenant : le renvoyer plus tard.",
 }
 # Enough to repair a message; a hostile one must not make a huge answer.
 _MOST_ERRORS = 50
@@ -129,9 +142,15 @@ def _err(finding: Finding) -> str:
         application,
         "",
         encode_escapes(f"{finding.code}: {finding.text} {finding.remedy}".strip()),
-        encode_escapes(_USER_SENTENCES.get(finding.app_code) or _USER_SENTENCES.get(code, "Message refusé.")),
+        encode_escapes(_user_sentence(finding, code)),
     )
     return "|".join(fields)
+
+
+def _user_sentence(finding: Finding, code: str) -> str:
+    """The most precise sentence known: of the finding, of its application code, of its condition."""
+    known = _USER_SENTENCES_BY_FINDING.get(finding.code) or _USER_SENTENCES.get(finding.app_code)
+    return known or _USER_SENTENCES.get(code, "Message refusé.")
 
 
 def error_location(location: str) -> str:

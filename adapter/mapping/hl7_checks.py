@@ -209,14 +209,13 @@ def find_action(message: Message, profile: Profile) -> tuple[Action | None, tupl
 
 def check_decision(source: Hl7Source, profile: Profile, flags: Mapping[str, str], policy: str) -> tuple[Finding, ...]:
     """The combination of flags, by the decision profile of the instance (207/906)."""
-    if not set(flags.values()) <= {"Y", "N", ""}:
-        return ()
     values = {name: value or "N" for name, value in flags.items()}
     refused, accepted, otherwise = decisions(policy)
     findings = [
         _application(rule.code, rule.text, _place_of_flag(source, profile, rule.at)) for rule in refused if rule.holds(values)
     ]
-    if accepted and not any(rule.holds(values) for rule in accepted):
+    # A value that is neither Y nor N has its own finding: whether a row of the matrix fits cannot be told.
+    if accepted and set(values.values()) <= {"Y", "N"} and not any(rule.holds(values) for rule in accepted):
         findings.append(_application(otherwise.code, otherwise.text, "OBX"))
     return tuple(findings)
 

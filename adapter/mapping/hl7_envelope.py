@@ -20,7 +20,8 @@ from adapter.model.identity import INS_OIDS
 from adapter.model.parties import Device, Organisation, Party, Professional, Recipient, RecipientKind
 from adapter.model.submission import AcksWanted, Destinations, MailBodies, Visibility
 
-PATIENT_MAIL_DOMAIN = "patient.mssante.fr"
+# Patients have their boxes under `patient.mssante.fr`, or `patient.test.…` and `patient.formation.…` for training.
+_PATIENT_DOMAIN = "patient."
 # XON.7 of what is a part of a structure: its number is a unit code, and its authority is the structure.
 _UNIT_KINDS = frozenset({"UF", "SVR"})
 
@@ -161,7 +162,7 @@ def _recipient(row: Values) -> Recipient:
 def _kind(row: Values) -> RecipientKind:
     if row["person_kind"] == "INS" or {row["person_authority"], row["person_namespace"]} & INS_OIDS:
         return RecipientKind.PATIENT
-    if row["address"].endswith(f"@{PATIENT_MAIL_DOMAIN}"):
+    if f"@{_PATIENT_DOMAIN}" in row["address"]:
         return RecipientKind.PATIENT
     if row["person_id"] or row["person_family"]:
         return RecipientKind.PROFESSIONAL
@@ -173,7 +174,7 @@ def _kind(row: Values) -> RecipientKind:
 def _patient(address: str, matricule: str, findings: list[Finding]) -> Recipient:
     """The patient's leg. An address made of another number than PID-3's is somebody else's box: it is dropped and told."""
     local, _, domain = address.partition("@")
-    if domain == PATIENT_MAIL_DOMAIN and local != matricule.lower():
+    if domain.startswith(_PATIENT_DOMAIN) and local != matricule.lower():
         text = "The patient's address is not made of the INS of PID-3: it is not used."
         findings.append(Finding(Severity.WARNING, "hl7.patient-address", text, "PRT-15.4", hl7_code="103"))
         address = ""

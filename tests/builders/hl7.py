@@ -4,8 +4,9 @@
     build_mdm(cda, control_id="M2", recipients=(to_patient(PATIENT),), flags={"DESTMSSANTEPAT": "Y"})
     build_oru(n1, n3)                                           # the same content twice, each with its own id
 
-Same arguments, same bytes. Every value can be changed by `change=`: `{"MSH-12": "2.5"}` replaces a whole field, `drop=("EVN",)`
-takes segments out, `add=("ZBE|…",)` appends some after PV1.
+Same arguments, same bytes. Sender, unit and doctors are those of the reference territory. Options: `change={"MSH-12": "2.5"}`
+replaces a whole field, `drop=("EVN",)` takes segments out, `add=("ZBE|…",)` puts some after PV1, `reply=` and `sender=` are PRT,
+`final=True` is NTE FIN, `bodies={"CORPSMAIL_PS": "…"}`, `end=` the line end, `encoding=` the character set.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ def to_patient(patient: SamplePatient = PATIENT, address: str = "") -> Recipient
     return Recipient(person, address=address or f"{patient.ins}@patient.mssante.fr")
 
 
-DOCTOR = to_professional("martin.exemple@medecin.mssante.example", rpps="10000000012", family="EXEMPLE", given="Martin")
+# People of `fixtures/partners/reference-territory.toml`.
+DOCTOR = to_professional("dominique.modele@cms-ivry.formation.mssante.fr", rpps="99700000013", family="MODELE", given="Dominique")
+FAX_DOCTOR = to_professional(rpps="99900000029", family="FICTIF", given="Sacha")
 
 
 def build_mdm(
@@ -81,6 +84,7 @@ def build_mdm(
     event: str = "T02",
     order: str = "NW",
     status: str = "F",
+    unit: str = "221",
     **options: object,
 ) -> bytes:
     """An MDM message (HL7 2.6) carrying one document."""
@@ -88,7 +92,7 @@ def build_mdm(
         _msh(f"MDM^{event}^MDM_T02", control_id, "2.6"),
         "EVN||20261120163500||||20261120163000",
         _pid(patient),
-        _pv1(),
+        _pv1(unit),
         f"ORC|{order}",
         "OBR|1|||11490-0^Lettre de liaison à la sortie^LN",
         "TXA|1|11490-0|TEXT|20261120163000||||||||1.2.250.1.213.1.1.9.501.1|||||AU",
@@ -104,13 +108,14 @@ def build_oru(
     patient: SamplePatient = PATIENT,
     order: str = "NW",
     status: str = "F",
+    unit: str = "221",
     **options: object,
 ) -> bytes:
     """An ORU message (HL7 2.5) carrying one or two documents."""
     head = [
         _msh("ORU^R01^ORU_R01", control_id, "2.5"),
         _pid(patient),
-        _pv1(),
+        _pv1(unit),
         f"ORC|{order}|DEM-1^PRESCRIPTEUR|RES-1^LABO",
         "OBR|1|DEM-1^PRESCRIPTEUR|RES-1^LABO|11502-2^CR d'examens biologiques^LN",
     ]
@@ -151,8 +156,8 @@ def _message(
 
 
 SENDER = (
-    f"PRT||UC||SB^Send by^participation|810000000004^EXEMPLE^Hélène^^^^^^{_RPPS}^D^^^IDNPS|||"
-    f"Hôpital Exemple^^^^^{_FINESS}^FINEG^^^940000011"
+    f"PRT||UC||SB^Send by^participation|810009990001^DUTEST^Hélène^^^^^^{_RPPS}^D^^^IDNPS|||"
+    f"Hôpital Bicêtre^^^^^{_FINESS}^FINEG^^^949990121"
 )
 
 
@@ -184,8 +189,8 @@ def _pid(patient: SamplePatient) -> str:
     )
 
 
-def _pv1() -> str:
-    return "PV1|1|I|3110^^^HOPITAL-EXEMPLE" + "|" * 16 + "SEJ-7^^^HOPITAL-EXEMPLE&1.2.250.1.999.94.3&ISO^VN"
+def _pv1(unit: str) -> str:
+    return f"PV1|1|I|{unit}^^^HOPITAL-EXEMPLE" + "|" * 16 + "SEJ-7^^^HOPITAL-EXEMPLE&1.2.250.1.999.94.3&ISO^VN"
 
 
 def _write(lines: list[str], options: Mapping[str, object]) -> bytes:

@@ -364,7 +364,7 @@ def test_recipients_are_told_apart_by_what_names_them() -> None:
     )
     sent = _submission(build_mdm(LETTER, flags={"DESTMSSANTEPAT": "Y"}, recipients=recipients)).recipients
     assert [(r.kind.value, r.address, r.rpps, r.finess, r.unit) for r in sent] == [
-        ("professional", "martin.exemple@medecin.mssante.example", "10000000012", "", ""),
+        ("professional", "dominique.modele@cms-ivry.formation.mssante.fr", "99700000013", "", ""),
         ("organisation", "", "", "940000011", "3435"),
         ("organisation", "", "", "940000029", ""),
         ("application", "accueil@cms.mssante.example", "", "", ""),
@@ -373,8 +373,9 @@ def test_recipients_are_told_apart_by_what_names_them() -> None:
     ]
 
 
-def test_a_patient_address_made_of_another_number_is_never_used() -> None:
-    other = to_patient(SOMEBODY_ELSE)
+@pytest.mark.parametrize("domain", ["patient.mssante.fr", "patient.formation.mssante.fr"])
+def test_a_patient_address_made_of_another_number_is_never_used(domain: str) -> None:
+    other = to_patient(SOMEBODY_ELSE, address=f"{SOMEBODY_ELSE.ins}@{domain}")
     content = build_mdm(LETTER, flags=TO_PATIENT, recipients=(other,))
     assert _warnings(content) == [("hl7.patient-address", "PRT-15.4")]
     assert [r.address for r in _submission(content).recipients] == [""]
@@ -383,8 +384,8 @@ def test_a_patient_address_made_of_another_number_is_never_used() -> None:
 def test_the_sender_is_a_person_in_a_structure() -> None:
     sender = _submission(build_mdm(LETTER)).sender
     assert sender is not None and sender.professional is not None and sender.organisation is not None
-    assert (sender.professional.rpps, sender.professional.family) == ("10000000004", "EXEMPLE")
-    assert (sender.organisation.finess, sender.organisation.name) == ("940000011", "Hôpital Exemple")
+    assert (sender.professional.rpps, sender.professional.family) == ("10009990001", "DUTEST")
+    assert (sender.organisation.finess, sender.organisation.name) == ("949990121", "Hôpital Bicêtre")
 
 
 def test_the_reply_address_and_the_end_of_the_talk_are_kept() -> None:
@@ -411,7 +412,7 @@ def test_mail_bodies_are_decoded_and_one_that_cannot_be_is_left_out_and_told() -
 def test_units_are_named_most_precise_first() -> None:
     movement = "ZBE|1|20261120||INSERT|N||Chirurgie^^^^^X&1.2&ISO^UF^^^6268|Soins^^^^^X&1.2&ISO^UF^^^6269|HMS"
     sent = _submission(build_mdm(LETTER, add=(movement,)))
-    assert sent.unit_codes == (("medical", "6268"), ("care", "6269"), ("location", "3110"))
+    assert sent.unit_codes == (("medical", "6268"), ("care", "6269"), ("location", "221"))
     assert sent.encounter_class == "I"
 
 
