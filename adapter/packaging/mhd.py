@@ -37,6 +37,7 @@ BUNDLE_PROFILE = _PDSM + "pdsm-comprehensive-provide-document-bundle"
 SUBMISSION_SET_PROFILE = _PDSM + "pdsm-submissionset-comprehensive"
 DOCUMENT_REFERENCE_PROFILE = _PDSM + "pdsm-comprehensive-document-reference"
 _IDENTIFIER_TYPES = _MHD + "CodeSystem/IHE.MHD.MHDIdentifierType"
+SUBMISSION_TAGS = p.OUR_CODES + "submission-set"
 _LIST_TYPES = _MHD + "CodeSystem/MHDlistTypes"
 _ACTIVITIES = _NOS + "TRE_R209-TypeActivite/FHIR/TRE-R209-TypeActivite"
 _VISIBILITY = _NOS + "TRE_A07-StatutVisibiliteDocument/FHIR/TRE-A07-StatutVisibiliteDocument"
@@ -118,10 +119,18 @@ def master_identifier(unique_id: str) -> str:
 
 
 def _created(resource: Resource, ids: Ids) -> Resource:
-    """A conditional create: by the master identifier of a document, else by the resource's first identifier."""
+    """A conditional create: by the master identifier of a document, by the INS of a patient, by our tag for the set.
+
+    A set is searched by `_tag` because some servers index no identifier of List.
+    """
     kind = resource["resourceType"]
-    identifier = resource.get("masterIdentifier") or resource["identifier"][0]
-    request = {"method": "POST", "url": kind, "ifNoneExist": f"identifier={identifier['system']}|{identifier['value']}"}
+    if "tag" in resource["meta"]:
+        tag = resource["meta"]["tag"][0]
+        search = f"_tag={tag['system']}|{tag['code']}"
+    else:
+        identifier = resource.get("masterIdentifier") or resource["identifier"][0]
+        search = f"identifier={identifier['system']}|{identifier['value']}"
+    request = {"method": "POST", "url": kind, "ifNoneExist": search}
     return {"fullUrl": f"urn:uuid:{ids.mint(kind)}", "resource": resource, "request": request}
 
 
@@ -142,7 +151,10 @@ def _submission_set(submission: Submission, sender: SenderProfile, sent_at: date
     activity = activity_of(submission.encounter_class, header.stay.class_code if header.stay else "")
     return {
         "resourceType": "List",
-        "meta": {"profile": [SUBMISSION_SET_PROFILE]},
+        "meta": {
+            "profile": [SUBMISSION_SET_PROFILE],
+            "tag": [{"system": SUBMISSION_TAGS, "code": ids.mint("submission-set")}],
+        },
         "text": generated("Lot de soumission"),
         "contained": contained.resources,
         "extension": [
@@ -186,7 +198,11 @@ def _document_reference(
         "text": generated(header.title or header.type.label or "Document"),
         "contained": contained.resources,
         "masterIdentifier": _identifier("usual", "uniqueId", master_identifier(header.unique_id)),
-        "identifier": [_identifier("official", "entryUUID", f"urn:uuid:{ids.mint('DocumentReference')}")],
+        "identifier": [
+            _identifier("official", "entryUUID", f"urn:uuid:{ids.mint('DocumentReference')}"),
+            # A copy of the master identifier: some servers search in `identifier` alone, and would double the document.
+            {"use": "secondary", "system": p.URI_SYSTEM, "value": master_identifier(header.unique_id)},
+        ],
         "status": "current",
         "type": _type(header.type),
         "category": [_class(header.type.code)],

@@ -160,7 +160,7 @@ def letter_header(**changes: Any) -> DocumentHeader:
         "custodian": place,
         "body": BodyKind.PDF_IN_CDA,
         "legal_authenticator": author,
-        "service_events": (ServiceEvent(Code("IMP", "2.16.840.1.113883.5.4"), "2026-11-16T09:00:00+01:00", "2026-11-20T10:00:00+01:00"),),
+        "service_events": (ServiceEvent(Code(), "2026-11-16T09:00:00+01:00", "2026-11-20T10:00:00+01:00"),),
         "stay": Stay(class_code="IMP", facility_type=Code("SA01", "1.2.250.1.71.4.2.4", "Etablissement public de santé")),
     }
     return DocumentHeader(**{**values, **changes})

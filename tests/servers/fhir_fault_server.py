@@ -1,0 +1,176 @@
+"""A FHIR server that misbehaves on demand: each request takes the next step of a script, then the last one for ever.
+
+    with FaultServer(Answer(503, headers={"Retry-After": "7"})) as server:
+        SharedRecordChannel(SharedRecordSettings(server.base_url)).send(parcel)
+
+Steps: `Answer` (whatever status, headers and body), `Success` (a true transaction-response), `Stall` (reads, never answers),
+`CutBeforeReading`, `CutAfterReading`, `CutInAnswer`, `Drip` (one byte of answer at a time).
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Success:
+    """A transaction-response with one entry per request entry; `entry_status` spoils the last one, `missing` drops some."""
+
+    entry_status: str = ""
+    missing: int = 0
+
+
+class Stall: ...
+
+
+class CutBeforeReading: ...
+
+
+class CutAfterReading: ...
+
+
+class CutInAnswer: ...
+
+
+@dataclass(frozen=True)
+class Drip:
+    """One byte of a success every `seconds`."""
+
+    seconds: float = 0.1
+
+
+Step = Answer | Success | Stall | CutBeforeReading | CutAfterReading | CutInAnswer | Drip
+
+
+class FaultServer:
+    """The server, on a free loopback port. `requests` keeps (method, path, headers, body) of what was read."""
+
+    def __init__(self, *script: Step) -> None:
+        self.script = list(script)
+        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.closing = threading.Event()
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.owner = self
+        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/fhir"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def next_step(self) -> Step:
+        """The step that the request in hand takes."""
+        with self._lock:
+            return self.script.pop(0) if len(self.script) > 1 else self.script[0]
+
+
+def success_for(body: bytes, step: Success) -> bytes:
+    """The transaction-response of a request."""
+    entries: list[dict[str, Any]] = [
+        {"response": {"status": "201 Created", "location": f"{e['resource']['resourceType']}/{n}/_history/1"}}
+        for n, e in enumerate(json.loads(body).get("entry", []))
+    ]
+    if step.entry_status:
+        entries[-1] = {"response": {"status": step.entry_status}}
+    entries = entries[: len(entries) - step.missing]
+    return json.dumps({"resourceType": "Bundle", "type": "transaction-response", "entry": entries}).encode()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    owner: FaultServer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    @property
+    def _owner(self) -> FaultServer:
+        return self.server.owner
+
+    def do_POST(self) -> None:
+        step = self._owner.next_step()
+        if isinstance(step, CutBeforeReading):
+            return self._cut()
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._owner.requests.append((self.command, self.path, dict(self.headers), body))
+        self._play(step, body)
+        return None
+
+    def _play(self, step: Step, body: bytes) -> None:
+        match step:
+            case Answer():
+                self._write(step.status, step.body, step.headers)
+            case Success():
+                self._write(200, success_for(body, step), {})
+            case Stall():
+                self._owner.closing.wait(30)
+                self._cut()
+            case Drip():
+                self._drip(success_for(body, Success()), step.seconds)
+            case CutInAnswer():
+                self._head(200, 1000, {})
+                self.wfile.write(b'{"resourceType":')
+                self.wfile.flush()
+                self._cut()
+            case CutAfterReading():
+                self._cut()
+
+    do_GET = do_POST  # noqa: N815 - the base class's name
+
+    def _write(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        self._head(status, len(body), headers)
+        self.wfile.write(body)
+
+    def _drip(self, body: bytes, seconds: float) -> None:
+        self._head(200, len(body), {})
+        for byte in body:
+            if self._owner.closing.is_set():
+                return self._cut()
+            self.wfile.write(bytes([byte]))
+            self.wfile.flush()
+            time.sleep(seconds)
+        return None
+
+    def _head(self, status: int, length: int, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/fhir+json", **headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+    def _cut(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Silent: the test says what it saw."""
+
+    def handle(self) -> None:
+        # The client hangs up on a stalled or dripping answer: that is the scene, not a failure of the play.
+        try:
+            super().handle()
+        except OSError:
+            self.close_connection = True
