@@ -82,7 +82,7 @@ def _version(text: str) -> int:
     return int(text) if text.isdigit() and int(text) > 0 else 1
 
 
-# -- patient -----------------------------------------------------------------------------------------------------------------
+# -- patient ----------------------------------------------------------------------------------------------------
 
 
 def _patient(root: XmlNode, told: Values, values: CdaValues) -> PatientIdentity:
@@ -162,7 +162,7 @@ def _patient_names(role: XmlNode) -> dict[str, str]:
     }
 
 
-# -- people and acts -----------------------------------------------------------------------------------------------------------
+# -- people and acts ----------------------------------------------------------------------------------------------------
 
 
 def _custodian(rules: RuleFile, root: XmlNode) -> Organisation:

@@ -1,17 +1,223 @@
-"""CDA in, understood: header for the doors, document Bundle for the rest, recipients of a bare document."""
+"""CDA in, understood: the header for the doors, the document Bundle for the rest, the recipients of a bare document.
+
+A bare document (folder, command line) says to whom it goes by its side-car file, else by the médecin traitant that it names
+(INF + PCP), else by who referred (REF, REFB); never by `informationRecipient`, which tells who was told (seam 3).
+"""
 
 from __future__ import annotations
 
-from adapter.formats.cda import read_cda
-from adapter.mapping.cda_header import read_header
+import hashlib
+import uuid
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from adapter.data import mappings_root
+from adapter.errors import InputError
+from adapter.fhir.document import DocumentExtras, Section, binary_resource, document_bundle_from, document_ids
+from adapter.fhir.narrative import div_of
+from adapter.fhir.parties import Parties, professional_label
+from adapter.formats.cda import CdaDocument, EmbeddedBody, embedded_body, read_cda
+from adapter.mapping.cda_context import EntryContext, Fhir
+from adapter.mapping.cda_extras import read_extras
+from adapter.mapping.cda_header import header_rules, read_header
+from adapter.mapping.cda_sections import Body, entry_rules, read_body
 from adapter.mapping.cda_values import CdaValues
+from adapter.mapping.rules import RuleFile, load_rules
+from adapter.mapping.side_car import SideCar, read_side_car
 from adapter.mapping.sources import XmlSource
+from adapter.mapping.terminology import translate_code
+from adapter.model.confidential import Confidential
 from adapter.model.document import DocumentHeader
+from adapter.model.effects import Translation, UnreadNode
+from adapter.model.finding import Finding, Severity
+from adapter.model.parties import Organisation, Party, Professional, Recipient, RecipientKind
+from adapter.model.receipt import Arrival, ContentKind, Inspection, MessageControl, Verdict
+from adapter.model.submission import Destinations, Intent, Submission
 
 CIVIL_ZONE = "Europe/Paris"
+MEDIA_TYPE = "text/xml"
+
+
+@dataclass(frozen=True, repr=False)
+class CdaTranslation(Confidential):
+    """A document understood."""
+
+    header: DocumentHeader
+    bundle: dict[str, object]
+    unread: tuple[UnreadNode, ...]
+    findings: tuple[Finding, ...]
 
 
 def read_cda_header(content: bytes, zone: str = CIVIL_ZONE) -> DocumentHeader:
     """The header alone, for a door that must answer at once. Raises InputError as `read_cda`, or cda.header-incomplete."""
-    root = read_cda(content).root
-    return read_header(XmlSource(root), CdaValues(root, zone))
+    return _read_header(read_cda(content), zone)[0]
+
+
+def translate_cda(content: bytes, zone: str = CIVIL_ZONE) -> CdaTranslation:
+    """The whole document as a FHIR document Bundle. Raises InputError as `read_cda_header`, or cda.bad-body."""
+    document = read_cda(content)
+    source = XmlSource(document.root)
+    values = CdaValues(document.root, zone)
+    header = read_header(source, values)
+    model = model_of(header)
+    header = replace(header, model=str(model.data["model"]["name"]))
+    ids = document_ids(header, content)
+    actors = Parties(ids)
+    extras = read_extras(source.root, header, values, ids, actors, zone)
+    at = EntryContext(values, ids, actors)
+    unstructured = embedded_body(document)
+    body = _unstructured(header, unstructured, source, at) if unstructured is not None else read_body(source.root, at)
+    _check_sections(model, body, values)
+    extras = _with_effects(extras, body.resources)
+    bundle = document_bundle_from(header, body.sections, body.resources, content, MEDIA_TYPE, extras=extras, parties=actors)
+    for rules in (header_rules(), entry_rules(), model):
+        for path in rules.ignored:
+            source.ignore(path)
+    return CdaTranslation(header, bundle, source.unread(), values.findings)
+
+
+def mapping_revision() -> str:
+    """What tells one set of CDA mapping files from another."""
+    names = [header_rules(), entry_rules(), *_models()]
+    return hashlib.sha256("".join(rules.revision for rules in names).encode()).hexdigest()[:12]
+
+
+def _read_header(document: CdaDocument, zone: str) -> tuple[DocumentHeader, tuple[Finding, ...]]:
+    values = CdaValues(document.root, zone)
+    header = read_header(XmlSource(document.root), values)
+    return replace(header, model=str(model_of(header).data["model"]["name"])), values.findings
+
+
+# -- models ----------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def _models() -> tuple[RuleFile, ...]:
+    """Every `mappings/documents/*.toml` that describes a model, by name."""
+    names = sorted(path.stem for path in (mappings_root() / "documents").glob("*.toml"))
+    files = [load_rules(f"documents/{name}") for name in names]
+    return tuple(rules for rules in files if "model" in rules.data)
+
+
+def model_of(header: DocumentHeader) -> RuleFile:
+    """The model that a document declares: by templateId first, by type code second, else the generic one."""
+    declared = {template.partition("|")[0] for template in header.template_ids}
+    for rules in _models():
+        if declared & set(rules.data["model"]["templates"]):
+            return rules
+    for rules in _models():
+        if header.type.code in rules.data["model"]["types"]:
+            return rules
+    return load_rules("documents/generic-n3")
+
+
+def _check_sections(model: RuleFile, body: Body, values: CdaValues) -> None:
+    for section in model.data.get("section", ()):
+        if section["template"] not in body.templates:
+            values.warn("cda.section-missing", f"The mandatory section « {section['title']} » is missing.", section["template"])
+
+
+# -- body ----------------------------------------------------------------------------------------------------
+
+
+def _unstructured(header: DocumentHeader, unstructured: EmbeddedBody, source: XmlSource, at: EntryContext) -> Body:
+    """Level 1: one section, whose entry is the file as it came."""
+    text = source.root.first("component/nonXMLBody/text")
+    if text is not None:
+        text.consume()
+    if unstructured.repaired:
+        at.values.warn("cda.base64-repaired", "The padding of the embedded file was missing: it was added.", "nonXMLBody/text")
+    if unstructured.declared_media_type and unstructured.declared_media_type != unstructured.media_type:
+        at.values.warn("cda.other-media-type", "The embedded file is not of the type that it declares.", "nonXMLBody/text")
+    binary = binary_resource(unstructured.content, unstructured.media_type, at.mint("Binary", "body"))
+    title = header.title or header.type.label
+    section = Section(header.type, title, div_of(title), (f"urn:uuid:{binary['id']}",))
+    return Body(sections=[section], resources=[binary])
+
+
+def _with_effects(extras: DocumentExtras, resources: list[Fhir]) -> DocumentExtras:
+    """Observations that also tell of the document (its status) or of the stay (how it began and ended)."""
+    table: dict[str, str] = entry_rules().data["effects"]
+    for resource in resources:
+        effect = table.get(_code(resource.get("code", {}))) if resource["resourceType"] == "Observation" else None
+        value: Fhir = resource.get("valueCodeableConcept", {})
+        if effect is None or not value:
+            continue
+        match effect:
+            case "composition-status":
+                status = translate_code("document-status", _code(value))
+                extras = replace(extras, status=status or extras.status)
+            case "admit-source":
+                extras = replace(extras, encounter=replace(extras.encounter, admit_source=value))
+            case "discharge-disposition" if not extras.encounter.discharge_disposition:
+                extras = replace(extras, encounter=replace(extras.encounter, discharge_disposition=value))
+    return extras
+
+
+def _code(concept: Fhir) -> str:
+    return str((concept.get("coding") or [{}])[0].get("code", ""))
+
+
+# -- bare documents ----------------------------------------------------------------------------------------------------
+
+
+def inspect_cda(arrival: Arrival) -> Inspection:
+    """What is known at once of a bare CDA. A wrong INS key does not refuse here: the identity is provisional (seam 14)."""
+    fingerprint = hashlib.sha256(arrival.content).hexdigest()
+    try:
+        header, findings = _read_header(read_cda(arrival.content), arrival.zone)
+        read_side_car(arrival.side_car)
+    except InputError as error:
+        refusal = Finding(Severity.ERROR, error.code, error.message, error.where, error.remedy)
+        return Inspection(ContentKind.CDA, Verdict.REFUSED, fingerprint=fingerprint, findings=(refusal,))
+    control = MessageControl(event="cda", control_id=header.unique_id)
+    return Inspection(ContentKind.CDA, Verdict.ACCEPTED, control, fingerprint, findings)
+
+
+def understand_cda(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...]:
+    """The one document of a bare CDA, with its recipients. Pure: the same receipt gives the same values."""
+    translated = translate_cda(arrival.content, arrival.zone)
+    side_car = read_side_car(arrival.side_car)
+    header = translated.header
+    submission = Submission(
+        id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:traitdunion:submission:{receipt_id}:{header.unique_id}")),
+        receipt_id=receipt_id,
+        legal_entity=arrival.principal.legal_entity,
+        document=header,
+        intent=Intent.REPLACE if header.replaces else Intent.NEW,
+        recipients=_recipients(side_car, header),
+        sender=header.authors[0] if header.authors else None,
+        destinations=Destinations(professionals=True),
+        urgency=side_car.urgency,
+        control_id=header.unique_id,
+        content_kind="cda",
+    )
+    return (
+        Translation(
+            submission=submission,
+            bundle=translated.bundle,
+            source_document=arrival.content,
+            source_media_type=MEDIA_TYPE,
+            unread=translated.unread,
+            findings=translated.findings,
+            mapping_revision=mapping_revision(),
+        ),
+    )
+
+
+def _recipients(side_car: SideCar, header: DocumentHeader) -> tuple[Recipient, ...]:
+    """The side-car's, else the médecin traitant, else who referred; nobody leaves the decision to a person."""
+    if side_car.recipients:
+        return side_car.recipients
+    pcp = tuple(_recipient(r.party, "PCP") for r in header.participants if r.function_code == "PCP")
+    referrers = tuple(_recipient(r.party, "REF") for r in header.participants if r.type_code in ("REF", "REFB"))
+    return tuple(recipient for recipient in pcp or referrers if recipient is not None)
+
+
+def _recipient(party: Party, hint: str) -> Recipient | None:
+    professional, organisation = party.professional or Professional(), party.organisation or Organisation()
+    if not professional.rpps and not organisation.finess:
+        return None
+    kind = RecipientKind.PROFESSIONAL if professional.rpps else RecipientKind.ORGANISATION
+    name = professional_label(professional) if party.professional else organisation.name
+    return Recipient(kind, rpps=professional.rpps, finess=organisation.finess, name=name, role_hint=hint)

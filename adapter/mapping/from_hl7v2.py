@@ -207,7 +207,7 @@ def _document(reading: _Reading, header: DocumentHeader) -> DocumentHeader:
 
 
 def _translation(arrival: Arrival, receipt_id: str, reading: _Reading, document: CarriedDocument) -> Translation:
-    translated = from_cda.translate_cda(document.content)
+    translated = from_cda.translate_cda(document.content, arrival.zone)
     submission = _submission(arrival, receipt_id, reading, translated.header)
     bundle = _with_message_identity(translated.bundle, translated.header, submission.document)
     findings = reading.findings + _record_findings(reading, document) + translated.findings
@@ -218,7 +218,7 @@ def _translation(arrival: Arrival, receipt_id: str, reading: _Reading, document:
         source_media_type="text/xml",
         unread=reading.source.unread() + translated.unread,
         findings=findings,
-        mapping_revision=reading.profile.revision,
+        mapping_revision=f"{reading.profile.revision}+{from_cda.mapping_revision()}",
     )
 
 

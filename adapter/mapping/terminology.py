@@ -19,7 +19,9 @@ def load_table(name: str) -> dict[str, dict[str, str]]:
             first = (reader.fieldnames or [""])[0]
             return {row[first]: row for row in reader}
     except (OSError, KeyError) as error:
-        raise MappingError("mapping.table-unreadable", f"{type(error).__name__} while reading a code table", where=name) from error
+        raise MappingError(
+            "mapping.table-unreadable", f"{type(error).__name__} while reading a code table", where=name
+        ) from error
 
 
 def translate_code(table: str, code: str) -> str:

@@ -33,7 +33,9 @@ def finess_of(value: str) -> str:
     number = value.strip().upper()
     if len(number) == 10 and number.startswith("1"):
         number = number[1:]
-    shape = number.replace("2A", "20", 1) if number[:2] == "2A" else number.replace("2B", "20", 1) if number[:2] == "2B" else number
+    shape = (
+        number.replace("2A", "20", 1) if number[:2] == "2A" else number.replace("2B", "20", 1) if number[:2] == "2B" else number
+    )
     return number if len(number) == 9 and shape.isdigit() else ""
 
 

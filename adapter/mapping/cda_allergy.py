@@ -1,0 +1,158 @@
+"""Allergies (FR-Liste-des-allergies) as AllergyIntolerance: agent, kind, state, severity, reactions.
+
+In real letters "no known allergy" is an entry without agent and a sentence. Software must not turn that into a coded
+negative: the words become the text of the code, and a remark says so.
+"""
+
+from __future__ import annotations
+
+from adapter.fhir import clinical
+from adapter.fhir import profiles as p
+from adapter.mapping.cda_context import Basics, Built, EntryContext, Fhir, authors, comments, has_template, read_basics, related
+from adapter.mapping.sources import XmlNode
+from adapter.mapping.terminology import load_table, translate_code
+from adapter.model.finding import Severity
+
+_ALLERGY = "1.2.250.1.213.1.1.3.41"
+_SEVERITY = ("1.2.250.1.213.1.1.3.29", "1.3.6.1.4.1.19376.1.5.3.1.4.1")
+_STATUS = ("1.2.250.1.213.1.1.3.30", "1.3.6.1.4.1.19376.1.5.3.1.4.1.1")
+_CERTAINTY = ("1.2.250.1.213.1.1.3.171",)
+_CONCERN_STATES = {"active": "active", "suspended": "inactive", "aborted": "inactive", "completed": "inactive"}
+_CRITICALITY = {"severe": "high", "mild": "low"}
+
+
+def build_allergy_concern(node: XmlNode, at: EntryContext) -> Built:
+    """The list entry (an act) and each allergy in it."""
+    concern = read_basics(node, at)
+    at.values.concept(node.first("code"))
+    state = _CONCERN_STATES.get(node.value_at("statusCode/@code"), "active")
+    period = at.values.period(node.first("effectiveTime"))
+    found = []
+    for number, (_, act) in enumerate(related(node)):
+        if act.name == "observation" and has_template(act, _ALLERGY):
+            found.append(_allergy(act, at.below(str(number)), concern, state, period))
+    return Built(tuple(found))
+
+
+def _allergy(node: XmlNode, at: EntryContext, concern: Basics, state: str, concern_period: Fhir) -> Fhir:
+    basics = read_basics(node, at)
+    kind = at.values.concept(node.first("code"))
+    table = load_table("allergy-type").get(_code_of(kind), {})
+    agent, value = _agent(node, at), at.values.concept(node.first("value"))
+    severity, severity_concept = _severity(node, at)
+    wrote = authors(node, at)
+    node.value_at("statusCode/@code")
+    extension = [*basics.extension, *concern.extension]
+    extension += [{"url": f"{p.OURS}{name}", "valueCodeableConcept": concept}
+                  for name, concept in (("allergy-kind", kind), ("allergy-value", value if agent else {}),
+                                        ("allergy-severity", severity_concept)) if concept]  # fmt: skip
+    if set(concern_period) & {"start", "end"}:
+        extension.append({"url": f"{p.OURS}concern-period", "valuePeriod": concern_period})
+    told = agent or value
+    caption = str(basics.text or (told.get("text") if told else "") or _display(told) or at.section_text or "Allergie")
+    coded = bool(told.get("coding"))
+    if not coded:
+        at.values.warn(
+            "cda.allergy-without-agent",
+            "An allergy entry codes no agent: only its words were kept, nothing was deduced from them.",
+            node.path,
+            Severity.INFORMATION,
+        )
+    return clinical.allergy_intolerance(
+        at.mint("AllergyIntolerance"), caption, clinical_status=_clinical_status(node, at) or state, patient=at.subject,
+        code=told if coded else {"text": str(told.get("text") or caption)}, extension=extension,
+        identifier=[*basics.identifier, *concern.identifier],
+        verificationStatus=_verification(node, at), type=table.get("target", "") if coded else "",
+        category=[table["category"]] if coded and table.get("category") else [],
+        criticality=_CRITICALITY.get(severity, ""), encounter=at.encounter, **_onset(node, at),
+        recorder=wrote[0] if wrote else None, note=comments(node, at), reaction=_reactions(node, at, severity),
+    )  # fmt: skip
+
+
+def _onset(node: XmlNode, at: EntryContext) -> Fhir:
+    """When it began: the start of an open interval is a date."""
+    time = node.first("effectiveTime")
+    low = time.first("low") if time is not None else None
+    if time is None or low is None or time.first("high") is not None:
+        return at.values.when(time, "onset")
+    time.get("xsi:type")
+    return at.values.time(low, "onsetDateTime")
+
+
+def _agent(node: XmlNode, at: EntryContext) -> Fhir:
+    """The substance: its code and, where no words come with it, its name."""
+    for role in node.select("participant[@typeCode=CSM]/participantRole"):
+        entity = role.first("playingEntity")
+        if entity is None:
+            continue
+        concept = at.values.concept(entity.first("code"))
+        name = at.values.text(entity.first("name"))
+        if name and not concept.get("text"):
+            concept = concept | {"text": name}
+        elif name and name != concept.get("text"):
+            concept = {"extension": [{"url": p.EXT_PRODUCT_NAME, "valueString": name}], **concept}
+        if concept:
+            return concept
+    return {}
+
+
+def _severity(node: XmlNode, at: EntryContext) -> tuple[str, Fhir]:
+    for _, act in related(node):
+        if has_template(act, *_SEVERITY):
+            concept = _qualifier(act, at)
+            return translate_code("severity", _code_of(concept)), concept
+    return "", {}
+
+
+def _qualifier(act: XmlNode, at: EntryContext) -> Fhir:
+    """The value of an observation that only qualifies another (severity, status, certainty)."""
+    read_basics(act, at)
+    at.values.concept(act.first("code"))
+    act.value_at("statusCode/@code")
+    at.values.when(act.first("effectiveTime"), "effective")
+    return at.values.concept(act.first("value"))
+
+
+def _clinical_status(node: XmlNode, at: EntryContext) -> str:
+    for _, act in related(node):
+        if has_template(act, *_STATUS):
+            return translate_code("clinical-status", _code_of(_qualifier(act, at)))
+    return ""
+
+
+def _verification(node: XmlNode, at: EntryContext) -> Fhir:
+    for _, act in related(node):
+        if has_template(act, *_CERTAINTY):
+            code = translate_code("certainty", _code_of(_qualifier(act, at)))
+            system = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification"
+            return {"coding": [{"system": system, "code": code}]} if code else {}
+    return {}
+
+
+def _reactions(node: XmlNode, at: EntryContext, severity: str) -> list[Fhir]:
+    found = []
+    for kind, act in related(node):
+        if kind != "MFST":
+            continue
+        basics = read_basics(act, at)
+        at.values.concept(act.first("code"))
+        act.value_at("statusCode/@code")
+        manifestation = at.values.concept(act.first("value"))
+        own, _ = _severity(act, at)
+        reaction: Fhir = {"manifestation": [manifestation or {"text": basics.text or "Réaction non précisée"}]}
+        if basics.text:
+            reaction["description"] = basics.text
+        onset = act.first("effectiveTime")
+        reaction |= at.values.time(onset.first("low") or onset, "onset") if onset is not None else {}
+        if own or severity:
+            reaction["severity"] = own or severity
+        found.append(({"extension": basics.extension} if basics.extension else {}) | reaction)
+    return found
+
+
+def _code_of(concept: Fhir) -> str:
+    return str((concept.get("coding") or [{}])[0].get("code", ""))
+
+
+def _display(concept: Fhir) -> str:
+    return str((concept.get("coding") or [{}])[0].get("display", ""))

@@ -1,0 +1,138 @@
+"""What an entry builder needs at hand: values, ids, actors, where it stands; and what every entry has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from adapter.fhir import profiles as p
+from adapter.fhir.bundle import Ids
+from adapter.fhir.document import composition_url, encounter_url, patient_url, template_extension, timed_reference
+from adapter.fhir.parties import Parties, party_label
+from adapter.mapping.cda_header import header_rules, interval_text, template_of
+from adapter.mapping.cda_people import read_party
+from adapter.mapping.cda_values import CdaValues
+from adapter.mapping.sources import XmlNode
+
+Fhir = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EntryContext:
+    """Where an entry stands. `path` names it for its ids; `options` are what its section means for it."""
+
+    values: CdaValues
+    ids: Ids
+    actors: Parties
+    path: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    section_text: str = ""
+
+    def below(self, *steps: str) -> EntryContext:
+        """The same, one step down."""
+        return replace(self, path=(*self.path, *steps))
+
+    def mint(self, kind: str, *more: str) -> str:
+        """The id of a resource made from this entry."""
+        return self.ids.mint(kind, *self.path, *more)
+
+    @property
+    def subject(self) -> str:
+        """The patient's fullUrl."""
+        return patient_url(self.ids)
+
+    @property
+    def encounter(self) -> Fhir:
+        """A reference to the stay."""
+        return {"reference": encounter_url(self.ids)}
+
+    def anchor_url(self, anchor: str) -> str:
+        """A place in the Composition's narrative."""
+        return f"{composition_url(self.ids)}#{anchor}"
+
+
+@dataclass(frozen=True)
+class Built:
+    """What an entry became: `entries` are named by the section, `others` only by them."""
+
+    entries: tuple[Fhir, ...]
+    others: tuple[Fhir, ...] = ()
+
+
+Builder = Callable[[XmlNode, EntryContext], Built]
+
+
+@dataclass(frozen=True)
+class Basics:
+    """What every act has: words, identifiers, and the extensions that keep the rest."""
+
+    text: str
+    identifier: list[Fhir]
+    extension: list[Fhir]
+
+
+def read_basics(node: XmlNode, at: EntryContext) -> Basics:
+    """templateId, id, text (with its anchor in the narrative) and languageCode of an act."""
+    extensions = [template_extension(template_of(child)) for child in node.children("templateId")]
+    text_node = node.first("text")
+    text = at.values.text(text_node)
+    anchor = at.values.anchor(text_node)
+    if anchor:
+        extensions.append({"url": p.EXT_NARRATIVE_LINK, "valueUrl": at.anchor_url(anchor)})
+    return Basics(text, at.values.identifiers(node), extensions)
+
+
+def read_actors(node: XmlNode, at: EntryContext, name: str, entity: str) -> list[Fhir]:
+    """References to the authors or performers of an act, with when and as what they took part."""
+    found = []
+    for child in node.children(name):
+        time = interval_text(at.values, child.first("time"))
+        party = read_party(header_rules(), at.values, child.first(entity), time=time, acting=child)
+        found.append(timed_reference(party, at.actors.actor(party)))
+    return found
+
+
+def authors(node: XmlNode, at: EntryContext) -> list[Fhir]:
+    """Who wrote this entry."""
+    return read_actors(node, at, "author", "assignedAuthor")
+
+
+def performers(node: XmlNode, at: EntryContext) -> list[Fhir]:
+    """Who does what this entry tells."""
+    return read_actors(node, at, "performer", "assignedEntity")
+
+
+def has_template(node: XmlNode, *roots: str) -> bool:
+    """True when an act declares one of these templates (looks without reading)."""
+    return any(child.element.get("root") in roots for child in node.children("templateId"))
+
+
+def related(node: XmlNode) -> list[tuple[str, XmlNode]]:
+    """The acts related to this one, each with the kind of relation."""
+    return [(link.element.get("typeCode") or "", act) for link in node.children("entryRelationship")
+            for act in link.children() if act.name not in ("sequenceNumber", "templateId")]  # fmt: skip
+
+
+_COMMENT = "1.2.250.1.213.1.1.3.32"
+
+
+def comments(node: XmlNode, at: EntryContext) -> list[Fhir]:
+    """The comments (FR-Commentaire-ER) attached to an act, as Annotations."""
+    found = []
+    for _, act in related(node):
+        if has_template(act, _COMMENT):
+            found.append(_annotation(act, at))
+    return [note for note in found if note]
+
+
+def _annotation(act: XmlNode, at: EntryContext) -> Fhir:
+    basics = read_basics(act, at)
+    at.values.concept(act.first("code"))
+    act.value_at("statusCode/@code")
+    who = [read_party(header_rules(), at.values, child.first("assignedAuthor"), acting=child) for child in act.children("author")]
+    times = [at.values.plain_time(child.first("time")) for child in act.children("author")]
+    note: Fhir = {"authorString": party_label(who[0])} if who else {}
+    if times and times[0]:
+        note["time"] = times[0]
+    return note | {"text": basics.text} if basics.text else {}

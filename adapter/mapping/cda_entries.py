@@ -1,0 +1,159 @@
+"""Entries of a CDA body as FHIR resources: observations, acts, meetings, devices. One builder a kind of entry.
+
+Source: digest cda-models §3.2, §3.8, §6. A builder reads what it understands; the rest stays unread and is listed.
+The kinds that are long have a module of their own: `cda_medication`, `cda_allergy`.
+"""
+
+from __future__ import annotations
+
+from adapter.fhir import clinical
+from adapter.fhir import profiles as p
+from adapter.fhir.bundle import full_url
+from adapter.mapping.cda_allergy import build_allergy_concern
+from adapter.mapping.cda_context import Builder, Built, EntryContext, Fhir, authors, comments, performers, read_basics
+from adapter.mapping.cda_medication import build_medication
+from adapter.mapping.cda_observation import build_observation, request_status
+from adapter.mapping.cda_observation import priority_elements as _priority
+from adapter.mapping.sources import XmlNode
+
+_DONE = {"completed": "completed", "active": "in-progress", "cancelled": "not-done", "aborted": "stopped", "held": "on-hold"}
+_INTENTS = {"INT": "plan", "PRMS": "plan", "RQO": "order", "PRP": "proposal", "ARQ": "proposal", "APT": "plan"}
+
+
+def build_procedure(node: XmlNode, at: EntryContext) -> Built:
+    """FR-Acte: done (EVN) is a Procedure, anything else a ServiceRequest."""
+    basics = read_basics(node, at)
+    mood = node.get("moodCode")
+    status = node.value_at("statusCode/@code")
+    code = at.values.concept(node.first("code")) or {"text": basics.text or "Acte"}
+    caption = basics.text or _label(code) or "Acte"
+    sites = at.values.concepts(node.children("targetSiteCode"))
+    extension = list(basics.extension)
+    notes = comments(node, at)
+    if mood == "EVN":
+        actors = [{"actor": actor} for actor in performers(node, at)]
+        wrote = authors(node, at)
+        done = clinical.procedure(
+            at.mint("Procedure"), caption, status=_DONE.get(status, "unknown"), code=code, subject=at.subject,
+            extension=extension + _kept_priority(node, at), identifier=basics.identifier, encounter=at.encounter,
+            **at.values.when(node.first("effectiveTime"), "performed"), recorder=wrote[0] if wrote else None,
+            performer=actors, bodySite=sites, note=notes,
+        )  # fmt: skip
+        return Built((done,))
+    return Built((_planned(node, at, mood, status, code, caption, sites, extension, notes, basics.identifier),))
+
+
+def _planned(
+    node: XmlNode, at: EntryContext, mood: str, status: str, code: Fhir, caption: str, sites: list[Fhir],
+    extension: list[Fhir], notes: list[Fhir], identifier: list[Fhir],
+) -> Fhir:  # fmt: skip
+    priority, kept = _priority(node, at)
+    wrote = authors(node, at)
+    return clinical.service_request(
+        at.mint("ServiceRequest"), caption, status=request_status(status), intent=_INTENTS.get(mood, "plan"), code=code,
+        subject=at.subject, extension=extension + kept, identifier=identifier, priority=priority, encounter=at.encounter,
+        **at.values.when(node.first("effectiveTime"), "occurrence"), requester=wrote[0] if wrote else None,
+        performer=performers(node, at), bodySite=sites, note=notes,
+    )  # fmt: skip
+
+
+def _kept_priority(node: XmlNode, at: EntryContext) -> list[Fhir]:
+    """A Procedure has no priority: the code is kept as it came."""
+    return _priority(node, at)[1]
+
+
+def _label(code: Fhir) -> str:
+    coding = (code.get("coding") or [{}])[0]
+    return str(code.get("text") or coding.get("display") or coding.get("code") or "")
+
+
+# -- meetings ----------------------------------------------------------------------------------------------------
+
+
+def build_encounter(node: XmlNode, at: EntryContext) -> Built:
+    """FR-Rencontre: wished or promised is an Appointment, intended a ServiceRequest, past an Encounter."""
+    mood = node.get("moodCode")
+    if mood == "EVN":
+        return Built((_past_encounter(node, at),))
+    if mood == "INT":
+        return build_procedure(node, at)
+    return Built((_appointment(node, at, mood),))
+
+
+def _appointment(node: XmlNode, at: EntryContext, mood: str) -> Fhir:
+    basics = read_basics(node, at)
+    kind = at.values.concept(node.first("code"))
+    _, kept = _priority(node, at)
+    node.value_at("statusCode/@code")
+    people = [{"actor": {"reference": at.subject}, "status": "needs-action"}]
+    people += [{"actor": actor, "status": "needs-action"} for actor in [*performers(node, at), *authors(node, at)]]
+    period = at.values.period(node.first("effectiveTime"))
+    time = node.first("effectiveTime")
+    if not period and time is not None:
+        at.values.absent_reason(time)
+    # A booked appointment needs both hours (app-3); a letter gives a day or an hour: what it asks stays a proposal.
+    return clinical.appointment(
+        at.mint("Appointment"), basics.text or _label(kind) or "Rendez-vous", status="proposed", participants=people,
+        extension=[*basics.extension, {"url": p.EXT_MOOD, "valueCode": mood}, *kept], identifier=basics.identifier,
+        serviceType=[kind] if kind else [], requestedPeriod=[period] if period else [],
+        comment=" ".join(note["text"] for note in comments(node, at)),
+    )  # fmt: skip
+
+
+def _past_encounter(node: XmlNode, at: EntryContext) -> Fhir:
+    basics = read_basics(node, at)
+    kind = at.values.concept(node.first("code"))
+    coding = (kind.get("coding") or [{"system": p.V3_NULL_FLAVOR, "code": "UNK"}])[0]
+    visit = {"coding": [{"system": p.V2_IDENTIFIER_TYPES, "code": "VN"}]}
+    people = [{"individual": actor} for actor in performers(node, at)]
+    _, kept = _priority(node, at)
+    node.value_at("statusCode/@code")
+    unknown = {"_start": {"extension": [{"url": p.EXT_DATA_ABSENT, "valueCode": "unknown"}]}}
+    return clinical.past_encounter(
+        at.mint("Encounter"), basics.text or _label(kind) or "Rencontre", class_coding=coding, subject=at.subject,
+        period=at.values.period(node.first("effectiveTime")) or unknown, extension=basics.extension + kept,
+        identifier=[{"type": visit, **identifier} for identifier in basics.identifier], participant=people,
+    )  # fmt: skip
+
+
+# -- devices ----------------------------------------------------------------------------------------------------
+
+
+def build_device(node: XmlNode, at: EntryContext) -> Built:
+    """FR-Dispositif-medical: the device (with its UDI) and the statement that the patient uses it."""
+    basics = read_basics(node, at)
+    role = node.first("participant[@typeCode=DEV]/participantRole")
+    code = at.values.concept(role.first("playingDevice/code")) if role is not None else {}
+    name = role.value_at("playingDevice/manufacturerModelName") if role is not None else ""
+    caption = _label(code) or basics.text or "Dispositif médical"
+    udi = role.value_at("id/@extension") if role is not None else ""
+    thing = clinical.device(
+        at.mint("Device"), caption, patient=at.subject, identifier=at.values.identifiers(role) if role is not None else [],
+        **(clinical.udi_elements(udi) if udi else {}),
+        deviceName=[{"name": name, "type": "model-name"}] if name else [], type=code,
+    )  # fmt: skip
+    wrote = authors(node, at)
+    use = clinical.device_use_statement(
+        at.mint("DeviceUseStatement"), caption, status=_use_status(node), subject=at.subject, device_url=full_url(thing),
+        extension=basics.extension, identifier=basics.identifier,
+        **at.values.when(node.first("effectiveTime"), "timing"), source=wrote[0] if wrote else None, note=comments(node, at),
+    )  # fmt: skip
+    return Built((use,), (thing,))
+
+
+def _use_status(node: XmlNode) -> str:
+    """Worn still, unless the source says until when or that it is over."""
+    ended = node.first("effectiveTime/high")
+    if node.value_at("statusCode/@code") == "completed" and ended is not None and ended.get("value"):
+        return "completed"
+    return "intended" if node.get("moodCode") in ("INT", "RQO", "PRMS") else "active"
+
+
+BUILDERS: dict[str, Builder] = {
+    "observation": build_observation,
+    "procedure": build_procedure,
+    "encounter": build_encounter,
+    "medication": build_medication,
+    "device": build_device,
+    "allergy_concern": build_allergy_concern,
+}

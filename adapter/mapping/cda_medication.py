@@ -1,0 +1,236 @@
+"""Treatments (FR-Traitement) as MedicationStatements: what, how much, how often, by which way, why it was stopped.
+
+Source: digest cda-models §3.8. A treatment on discharge is a statement, not a prescription: only a prescriber orders.
+"""
+
+from __future__ import annotations
+
+from adapter.fhir import clinical
+from adapter.fhir import profiles as p
+from adapter.mapping.cda_context import Built, EntryContext, Fhir, authors, comments, has_template, read_basics, related
+from adapter.mapping.cda_observation import value_element
+from adapter.mapping.sources import XmlNode
+from adapter.mapping.terminology import translate_code
+
+_UNITS = {"s", "min", "h", "d", "wk", "mo", "a"}
+_REASON = "1.2.250.1.213.1.1.3.36"  # FR-Reference-interne: why the treatment is given
+_INSTRUCTIONS = ("1.2.250.1.213.1.1.3.33", "1.3.6.1.4.1.19376.1.5.3.1.4.3")  # FR-Instructions-au-patient
+_STOP_REASON = "MED-052"
+
+
+def build_medication(node: XmlNode, at: EntryContext) -> Built:
+    """A treatment, its sub-treatments (tapered, split doses) becoming further dosages."""
+    basics = read_basics(node, at)
+    medication, names = _medication(node, at)
+    caption = basics.text or str(medication.get("text") or "Traitement")
+    status = _status(node, at)
+    wrote = authors(node, at)
+    statement = clinical.medication_statement(
+        at.mint("MedicationStatement"), caption, status=status, medication=medication or {"text": caption},
+        subject=at.subject, extension=basics.extension + names, identifier=basics.identifier,
+        statusReason=_stop_reasons(node, at), context=at.encounter, **_effective(node, at),
+        informationSource=wrote[0] if wrote else None, reasonCode=_reasons(node, at), note=comments(node, at),
+        dosage=_dosages(node, at),
+    )  # fmt: skip
+    return Built((statement,))
+
+
+def _status(node: XmlNode, at: EntryContext) -> str:
+    if node.get("negationInd") == "true":
+        return "not-taken"
+    if node.get("moodCode") not in ("", "EVN"):
+        return "intended"
+    return at.options.get("medication_status", "unknown")
+
+
+def _medication(node: XmlNode, at: EntryContext) -> tuple[Fhir, list[Fhir]]:
+    """The product's code, and its name where the code's own words differ from it."""
+    material = node.first("consumable/manufacturedProduct/manufacturedMaterial")
+    if material is None:
+        return {}, []
+    concept = at.values.concept(material.first("code"))
+    name = at.values.text(material.first("name"))
+    if not concept.get("text") and name:
+        return concept | {"text": name}, []
+    different = name and name != concept.get("text")
+    return concept, [{"url": p.EXT_PRODUCT_NAME, "valueString": name}] if different else []
+
+
+def _duration(node: XmlNode) -> XmlNode | None:
+    """The first effectiveTime, when it is no frequency: how long the treatment runs."""
+    first = node.first("effectiveTime")
+    if first is None or first.element.get("operator") or _kind(first) in ("PIVL_TS", "EIVL_TS", "SXPR_TS"):
+        return None
+    return first
+
+
+def _frequencies(node: XmlNode) -> list[XmlNode]:
+    duration = _duration(node)
+    skip = 1 if duration is not None else 0
+    found = node.children("effectiveTime")[skip:]
+    return [part for time in found for part in (time.children("comp") if _kind(time) == "SXPR_TS" else [time])]
+
+
+def _kind(node: XmlNode) -> str:
+    return node.get("xsi:type").rpartition(":")[2]
+
+
+def _effective(node: XmlNode, at: EntryContext) -> Fhir:
+    duration = _duration(node)
+    if duration is None or duration.first("width") is not None:
+        return {}
+    return at.values.when(duration, "effective")
+
+
+# -- dosage ----------------------------------------------------------------------------------------------------
+
+
+def _dosages(node: XmlNode, at: EntryContext) -> list[Fhir]:
+    whole = _dosage(node, at)
+    parts = [_dosage(act, at) for kind, act in related(node) if act.name == "substanceAdministration" and kind == "COMP"]
+    for act in (act for _, act in related(node) if act.name == "substanceAdministration"):
+        read_basics(act, at)
+    found = [dosage for dosage in (whole, *parts) if dosage]
+    if len(found) > 1:
+        found = [{"sequence": number, **dosage} for number, dosage in enumerate(found, start=1)]
+    return found
+
+
+def _dosage(node: XmlNode, at: EntryContext) -> Fhir:
+    found: Fhir = {
+        "patientInstruction": " ".join(_instructions(node, at)),
+        "timing": _timing(node, at),
+        "asNeededCodeableConcept": _condition(node, at),
+        "site": next(iter(at.values.concepts(node.children("approachSiteCode"))), None),
+        "route": at.values.concept(node.first("routeCode")),
+        "doseAndRate": _dose_and_rate(node, at),
+        "maxDosePerPeriod": at.values.ratio(node.first("maxDoseQuantity")),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _dose_and_rate(node: XmlNode, at: EntryContext) -> list[Fhir]:
+    found: Fhir = {}
+    for name, key in (("doseQuantity", "dose"), ("rateQuantity", "rate")):
+        kind, value = at.values.range_or_quantity(node.first(name))
+        if value:
+            found[f"{key}{kind}"] = value
+    return [found] if found else []
+
+
+def _condition(node: XmlNode, at: EntryContext) -> Fhir:
+    """A treatment taken under a condition (« si douleur »)."""
+    words = [at.values.text(text) for text in node.select("precondition/criterion/text")]
+    return {"text": " ; ".join(words)} if any(words) else {}
+
+
+def _instructions(node: XmlNode, at: EntryContext) -> list[str]:
+    found = []
+    for _, act in related(node):
+        if has_template(act, *_INSTRUCTIONS):
+            basics = read_basics(act, at)
+            at.values.concept(act.first("code"))
+            act.value_at("statusCode/@code")
+            found.append(basics.text)
+    return [text for text in found if text]
+
+
+def _timing(node: XmlNode, at: EntryContext) -> Fhir:
+    """Frequencies as one Timing. What FHIR's `repeat` cannot say is said in words, with the literal."""
+    repeat: Fhir = {}
+    words: list[str] = []
+    moments: list[str] = []
+    for time in _frequencies(node):
+        match _kind(time):
+            case "PIVL_TS":
+                _add_period(time, at, repeat, words)
+            case "EIVL_TS":
+                _add_event(time, at, repeat, words)
+            case "IVL_TS":
+                bounds = at.values.period(time)
+                if bounds:
+                    repeat["boundsPeriod"] = bounds
+                _add_width(time, at, repeat)
+            case _:
+                moment = at.values.plain_time(time)
+                moments += [moment] if moment else []
+    duration = _duration(node)
+    if duration is not None:
+        _add_width(duration, at, repeat)
+    found: Fhir = {"event": moments, "repeat": repeat, "code": {"text": " ; ".join(words)} if words else {}}
+    return {key: value for key, value in found.items() if value}
+
+
+def _add_period(time: XmlNode, at: EntryContext, repeat: Fhir, words: list[str]) -> None:
+    node = time.first("period")
+    time.get("institutionSpecified")
+    if node is None:
+        return
+    literal, unit = node.get("value"), node.get("unit")
+    said = [text for t in node.select("translation") if (text := at.values.text(t.first("originalText")))]
+    words += said
+    phase = time.first("phase")
+    if phase is not None and "boundsPeriod" not in repeat and (bounds := at.values.period(phase)):
+        repeat["boundsPeriod"] = bounds
+    number = at.values.number(literal, "period", node) if literal else {}
+    if unit in _UNITS and number and "period" not in repeat:
+        repeat |= {"frequency": 1, **number, "periodUnit": unit}
+    elif literal and not said:
+        words.append(f"toutes les {literal} {unit}".strip())
+
+
+def _add_event(time: XmlNode, at: EntryContext, repeat: Fhir, words: list[str]) -> None:
+    event = time.first("event")
+    coding = at.values.coding(event) if event is not None else None
+    if coding is None:
+        return
+    known = translate_code("timing-event", coding["code"])
+    if known:
+        repeat.setdefault("when", []).append(known)
+    else:
+        words.append(str(coding.get("display") or coding["code"]))
+    offset = at.values.quantity(time.first("offset")) or at.values.range_or_quantity(time.first("offset"))[1]
+    minutes = {"min": 1, "h": 60}.get(str(offset.get("code", "")), 0)
+    if minutes and known and isinstance(offset.get("value"), int):
+        repeat["offset"] = abs(offset["value"]) * minutes
+
+
+def _add_width(time: XmlNode, at: EntryContext, repeat: Fhir) -> None:
+    """A treatment known by its length only."""
+    width = at.values.quantity(time.first("width"))
+    if width and "boundsPeriod" not in repeat:
+        repeat["boundsDuration"] = width
+
+
+# -- why ----------------------------------------------------------------------------------------------------
+
+
+def _reasons(node: XmlNode, at: EntryContext) -> list[Fhir]:
+    """Internal references to the problem treated: its code says it."""
+    found = []
+    for _, act in related(node):
+        if has_template(act, _REASON):
+            read_basics(act, at)
+            found.append(at.values.concept(act.first("code")))
+    return [concept for concept in found if concept]
+
+
+def _stop_reasons(node: XmlNode, at: EntryContext) -> list[Fhir]:
+    found: list[Fhir] = []
+    for _, act in related(node):
+        code = act.first("code")
+        if code is None or code.element.get("code") != _STOP_REASON:
+            continue
+        read_basics(act, at)
+        at.values.concept(code)
+        act.value_at("statusCode/@code")
+        at.values.plain_time(act.first("effectiveTime"))
+        found += [concept for value in act.children("value") if (concept := _as_concept(value_element(value, at)))]
+    return found
+
+
+def _as_concept(element: Fhir) -> Fhir:
+    if "valueString" in element:
+        return {"text": element["valueString"]}
+    concept: Fhir = element.get("valueCodeableConcept", {})
+    return concept
