@@ -184,7 +184,7 @@ class _ResponseReader:
         if "item" in item:
             group: dict[str, Any] = {}
             self.items(item["item"], link_id, group)
-            if group or "answer" not in item:
+            if group:
                 _add(target, key, group)
         values = [self._value(answer, parent, place, target) for answer in _dicts(item.get("answer", []), place)]
         for value in values:

@@ -149,7 +149,7 @@ def _moment(text: str, zone: ZoneInfo) -> Reading:
     try:
         clock = f"{day}T{hour[1].zfill(2)}:{hour[2]}:{hour[3] or '00'}"
         if hour[4]:
-            return Reading(datetime.fromisoformat(clock + hour[4].replace("Z", "+00:00")).isoformat())
+            return Reading(datetime.fromisoformat(clock + hour[4]).isoformat())
         return Reading(datetime.fromisoformat(clock).replace(tzinfo=zone).isoformat(), "form.zone-assumed")
     except ValueError:
         raise UnreadableAnswerError("form.not-a-date", "Cette heure n’existe pas.") from None

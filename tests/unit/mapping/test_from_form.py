@@ -214,6 +214,16 @@ def test_a_myeloma_with_renal_failure_beside_a_denied_renal_failure_is_kept_and_
     assert findings(Severity.WARNING, **changes) == []
 
 
+@pytest.mark.parametrize(("link_id", "value"), [("patient.poids", 0.3), ("patient.poids", 400), ("patient.nom", "X" * 120)])
+def test_bounds_belong_to_what_is_allowed(link_id: str, value: object) -> None:
+    assert findings(**{link_id: value}) == []
+
+
+def test_a_key_that_resembles_none_gets_no_suggestion() -> None:
+    (finding,) = inspect_form(arrival(build_imaging_request() | {"zzz": 1})).findings
+    assert (finding.location, finding.remedy) == ("zzz", "Voir les clés du questionnaire.")
+
+
 def test_a_misspelt_key_gets_a_suggestion() -> None:
     form = build_imaging_request()
     form["examens"][0]["modalité"] = form["examens"][0].pop("modalite")
@@ -378,6 +388,12 @@ def test_layout_order_shape_and_door_do_not_change_the_document() -> None:
 def test_another_answer_is_another_document(change: dict[str, Any]) -> None:
     first, second = understood(), understood(**change)
     assert first.submission.document.unique_id != second.submission.document.unique_id
+
+
+def test_two_responses_with_other_numbers_are_two_documents() -> None:
+    response = as_response(build_imaging_request(numero=None))
+    fingerprints = {inspect_form(arrival(form_bytes(response | {"identifier": {"value": n}}))).fingerprint for n in ("1", "2")}
+    assert len(fingerprints) == 2
 
 
 def test_the_same_form_gives_the_same_bytes() -> None:
@@ -734,6 +750,13 @@ def test_the_identity_of_a_form_is_provisional_even_with_a_matricule() -> None:
     (response,) = resources_of(translation.bundle, "QuestionnaireResponse")
     told = json.dumps([response, translation.bundle["entry"][0]])  # type: ignore[index]
     assert "261049999999996" not in told
+    assert [f.code for f in translation.findings] == ["form.ins-withheld"]
+
+
+def test_a_matricule_may_be_written_with_blanks() -> None:
+    translation = understood(**{"patient.ins": "2 61 04 99 999 999 96"})
+    assert translation.submission.document.patient.ins is not None
+    assert translation.submission.document.patient.ins.value == "261049999999996"
     assert [f.code for f in translation.findings] == ["form.ins-withheld"]
 
 

@@ -78,6 +78,13 @@ def test_notes_of_steps_are_kept_with_their_time() -> None:
     assert task["restriction"]["period"]["end"] == "2026-10-26T23:30:00+01:00"
 
 
+def test_the_latest_promise_is_the_one_that_counts() -> None:
+    translation = request()
+    later = replace(translation.steps[0], answer_due=RECEIVED + timedelta(hours=72))
+    task = project_task((*translation.steps, later), translation.bundle)
+    assert task["restriction"]["period"]["end"] == "2026-10-27T23:30:00+01:00"
+
+
 def test_a_request_without_step_or_order_has_no_task() -> None:
     translation = request()
     with pytest.raises(InputError):
