@@ -199,7 +199,7 @@ def _composition_extensions(header: DocumentHeader, more: DocumentExtras, actors
 
 def template_extension(template: str) -> Resource:
     """A CDA templateId (`root` or `root|version`) kept for the way back."""
-    return {"url": p.EXT_TEMPLATE_ID, "valueCanonical": f"urn:oid:{template}"}
+    return {"url": p.EXT_TEMPLATE_ID, "valueString": template}
 
 
 def _participation(url: str, type_code: str, party: Party, actors: Parties, function_code: str = "") -> Resource:

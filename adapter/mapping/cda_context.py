@@ -8,7 +8,7 @@ from typing import Any
 
 from adapter.fhir import profiles as p
 from adapter.fhir.bundle import Ids
-from adapter.fhir.document import composition_url, encounter_url, patient_url, template_extension, timed_reference
+from adapter.fhir.document import encounter_url, patient_url, template_extension, timed_reference
 from adapter.fhir.parties import Parties, party_label
 from adapter.mapping.cda_header import header_rules, interval_text, template_of
 from adapter.mapping.cda_people import read_party
@@ -49,7 +49,7 @@ class EntryContext:
 
     def anchor_url(self, anchor: str) -> str:
         """A place in the Composition's narrative."""
-        return f"{composition_url(self.ids)}#{anchor}"
+        return f"Composition/{self.ids.mint('Composition')}#{anchor}"
 
 
 @dataclass(frozen=True)
