@@ -60,7 +60,7 @@ PDF_FORMAT = Code("urn:ihe:iti:xds-sd:pdf:2008", IHE_FORMATS, "Document à corps
 
 
 def activity_of(*candidates: str) -> Code:
-    """The kind of activity from PV1-2, else from the encounter's code; unknown is undifferentiated."""
+    """The kind of activity by the first code known: PV1-2, the encounter's, the practice setting's; else undifferentiated."""
     activities = load_codes("content-types")
     return next((activities[code] for code in candidates if code in activities), activities["N"])
 

@@ -101,7 +101,9 @@ def build_xdm_zip(delivery: Delivery, submission: Submission, cda: bytes, sender
         submitted=sent_at,
         title=entry.title,
         author=_submission_author(submission, sender),
-        content_type=_coded(activity_of(submission.encounter_class, _encounter_code(submission.document))),
+        content_type=_coded(
+            activity_of(submission.encounter_class, _encounter_code(submission.document), entry.practice_setting.code)
+        ),
         patient=entry.patient,
     )
     contact = " · ".join(part for part in (sender.reply_to or sender.mailbox, sender.phone) if part)

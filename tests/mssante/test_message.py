@@ -67,6 +67,32 @@ def test_the_prefix_stays_readable_in_the_raw_header_whatever_the_label(label: s
     assert "VIAL Paul 26/11/1978" in parse(raw)["Subject"]
 
 
+LONG = document_subject(
+    ["Dossier de liaison d'urgence à l'hôpital éloigné"], "Pat-Trois-De-La-Très-Longue-Lignée", "Dominique", "1979-03-28"
+)
+
+
+@given(st.lists(st.text(alphabet="éàœabcXYZ'-9", min_size=1, max_size=30), min_size=1, max_size=12))
+def test_any_subject_reads_back_as_written_and_starts_on_the_first_line(words: list[str]) -> None:
+    subject = "XDM/1.0/DDM+" + " ".join(["CR", *words])
+    raw = write_message(replace(MAIL, subject=subject))
+    assert b"\r\nSubject: XDM/1.0/DDM+CR" in raw
+    assert parse(raw)["Subject"] == subject
+
+
+def test_a_long_subject_is_folded_after_its_prefix() -> None:
+    raw = write_message(replace(MAIL, subject=LONG))
+    head = raw.split(b"\r\n\r\n")[0]
+    assert parse(raw)["Subject"] == LONG
+    assert b"\r\nSubject: XDM/1.0/DDM+Dossier de liaison" in head
+    assert max(len(line) for line in head.split(b"\r\n")) <= 78
+
+
+def test_a_long_message_id_stays_on_its_line() -> None:
+    long_id = f"<{'a' * 90}@test.mssante.fr>"
+    assert b"\r\nMessage-ID: " + long_id.encode() + b"\r\n" in write_message(replace(MAIL, message_id=long_id))
+
+
 def test_a_line_break_in_a_label_never_makes_a_header() -> None:
     subject = document_subject(["CR\r\nBcc: x@y.fr"], "Vial\n", "Paul")
     assert subject == "XDM/1.0/DDM+CR Bcc: x@y.fr VIAL Paul"
@@ -168,6 +194,7 @@ def test_an_exchange_can_be_closed_and_a_thread_followed() -> None:
         ({"product_reference": " "}, "X-MSS-NIL"),
         ({"subject": "a\r\nBcc: c@d.fr"}, "headers"),
         ({"document_codes": ("1\n2",)}, "headers"),
+        ({"product_reference": "Référence"}, "headers"),
     ],
 )
 def test_what_would_make_a_wrong_mail_is_refused_with_its_place(changes: dict[str, object], place: str) -> None:

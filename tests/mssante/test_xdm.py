@@ -32,6 +32,7 @@ from mssante.xdm import (
     submission_unique_id,
     utc_time,
 )
+from tests.builders.ebrim import metadata_grammar
 
 NS = {"r": RIM}
 INS = PatientNumber("279035121518989", "1.2.250.1.213.1.4.10", "NH")
@@ -85,40 +86,6 @@ SET = SubmissionSet(
 )
 CDA = "<ClinicalDocument xmlns='urn:hl7-org:v3'>é</ClinicalDocument>".encode()
 
-# The order and number of elements, as rim.xsd 3.0 has them: ours to write, the schema of OASIS is not at hand.
-GRAMMAR = """
-<grammar xmlns="http://relaxng.org/ns/structure/1.0" ns="urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0">
- <start><element name="SubmitObjectsRequest" ns="urn:oasis:names:tc:ebxml-regrep:xsd:lcm:3.0">
-  <element name="RegistryObjectList" ns="urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0">
-   <ref name="package"/><oneOrMore><ref name="document"/></oneOrMore><oneOrMore><ref name="association"/></oneOrMore>
-  </element></element></start>
- <define name="id"><attribute name="id"><text/></attribute></define>
- <define name="slot"><element name="Slot"><attribute name="name"><text/></attribute>
-   <element name="ValueList"><oneOrMore><element name="Value"><text/></element></oneOrMore></element></element></define>
- <define name="name"><element name="Name"><element name="LocalizedString">
-   <attribute name="value"><text/></attribute></element></element></define>
- <define name="classification"><element name="Classification"><ref name="id"/>
-   <attribute name="classifiedObject"><text/></attribute>
-   <choice>
-    <attribute name="classificationNode"><text/></attribute>
-    <group><attribute name="classificationScheme"><text/></attribute>
-     <attribute name="nodeRepresentation"><text/></attribute></group>
-   </choice>
-   <zeroOrMore><ref name="slot"/></zeroOrMore><optional><ref name="name"/></optional></element></define>
- <define name="external"><element name="ExternalIdentifier"><ref name="id"/>
-   <attribute name="registryObject"><text/></attribute><attribute name="identificationScheme"><text/></attribute>
-   <attribute name="value"><text/></attribute><ref name="name"/></element></define>
- <define name="body"><oneOrMore><ref name="slot"/></oneOrMore><ref name="name"/>
-   <oneOrMore><ref name="classification"/></oneOrMore><oneOrMore><ref name="external"/></oneOrMore></define>
- <define name="package"><element name="RegistryPackage"><ref name="id"/><ref name="body"/></element></define>
- <define name="document"><element name="ExtrinsicObject"><ref name="id"/><attribute name="mimeType"><text/></attribute>
-   <attribute name="objectType"><text/></attribute><ref name="body"/></element></define>
- <define name="association"><element name="Association"><ref name="id"/><attribute name="associationType"><text/></attribute>
-   <attribute name="sourceObject"><text/></attribute><attribute name="targetObject"><text/></attribute>
-   <ref name="slot"/></element></define>
-</grammar>
-"""
-
 
 def open_archive(content: bytes) -> zipfile.ZipFile:
     archive = zipfile.ZipFile(io.BytesIO(content))
@@ -171,8 +138,7 @@ def test_the_same_input_gives_the_same_bytes_and_no_entry_tells_when_it_was_made
 def test_metadata_follow_the_order_of_the_ebrim_schema(documents: int) -> None:
     entries = [(replace(ENTRY, unique_id=f"1.2.3.{n}"), CDA + b"<!-- %d -->" % n) for n in range(1, documents + 1)]
     tree = metadata_of(build_archive(SET, entries))
-    grammar = etree.RelaxNG(etree.fromstring(GRAMMAR))
-    grammar.assertValid(tree)
+    metadata_grammar().assertValid(tree)
     ids = [element.get("id") for element in tree.iter() if element.get("id")]
     assert len(ids) == len(set(ids))
 
@@ -181,7 +147,7 @@ def test_the_grammar_would_see_a_slot_after_a_name() -> None:
     tree = metadata_of(build_archive(SET, [(ENTRY, CDA)]))
     extrinsic = tree.find(".//r:ExtrinsicObject", NS)
     extrinsic.append(extrinsic.find("r:Slot", NS))
-    assert not etree.RelaxNG(etree.fromstring(GRAMMAR)).validate(tree)
+    assert not metadata_grammar().validate(tree)
 
 
 def test_every_document_entry_attribute_is_written_as_the_norm_names_it() -> None:

@@ -195,6 +195,12 @@ def test_the_kind_of_activity_comes_from_the_visit_else_from_the_encounter(encou
     assert codes(metadata(submission), CONTENT_TYPE) == [written]
 
 
+def test_without_any_encounter_an_ambulatory_setting_is_a_consultation() -> None:
+    town = Organisation("CMS d'essai", "940999902", setting_code="AMBULATOIRE")
+    told = replace(with_header(stay=None, service_events=(), custodian=town), encounter_class="")
+    assert codes(metadata(told), CONTENT_TYPE) == ["07"]
+
+
 @pytest.mark.parametrize(
     ("body", "templates", "written"),
     [
