@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 
 import pytest
 
+from tests.loudly import skip_loudly
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
-
-
-def _skip_loudly(reason: str) -> None:
-    """Skip with one line that stands out; where a whole run is promised (`CI=true`), a skip is a failure."""
-    if os.environ.get("CI", "").lower() == "true":
-        pytest.fail(f"{reason} — and CI=true allows no skip", pytrace=False)
-    warnings.warn(pytest.PytestWarning(f"SKIPPED: {reason}"), stacklevel=2)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +23,7 @@ def shared_dir() -> Path:
     """The folder of official samples and independent checkers: `TDU_SHARED`, else `../shared` beside the project."""
     folder = Path(os.environ.get("TDU_SHARED", PROJECT_ROOT.parent / "shared"))
     if not (folder / "samples").is_dir():
-        _skip_loudly(f"official samples not found in {folder} (set TDU_SHARED)")
+        skip_loudly(f"official samples not found in {folder} (set TDU_SHARED)")
     return folder
 
 
@@ -38,4 +31,4 @@ def shared_dir() -> Path:
 def require_root_servers() -> None:
     """Real servers (PostgreSQL, mail) are started by tests only as root: `make test` installed them."""
     if os.geteuid() != 0:
-        _skip_loudly("real servers are started only as root (run `sudo make test`)")
+        skip_loudly("real servers are started only as root (run `sudo make test`)")
