@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Select, select, update
 
 from adapter.ledger import tables
 from adapter.ledger.database import Transaction
+from adapter.ledger.records import Phase
 from adapter.ledger.rows import delivery_value
 from adapter.ledger.status import MOVING, SERVED, status_of
 from adapter.model.delivery import DeliveryState, check_transition
@@ -110,8 +111,10 @@ def refresh_status(tx: Transaction, submission_ids: Iterable[str]) -> None:
             continue
         deliveries = [delivery_value(row) for row in tx.execute(select(d).where(d.c.submission_id == submission_id)).mappings()]
         status = status_of(deliveries, is_waited_for(tx, [submission_id, *(one.id for one in deliveries)]))
-        if (before.phase, before.summary) != (status.phase.value, status.summary):
-            tx.execute(update(s).where(s.c.id == submission_id).values(phase=status.phase.value, summary=status.summary))
+        # While it moves, claims would make a finer summary stale at once.
+        summary = status.phase.value if status.phase is Phase.OPEN else status.summary
+        if (before.phase, before.summary) != (status.phase.value, summary):
+            tx.execute(update(s).where(s.c.id == submission_id).values(phase=status.phase.value, summary=summary))
 
 
 def is_waited_for(tx: Transaction, about_ids: Sequence[str]) -> bool:

@@ -60,11 +60,12 @@ class _Batch:
         return tuple((receipt.legal_entity, mac) for mac in macs)
 
     def _find_known(self) -> dict[tuple[str, str], _Known]:
-        macs = sorted({mac for pairs in self._macs for _, mac in pairs})
-        if not macs:
+        pairs = {pair for macs in self._macs for pair in macs}
+        if not pairs:
             return {}
         r = tables.receipt
-        query = select(r.c.legal_entity, r.c.live_key, r.c.id, r.c.fingerprint, r.c.received_at).where(r.c.live_key.in_(macs))
+        query = select(r.c.legal_entity, r.c.live_key, r.c.id, r.c.fingerprint, r.c.received_at)
+        query = query.where(r.c.legal_entity.in_(sorted({e for e, _ in pairs})), r.c.live_key.in_(sorted({m for _, m in pairs})))
         return {
             (row["legal_entity"], row["live_key"]): _Known(row["id"], row["fingerprint"], row["received_at"])
             for row in self._tx.execute(query).mappings()

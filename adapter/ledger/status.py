@@ -25,8 +25,8 @@ _BEST_FIRST = (
     S.CLAIMED,
     S.QUEUED,
     S.PARKED,
-    S.WAITING,
     S.REFUSED,
+    S.WAITING,
     S.SUPERSEDED,
     S.CANCELLED,
 )
