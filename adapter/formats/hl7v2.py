@@ -49,7 +49,7 @@ STANDARD = Separators("|", "^", "~", "\\", "&", "utf-8")
 class Message(Confidential):
     """A message: its lines as received, its separators, its codec, and what was said while reading it."""
 
-    __slots__ = ("_places", "_segments", "charset", "codec", "findings", "lines", "prefix", "separators")
+    __slots__ = ("_by_name", "_places", "_segments", "charset", "codec", "findings", "lines", "prefix", "separators")
 
     def __init__(
         self, prefix: bytes, lines: list[bytes], separators: Separators, charset: str, findings: tuple[Finding, ...]
@@ -61,6 +61,7 @@ class Message(Confidential):
         self.charset = charset
         self.findings = findings
         self._segments: tuple[Segment, ...] | None = None
+        self._by_name: dict[str, tuple[Segment, ...]] = {}
         self._places: dict[int, str] | None = None
 
     def encode(self) -> bytes:
@@ -72,11 +73,15 @@ class Message(Confidential):
         if self._segments is None:
             lines = (line for line in self.lines if not line.isspace())
             self._segments = tuple(Segment(self, index, line) for index, line in enumerate(lines))
-        return tuple(s for s in self._segments if s.name == name) if name else self._segments
+            by_name: dict[str, list[Segment]] = {}
+            for segment in self._segments:
+                by_name.setdefault(segment.name, []).append(segment)
+            self._by_name = {key: tuple(segments) for key, segments in by_name.items()}
+        return self._by_name.get(name, ()) if name else self._segments
 
     def first(self, name: str) -> Segment | None:
         """The first segment of a name."""
-        return next((s for s in self.segments() if s.name == name), None)
+        return next(iter(self.segments(name)), None)
 
     def place_of(self, segment: Segment) -> str:
         """A segment's name, with its rank among its namesakes when there are several."""

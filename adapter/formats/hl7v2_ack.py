@@ -148,7 +148,9 @@ def _err(finding: Finding) -> str:
 
 
 def _user_sentence(finding: Finding, code: str) -> str:
-    """The most precise sentence known: of the finding, of its application code, of its condition."""
+    """The most precise sentence known: of the finding, its application code, its condition. A warning asks nothing of a user."""
+    if finding.severity is not Severity.ERROR:
+        return ""
     known = _USER_SENTENCES_BY_FINDING.get(finding.code) or _USER_SENTENCES.get(finding.app_code)
     return known or _USER_SENTENCES.get(code, "Message refusé.")
 

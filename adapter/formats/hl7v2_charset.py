@@ -1,6 +1,6 @@
 """Finds the character set that really reads a message: MSH-18 when it tells the truth, else the likeliest, and says so.
 
-Sources: HL7 table 0211; CI-SIS volet 2.1 (`UNICODE UTF-8` or `8859/15`). Never a replacement character: what cannot be read as UTF-8
+Sources: HL7 table 0211; CI-SIS volet 2.1 (`UNICODE UTF-8` or `8859/15`). Never a replacement character: what cannot be UTF-8
 is read as an 8-bit set, in which every byte is a sign.
 """
 

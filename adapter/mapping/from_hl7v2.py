@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adapter.errors import InputError
-from adapter.fhir import profiles as p
-from adapter.fhir.identity import is_oid, patient_resource
+from adapter.fhir.identity import local_identifier, patient_resource
 from adapter.formats.hl7v2 import STANDARD, Message, Segment, read_message
 from adapter.mapping import from_cda
 from adapter.mapping.engine import Extraction, extract
@@ -38,7 +37,7 @@ from adapter.model.confidential import Confidential
 from adapter.model.document import DocumentHeader, Stay
 from adapter.model.effects import Translation
 from adapter.model.finding import Finding, Severity, errors_of
-from adapter.model.identity import PatientIdentity
+from adapter.model.identity import LocalIdentifier, PatientIdentity
 from adapter.model.receipt import Arrival, ContentKind, Inspection, MessageControl, Verdict
 from adapter.model.submission import Intent, Submission
 
@@ -82,6 +81,8 @@ def understand_hl7v2(arrival: Arrival, receipt_id: str) -> tuple[Translation, ..
     """One translation a document: 1, or 2 in an ORU (N1 and N3). Raises InputError when the message cannot be taken."""
     reading = _read(arrival)
     documents = _documents(reading, arrival.zone)
+    for path in (*reading.profile.shared.ignored, *reading.profile.own.ignored):
+        reading.source.ignore(path)
     return tuple(_translation(arrival, receipt_id, reading, document) for document in documents)
 
 
@@ -155,8 +156,10 @@ def _read(arrival: Arrival) -> _Reading:
 
 def _reading(message: Message, profile: Profile) -> _Reading:
     source = Hl7Source(message)
-    own, shared = extract(profile.own, source), extract(profile.shared, source)
-    extraction = Extraction({**shared.groups, **own.groups}, shared.findings + own.findings)
+    extraction = Extraction({}, ())
+    for rules in (profile.shared, profile.own):
+        found = extract(rules, source, only=tuple(rules.groups) or ("",))
+        extraction = Extraction({**extraction.groups, **found.groups}, extraction.findings + found.findings)
     envelope = read_envelope(source, extraction)
     action, said = find_action(message, profile)
     intent = action.intent if action else Intent.NEW
@@ -270,10 +273,4 @@ def _visit_of(before: DocumentHeader, after: DocumentHeader) -> Resource | None:
     if after.stay is None or (before.stay is not None and before.stay.identifiers == after.stay.identifiers):
         return None
     authority, number = after.stay.identifiers[0]
-    identifier: Resource = {"type": {"coding": [{"system": p.V2_IDENTIFIER_TYPES, "code": "VN"}]}}
-    if is_oid(authority):
-        identifier["system"] = f"urn:oid:{authority}"
-    elif authority:
-        identifier["assigner"] = {"display": authority}
-    identifier["value"] = number
-    return identifier
+    return local_identifier(LocalIdentifier(number, authority, "VN"))

@@ -81,7 +81,7 @@ def read_envelope(source: Hl7Source, found: Extraction) -> Envelope:
         bodies=_bodies(source, findings),
         encounter_class=visit["encounter_class"],
         unit_codes=_units(found.one("units")),
-        visit_number=(visit["number_authority"] or visit["number_namespace"], visit["number"]),
+        visit_number=(authority_of(visit["number_authority"], visit["number_namespace"]), visit["number"]),
         findings=tuple(findings),
     )
 
@@ -97,6 +97,11 @@ def ins_in(found: Extraction) -> str:
 def is_ins(row: Values) -> bool:
     """True for a PID-3 repetition that claims to be an INS, by its OID or by its type."""
     return row["authority"] in INS_OIDS or row["kind"] == "INS"
+
+
+def authority_of(number: str, name: str) -> str:
+    """Who gave a number: an OID where there is one, else a name, else whatever stands for it."""
+    return (number if "." in number else "") or name or number
 
 
 def _sender(row: Values) -> Party | None:

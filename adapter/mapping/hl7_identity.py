@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from adapter.mapping.engine import Extraction, Values
-from adapter.mapping.hl7_envelope import is_ins
+from adapter.mapping.hl7_envelope import authority_of, is_ins
 from adapter.model.confidential import Confidential
 from adapter.model.document import DocumentHeader
 from adapter.model.finding import Finding, Severity
@@ -145,9 +145,7 @@ def _differing_traits(pid: PidIdentity, document: PatientIdentity) -> list[str]:
 
 
 def _local(row: Values, kind: str) -> LocalIdentifier:
-    """The authority is its OID where there is one; a name or a bare number otherwise."""
-    oid = row["authority"] if "." in row["authority"] else ""
-    return LocalIdentifier(row["value"], oid or row["namespace"] or row["authority"], kind)
+    return LocalIdentifier(row["value"], authority_of(row["authority"], row["namespace"]), kind)
 
 
 def _folded(name: str) -> str:

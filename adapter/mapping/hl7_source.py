@@ -25,7 +25,8 @@ from adapter.model.effects import UnreadNode
 _EXCERPT = 80
 # A report that a person can read; what exceeds it is counted.
 _MOST_LISTED = 2000
-_Place = tuple[int, int, int, int, int]  # segment index, field, repetition, component, subcomponent
+# Segment index, field, repetition, component, subcomponent; 0 for the last ones: all that is below.
+_Place = tuple[int, int, int, int, int]
 
 _SEGMENT = re.compile(r"(?P<name>[A-Z][A-Z0-9]{2})(?:\[(?P<test>[^\]]*)\])?(?:-(?P<rest>.+))?$")
 _FIELD = re.compile(r"(?P<field>\d+)(?:\[(?P<test>[^\]]*)\])?(?:\.(?P<component>\d+))?(?:\.(?P<subcomponent>\d+))?$")
@@ -77,7 +78,7 @@ class Hl7Source:
         return Hl7Root(self)
 
     def mark(self, place: _Place) -> None:
-        """Remember a leaf as read."""
+        """Remember a leaf, or all below a place, as read."""
         self._read.add(place)
 
     def mark_segment(self, segment: Segment) -> None:
@@ -112,8 +113,14 @@ class Hl7Source:
                 place = (segment.index, *leaf)
                 if segment.name == "MSH" and leaf[0] <= 2:
                     continue
-                if place not in self._read and segment.data(leaf[0], leaf[2], leaf[1], leaf[3]).strip() not in (b"", b'""'):
+                if not self._is_read(place) and segment.data(leaf[0], leaf[2], leaf[1], leaf[3]).strip() not in (b"", b'""'):
                     yield UnreadNode(path_of(segment, *leaf), self._excerpt(segment, leaf))
+
+    def _is_read(self, place: _Place) -> bool:
+        """True when the leaf, its component or its repetition was read or ignored."""
+        index, field, repetition, component, _ = place
+        whole, part = (index, field, repetition, 0, 0), (index, field, repetition, component, 0)
+        return place in self._read or part in self._read or whole in self._read
 
     def _excerpt(self, segment: Segment, leaf: tuple[int, int, int, int]) -> str:
         """The beginning of a value: only some bytes of a large one are decoded, cut where a character ends."""
@@ -148,7 +155,7 @@ class Hl7Root:
         if path in ("", "."):
             return []
         first, *others = path.split("/") if "]" not in path else re.split(r"/(?![^\[]*\])", path)
-        return _segments(self.source, self.source.message.segments(), first, others)
+        return _segments(self.source, self.source.message.segments(first[:3]), first, others)
 
 
 def _segments(source: Hl7Source, among: tuple[Segment, ...], step: str, others: list[str]) -> list[Hl7Node]:
@@ -195,10 +202,7 @@ class Hl7Node:
         if not self.field:
             self.source.mark_segment(self.segment)
             return
-        for field_, repetition, component, subcomponent in self.segment.leaves():
-            inside = field_ == self.field and repetition == self.repetition
-            if inside and self.component in (0, component) and self.subcomponent in (0, subcomponent):
-                self.source.mark((self.segment.index, field_, repetition, component, subcomponent))
+        self.source.mark((self.segment.index, self.field, self.repetition, self.component, self.subcomponent))
 
     def payload(self) -> bytes:
         """The bytes as received, marked as read: for Base64, which is not worth decoding as text."""
