@@ -114,6 +114,11 @@ def _identifiers(identity: PatientIdentity, qualified: bool) -> list[Resource]:
     return [ins, *found]
 
 
+def local_identifier(local: LocalIdentifier) -> Resource:
+    """A number of one authority (patient, stay, case) as an Identifier with its type and system."""
+    return _local_identifier(local)
+
+
 def _local_identifier(local: LocalIdentifier) -> Resource:
     identifier: Resource = {
         "use": _LOCAL_USES.get(local.kind, "secondary"),
