@@ -134,9 +134,7 @@ def _sender_finess(submission: Submission) -> str:
 
 
 def _resolve(recipient: Recipient, submission: Submission, directory: Directory, on: date) -> Resolution:
-    return directory.resolve(
-        recipient, sender_finess=_sender_finess(submission), on=on, legal_entity=submission.legal_entity
-    )
+    return directory.resolve(recipient, sender_finess=_sender_finess(submission), on=on, legal_entity=submission.legal_entity)
 
 
 # ── one recipient ──────────────────────────────────────────────────────────────────────────────────────────────────

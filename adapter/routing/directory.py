@@ -118,8 +118,7 @@ class Directory:
         found = [
             a
             for a in self.entries.agreements
-            if a.period.holds(on)
-            and ((a.hospital in ours and a.centre in theirs) or (a.hospital in theirs and a.centre in ours))
+            if a.period.holds(on) and ((a.hospital in ours and a.centre in theirs) or (a.hospital in theirs and a.centre in ours))
         ]
         found.sort(key=lambda a: (a.hospital not in self._organisations, a.key))
         return found[0] if found else None

@@ -60,8 +60,11 @@ def _dangling(e: Entries) -> list[str]:
         wanted += [("agreement", a.key, a.hospital, {*entities, *organisations}), ("agreement", a.key, a.centre, organisations)]
     for record in e.records:
         wanted += [("record", record.key, key, entities) for key in record.legal_entities]
-    problems = [f"{kind} {key} names {target}, which is not in the files" for kind, key, target, held in wanted
-                if target and target not in held]
+    problems = [
+        f"{kind} {key} names {target}, which is not in the files"
+        for kind, key, target, held in wanted
+        if target and target not in held
+    ]
     return problems + _misplaced(e, organisations, departments)
 
 

@@ -19,7 +19,6 @@ def is_international_number(value: str) -> bool:
     return bool(_NUMBER.match(value))
 
 
-
 def domain_is_under(domain: str, parent: str) -> bool:
     """True for the parent itself and its sub-domains."""
     return domain == parent or domain.endswith("." + parent)
