@@ -75,14 +75,16 @@ def _steps(path: str) -> tuple[_Step, ...]:
     return tuple(steps)
 
 
+_V3 = "urn:hl7-org:v3"
 _PREFIXES = {
-    "urn:hl7-org:v3": "",
+    _V3: "",
     "urn:hl7-org:sdtc": "sdtc:",
     "urn:dicom-org:ps3-20": "ps3-20:",
     "urn:oid:1.3.6.1.4.1.19376.1.3.2": "lab:",
     "urn:ihe:pharm": "pharm:",
+    "http://www.w3.org/2001/XMLSchema-instance": "xsi:",
 }
-_XSI = "http://www.w3.org/2001/XMLSchema-instance"
+_NAMESPACES = {prefix: namespace for namespace, prefix in _PREFIXES.items()}
 
 
 @lru_cache(maxsize=4096)
@@ -91,18 +93,35 @@ def _plain_name(tag: str) -> str:
     if not tag.startswith("{"):
         return tag
     namespace, name = tag[1:].split("}", 1)
-    if namespace == _XSI:
-        return f"xsi:{name}"
     return _PREFIXES.get(namespace, f"{{{namespace}}}") + name
 
 
+@lru_cache(maxsize=4096)
+def _full_tag(name: str) -> str:
+    """The way back, for elements: `id` → `{urn:hl7-org:v3}id`."""
+    prefix, colon, local = name.rpartition(":")
+    return f"{{{_NAMESPACES.get(prefix + colon, _V3)}}}{local}"
+
+
+@lru_cache(maxsize=256)
+def _full_attribute(name: str) -> str:
+    """An attribute has a namespace only when it has a prefix."""
+    return _full_tag(name) if ":" in name else name
+
+
 class XmlSource:
-    """An lxml tree whose attributes and texts are tracked. CDA's default namespace is taken for granted."""
+    """An lxml tree whose attributes and texts are tracked. CDA's default namespace is taken for granted.
+
+    The hot path only adds to a set; what was not read is found by one walk at the end.
+    """
 
     def __init__(self, root: etree._Element) -> None:
         self._root = root
-        self._read: set[tuple[int, str]] = set()
         self._keep = list(root.iter(etree.Element))  # lxml proxies must live on for `id` to stay unique
+        self._read: set[tuple[int, str]] = set()
+        self._whole: set[int] = set()
+        self._ignored_attributes: set[str] = set()
+        self._ignored_paths: dict[str, list[tuple[str, ...]]] = {}
 
     @property
     def root(self) -> XmlNode:
@@ -115,60 +134,78 @@ class XmlSource:
 
     def mark_all(self, element: etree._Element) -> None:
         """Remember an element and all below it as read or ignored."""
-        for below in element.iter(etree.Element):
-            self._read.add((id(below), ""))
-            self._read.add((id(below), "tail"))
-            for name in below.attrib:
-                self._read.add((id(below), str(name)))
+        self._whole.add(id(element))
 
     def ignore(self, path: str) -> None:
-        """Ignore a path; `**/name` reaches any depth, `**/@name` an attribute anywhere."""
-        if path.startswith("**/"):
-            target = path[3:]
-            for element in self._keep:
-                if target.startswith("@"):
-                    for name in element.attrib:
-                        if _plain_name(str(name)) == target[1:]:
-                            self._read.add((id(element), str(name)))
-                elif XmlNode(self, element.getparent()).has(element, target) if element.getparent() is not None else False:
-                    self.mark_all(element)
+        """Ignore a path from the root; `**/a/b` at any depth, `**/a/@x` or `**/@x` an attribute anywhere."""
+        if not path.startswith("**/"):
+            for node in self.root.select(path):
+                node.consume()
             return
-        for node in self.root.select(path):
-            node.consume()
+        steps = tuple(path[3:].split("/"))
+        if len(steps) == 1 and steps[0].startswith("@"):
+            self._ignored_attributes.add(steps[0][1:])
+        else:
+            self._ignored_paths.setdefault(steps[-1], []).append(steps[:-1])
 
     def unread(self) -> tuple[UnreadNode, ...]:
         """Every attribute and text with a value that nothing read."""
-        return tuple(self._unread())
+        return tuple(self._unread(self._root))
 
-    def _unread(self) -> Iterator[UnreadNode]:
-        for element in self._keep:
-            key = id(element)
-            for name, value in element.attrib.items():
-                if (key, str(name)) not in self._read and str(value).strip():
-                    yield UnreadNode(f"{_path(element)}/@{_plain_name(str(name))}", str(value)[:80])
-            if (key, "") not in self._read and element.text and element.text.strip():
-                yield UnreadNode(f"{_path(element)}/text()", element.text.strip()[:80])
+    def _unread(self, element: etree._Element) -> Iterator[UnreadNode]:
+        key = id(element)
+        if key in self._whole or self._is_ignored(element, _plain_name(str(element.tag))):
+            return
+        read = self._read
+        for name, value in element.items():
+            if (key, name) in read or not value.strip():
+                continue
+            plain = _plain_name(str(name))
+            if plain not in self._ignored_attributes and not self._is_ignored(element, f"@{plain}", inside=True):
+                yield UnreadNode(f"{_path(element)}/@{plain}", str(value)[:80])
+        text = element.text
+        if text and (key, "") not in read and text.strip():
+            yield UnreadNode(f"{_path(element)}/text()", text.strip()[:80])
+        for child in element.iterchildren(etree.Element):
+            yield from self._unread(child)
+            tail = child.tail
+            if tail and tail.strip():
+                yield UnreadNode(f"{_path(child)}/following-text()", tail.strip()[:80])
+
+    def _is_ignored(self, element: etree._Element, last: str, *, inside: bool = False) -> bool:
+        """True when the names above end as an ignored path does. `inside`: `last` is an attribute of the element."""
+        for above in self._ignored_paths.get(last, ()):
+            current = element if inside else element.getparent()
+            for name in reversed(above):
+                if current is None or _plain_name(str(current.tag)) != name:
+                    break
+                current = current.getparent()
+            else:
+                return True
+        return False
 
 
 def _path(element: etree._Element) -> str:
     """A readable path with positions, from below the document element."""
     parts: list[str] = []
-    current: etree._Element | None = element
-    while current is not None and current.getparent() is not None:
-        twins = [e for e in current.getparent().iterchildren(current.tag)]  # type: ignore[union-attr]
+    current, parent = element, element.getparent()
+    while parent is not None:
+        twins = list(parent.iterchildren(str(current.tag)))
         position = f"[{twins.index(current) + 1}]" if len(twins) > 1 else ""
         parts.append(_plain_name(str(current.tag)) + position)
-        current = current.getparent()
+        current, parent = parent, parent.getparent()
     return "/".join(reversed(parts)) or "."
 
 
-@dataclass(frozen=True)
 class XmlNode:
-    """An element, or one of its attributes (`attribute` set), or its text."""
+    """An element, or one of its attributes (`attribute` set), or its text. Made by the thousand: slots, no dataclass."""
 
-    source: XmlSource
-    element: etree._Element
-    attribute: str = ""
+    __slots__ = ("attribute", "element", "source")
+
+    def __init__(self, source: XmlSource, element: etree._Element, attribute: str = "") -> None:
+        self.source = source
+        self.element = element
+        self.attribute = attribute
 
     @property
     def path(self) -> str:
@@ -183,10 +220,12 @@ class XmlNode:
 
     def get(self, name: str) -> str:
         """An attribute by plain name (`root`, `xsi:type`), marked as read; empty when absent."""
-        key = f"{{{_XSI}}}{name[4:]}" if name.startswith("xsi:") else name
-        if key in self.element.attrib:
-            self.source.mark(self.element, key)
-        return (self.element.get(key) or "").strip()
+        key = _full_attribute(name)
+        value = self.element.get(key)
+        if value is None:
+            return ""
+        self.source.mark(self.element, key)
+        return value.strip()
 
     @property
     def name(self) -> str:
@@ -195,14 +234,16 @@ class XmlNode:
 
     def children(self, name: str = "") -> list[XmlNode]:
         """Child elements, all or those of one name."""
-        return [
-            XmlNode(self.source, child)
-            for child in self.element.iterchildren(etree.Element)
-            if not name or _plain_name(str(child.tag)) == name
-        ]
+        source = self.source
+        if name:
+            return [XmlNode(source, child) for child in self.element.iterchildren(_full_tag(name))]
+        return [XmlNode(source, child) for child in self.element.iterchildren(etree.Element)]
 
     def first(self, path: str) -> XmlNode | None:
         """The first node at a path, or None."""
+        if path.isalpha():  # one plain step: by far the most frequent
+            child = next(self.element.iterchildren(_full_tag(path)), None)
+            return XmlNode(self.source, child) if child is not None else None
         found = self.select(path)
         return found[0] if found else None
 
@@ -219,31 +260,30 @@ class XmlNode:
             self.source.mark_all(self.element)
         return self.element
 
-    def has(self, child: etree._Element, name: str) -> bool:
-        """True when a child element bears this plain name."""
-        return _plain_name(str(child.tag)) == name
-
     def select(self, path: str) -> list[XmlNode]:
         """Nodes at a relative path: see `_Step` for the grammar; a leading `.` is this node."""
         nodes = [self]
         for step in _steps(path):
             nodes = [found for node in nodes for found in node._step(step)]
+            if not nodes:
+                break
         return nodes
 
     def _step(self, step: _Step) -> Iterable[XmlNode]:
-        if step.name == ".":
-            candidates: list[XmlNode] = [self]
-        elif step.name == "text()":
-            candidates = [self] if (self.element.text or "").strip() else []
-        elif step.name.startswith("@"):
-            name = step.name[1:]
-            key = f"{{{_XSI}}}{name[4:]}" if name.startswith("xsi:") else name
-            candidates = [XmlNode(self.source, self.element, key)] if key in self.element.attrib else []
-        else:
-            candidates = self.children("" if step.name == "*" else step.name)
+        candidates = self._candidates(step.name)
         if not step.test_path:
             return candidates
         return [c for c in candidates if c._tests(step.test_path, step.test_value)]
+
+    def _candidates(self, name: str) -> list[XmlNode]:
+        if name == ".":
+            return [self]
+        if name == "text()":
+            return [self] if (self.element.text or "").strip() else []
+        if name.startswith("@"):
+            key = _full_attribute(name[1:])
+            return [XmlNode(self.source, self.element, key)] if self.element.get(key) is not None else []
+        return self.children("" if name == "*" else name)
 
     def _tests(self, path: str, value: str) -> bool:
         """A predicate looks without reading: what selects a node may still be unread data, so it is not marked."""
