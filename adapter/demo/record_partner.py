@@ -119,14 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
-    @property
-    def _owner(self) -> RecordPartner:
-        return self.server.owner
-
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         try:
-            self._answer(200, self._owner.take(body))
+            self._answer(200, self.server.owner.take(body))
         except RefusedError as refusal:
             self._answer(refusal.status, _outcome(refusal.code))
 
@@ -135,11 +131,11 @@ class _Handler(BaseHTTPRequestHandler):
         _, _, kind, *rest = [*parts.path.split("/"), "", ""]
         if kind == "metadata":
             return self._answer(200, _CAPABILITY)
-        resource = self._owner.resources.get(kind, {}).get(rest[0])
+        resource = self.server.owner.resources.get(kind, {}).get(rest[0])
         if rest[0] and resource is None:
             return self._answer(404, _outcome("not-found"))
         if resource is None:
-            entries = [{"resource": found} for found in self._owner.search(kind, parts.query)]
+            entries = [{"resource": found} for found in self.server.owner.search(kind, parts.query)]
             return self._answer(200, {"resourceType": "Bundle", "type": "searchset", "total": len(entries), "entry": entries})
         if kind == "Binary" and _JSON not in self.headers.get("Accept", ""):
             return self._write(200, base64.b64decode(resource["data"]), str(resource["contentType"]))

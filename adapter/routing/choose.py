@@ -20,7 +20,7 @@ from adapter.routing.consent import NOTHING_KNOWN, PatientWishes, patient_mail_o
 from adapter.routing.directory import Directory, Resolution, SenderEnd
 from adapter.routing.entries import DEFAULT_ORDER, Agreement, Record, Role
 from adapter.routing.equipment import Closed, Opened, Opening, both_ends, one_end, sender_end_of, since_words
-from adapter.routing.policy import Objection, PolicyTable, facts_of
+from adapter.routing.policy import Objection, PolicyTable, facts_of, shipped_policy
 
 # A recipient that nothing knows: when all are so, the door refuses. The others park: a person can settle them.
 UNRESOLVABLE = frozenset({"unknown-recipient", "untrusted-domain", "bad-address", "unknown-target"})
@@ -38,7 +38,7 @@ class RouteSettings:
     production: bool
     sandbox: Mapping[ChannelName, str] = field(default_factory=dict)
     default_order: tuple[ChannelName, ...] = DEFAULT_ORDER
-    policy: PolicyTable = field(default_factory=PolicyTable)
+    policy: PolicyTable = field(default_factory=shipped_policy)
 
 
 @dataclass(frozen=True)

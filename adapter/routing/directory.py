@@ -24,6 +24,7 @@ from adapter.routing.entries import (
     Entries,
     LegalEntity,
     Organisation,
+    PractitionerRole,
     Record,
     Role,
     TrustedDomain,
@@ -75,6 +76,9 @@ class Directory:
         self._entities = {x.key: x for x in entries.legal_entities}
         self._organisations = {x.key: x for x in entries.organisations}
         self._departments = {x.key: x for x in entries.departments}
+        self._people: dict[str, list[PractitionerRole]] = {}
+        for function in entries.roles:
+            self._people.setdefault(function.rpps, []).append(function)
         self._units: dict[tuple[str, str], list[Unit]] = {}
         for unit in entries.units:
             self._units.setdefault((unit.legal_entity, unit.code), []).append(unit)
@@ -93,7 +97,7 @@ class Directory:
 
     def roles_of(self, rpps: str, on: date) -> tuple[Role, ...]:
         """The roles that a person holds that day."""
-        return tuple(self._roles.of_person(r) for r in self.entries.roles if r.rpps == rpps and r.period.holds(on))
+        return tuple(self._roles.of_person(r) for r in self._people.get(rpps, ()) if r.period.holds(on))
 
     def organisation(self, key: str) -> Organisation | None:
         """A structure by its key."""
@@ -221,11 +225,11 @@ class Directory:
         if role.rpps:
             return role.rpps != recipient.rpps
         # A service's box: right for those who work there, and for whom the directory does not know.
-        known = [r for r in self.entries.roles if r.rpps == recipient.rpps]
+        known = self._people.get(recipient.rpps, [])
         return bool(known) and all(r.organisation != role.organisation or not r.period.holds(on) for r in known)
 
     def _resolve_person(self, recipient: Recipient, sender: SenderEnd, on: date) -> Resolution:
-        if not any(role.rpps == recipient.rpps for role in self.entries.roles):
+        if recipient.rpps not in self._people:
             return _none("unknown-recipient")
         roles = self.roles_of(recipient.rpps, on)
         if recipient.finess:

@@ -11,7 +11,9 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 
+from adapter.data import mappings_root
 from adapter.errors import ConfigurationError
 from adapter.model.parties import RecipientKind
 from adapter.model.plan import ChannelName
@@ -19,7 +21,7 @@ from adapter.model.submission import Submission
 from adapter.routing.directory import Directory
 
 MASKED, RESTRICTED, VERY_RESTRICTED = "masked", "restricted", "very-restricted"
-# Without a row, these are parked whatever the channel: forgetting to load the table must not send them.
+# Without a row, these are parked whatever the channel: what a table forgets must not be sent.
 ALWAYS_SENSITIVE = frozenset({MASKED, RESTRICTED, VERY_RESTRICTED})
 _COLUMNS = ("when", "recipient", "channel", "decision", "reason_fr")
 _ANY = "*"
@@ -56,6 +58,17 @@ class PolicyTable:
             if rule is not None and not rule.allows:
                 return Objection(fact.replace(":", "-"), rule.reason)
         return None
+
+
+@lru_cache(maxsize=1)
+def shipped_policy() -> PolicyTable:
+    """The table that the product ships: `mappings/routing/policy.csv`."""
+    path = mappings_root() / "routing" / "policy.csv"
+    try:
+        return read_policy(path.read_bytes())
+    except OSError as error:
+        said = f"the table cannot be read ({type(error).__name__})."
+        raise ConfigurationError("policy.missing", said, where=str(path)) from error
 
 
 def read_policy(content: bytes, name: str = "policy.csv") -> PolicyTable:

@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from adapter.data import mappings_root
 from adapter.model.document import BodyKind, Code, DocumentHeader, ServiceEvent, Stay
 from adapter.model.identity import INS_TEST, Ins, LocalIdentifier, PatientIdentity, Reliability, ins_key
 from adapter.model.parties import Organisation, Party, Professional, Recipient, RecipientKind
@@ -19,7 +18,6 @@ from adapter.model.plan import ChannelName
 from adapter.model.submission import Destinations, Submission, Visibility
 from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import Directory, load_directory
-from adapter.routing.policy import PolicyTable, read_policy
 
 PARTNERS = Path(__file__).resolve().parents[2] / "fixtures" / "partners"
 APHP_EJ = "750712184"
@@ -47,20 +45,14 @@ def territory() -> Directory:
     return load_directory(territory_files())
 
 
-@lru_cache(maxsize=1)
-def shipped_policy() -> PolicyTable:
-    """The policy table that the product ships."""
-    return read_policy((mappings_root() / "routing" / "policy.csv").read_bytes())
-
-
 def production() -> RouteSettings:
     """A production instance; the reference territory's training boxes are refused by it, so most tests use `rehearsal`."""
-    return RouteSettings(production=True, policy=shipped_policy())
+    return RouteSettings(production=True)
 
 
 def rehearsal(**changes: Any) -> RouteSettings:
     """A test instance with a sandbox for every channel."""
-    return RouteSettings(**{"production": False, "policy": shipped_policy(), "sandbox": SANDBOX, **changes})
+    return RouteSettings(**{"production": False, "sandbox": SANDBOX, **changes})
 
 
 SMALL = """

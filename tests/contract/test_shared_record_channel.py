@@ -21,7 +21,7 @@ from adapter.model.plan import ChannelName
 from adapter.packaging.mhd import build_iti65
 from adapter.packaging.parcel import FaxContent, Parcel, RecordContent, SenderProfile
 from tests.builders.directory import APHP_EJ, letter_header, submission
-from tests.conftest import _skip_loudly
+from tests.loudly import skip_loudly
 from tests.servers.fhir_fault_server import (
     Answer,
     CutAfterReading,
@@ -256,7 +256,7 @@ def record(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         with sekmet_server(folder) as base_url:
             yield base_url
     except UnavailableError as error:
-        _skip_loudly(str(error))
+        skip_loudly(str(error))
 
 
 def held(base_url: str, kind: str) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from adapter.routing.choose import RouteSettings, choose_route
 from adapter.routing.consent import PatientWishes, Wish, patient_mail_objection, record_objection
 from adapter.routing.entries import DomainKind
 from adapter.routing.explain import plan_as_dict, render_plan
-from adapter.routing.policy import facts_of
+from adapter.routing.policy import PolicyTable, facts_of
 from tests.builders.directory import (
     ABC,
     APHP_EJ,
@@ -26,7 +26,6 @@ from tests.builders.directory import (
     SANDBOX,
     letter_header,
     qualified_patient,
-    shipped_policy,
     submission,
     territory,
 )
@@ -82,8 +81,9 @@ submissions = st.builds(
 )
 instances = st.sampled_from(
     [
-        RouteSettings(production=True, policy=shipped_policy()),
-        RouteSettings(production=False, policy=shipped_policy(), sandbox=SANDBOX),
+        RouteSettings(production=True),
+        RouteSettings(production=False, sandbox=SANDBOX),
+        RouteSettings(production=False, sandbox=SANDBOX, policy=PolicyTable()),
         RouteSettings(production=False),
     ]
 )
@@ -163,9 +163,9 @@ def test_every_recipient_leaves_or_waits_with_a_reason_that_a_person_can_read(
 def test_a_test_instance_never_keeps_a_real_address_and_production_never_takes_a_training_one(
     sent: Submission, on: date, known: PatientWishes
 ) -> None:
-    rehearsed = choose_route(sent, territory(), on, RouteSettings(False, SANDBOX, policy=shipped_policy()), known)
+    rehearsed = choose_route(sent, territory(), on, RouteSettings(False, SANDBOX), known)
     assert all(leg.address == SANDBOX[leg.channel] for r in rehearsed.recipients for leg in r.legs)
-    real = choose_route(sent, territory(), on, RouteSettings(True, policy=shipped_policy()), known)
+    real = choose_route(sent, territory(), on, RouteSettings(True), known)
     for recipient in real.recipients:
         for leg in recipient.legs:
             if leg.channel is ChannelName.SECURE_MAIL:
@@ -180,7 +180,7 @@ def test_a_test_instance_never_keeps_a_real_address_and_production_never_takes_a
 def test_mail_once_open_stays_open_while_nothing_ends(sent: Submission, one: date, other: date) -> None:
     """Equipment of the reference territory has no end: only roles, agreements and units do."""
     early, late = sorted((one, other))
-    instance = RouteSettings(False, SANDBOX, policy=shipped_policy())
+    instance = RouteSettings(False, SANDBOX)
     before = {r.role_id: r for r in choose_route(sent, territory(), early, instance).recipients}
     after = {r.role_id: r for r in choose_route(sent, territory(), late, instance).recipients}
     for role_id in before.keys() & after.keys():

@@ -12,9 +12,10 @@ from adapter.model.identity import Ins, PatientIdentity, Reliability
 from adapter.model.parties import Recipient, RecipientKind
 from adapter.model.plan import ChannelName, RecipientPlan, RoutePlan
 from adapter.model.submission import Destinations, Submission, Visibility
-from adapter.routing.choose import RouteSettings, can_resolve_any, choose_route
+from adapter.routing.choose import can_resolve_any, choose_route
 from adapter.routing.consent import PatientWishes, Wish
 from adapter.routing.directory import Directory
+from adapter.routing.policy import PolicyTable, shipped_policy
 from tests.builders.directory import (
     EQUIPPED,
     FAX_ONLY,
@@ -29,7 +30,6 @@ from tests.builders.directory import (
     production,
     qualified_patient,
     rehearsal,
-    shipped_policy,
     small_territory,
     submission,
     territory,
@@ -260,14 +260,11 @@ def test_a_restricted_document_does_not_feed_the_record() -> None:
     assert (plan.legs, plan.parked_because) == ((), "restricted")
 
 
-def test_an_instance_that_forgot_its_policy_sends_no_sensitive_document() -> None:
-    plan = only(plan_for(submission(to_person(EQUIPPED), visibility=Visibility(**HIDDEN)), settings=_without_policy()))
+def test_what_the_policy_table_forgets_is_not_sent() -> None:
+    forgetful = rehearsal(policy=PolicyTable())
+    plan = only(plan_for(submission(to_person(EQUIPPED), visibility=Visibility(**HIDDEN)), settings=forgetful))
     assert (plan.legs, plan.parked_because) == ((), "masked")
-    assert channels(only(plan_for(submission(to_person(EQUIPPED)), settings=_without_policy()))) == [MAIL, FAX]
-
-
-def _without_policy() -> RouteSettings:
-    return RouteSettings(production=False, sandbox=SANDBOX)
+    assert channels(only(plan_for(submission(to_person(EQUIPPED)), settings=forgetful))) == [MAIL, FAX]
 
 
 # ── patients ───────────────────────────────────────────────────────────────────────────────────────────────────────
