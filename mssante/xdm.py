@@ -442,7 +442,7 @@ def _element(namespace: str, tag: str, attributes: dict[str, str]) -> etree._Ele
 
 
 def _cx(number: PatientNumber) -> str:
-    authority = number.authority
+    authority = _oid_of_uuid(number.authority) or number.authority
     assigning = f"&{authority}&ISO" if re.fullmatch(r"\d+(\.\d+)+", authority) else _hl7(authority)
     return f"{_hl7(_required(number.value, 'patientId'))}^^^{assigning}^{number.kind}"
 
@@ -487,11 +487,16 @@ def _oid(value: str, where: str) -> str:
     return value
 
 
+def _oid_of_uuid(value: str) -> str:
+    if not re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", value):
+        return ""
+    return submission_unique_id(int(value.replace("-", ""), 16))
+
+
 def _document_id(value: str) -> str:
     # A UUID root is legal in CDA but not in XDS, whose uniqueId is an OID: X.667 gives the one OID of a UUID.
-    root, _, extension = value.partition("^")
-    if re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", root):
-        value = submission_unique_id(int(root.replace("-", ""), 16)) + (f"^{extension}" if extension else "")
+    root, separator, extension = value.partition("^")
+    value = f"{_oid_of_uuid(root) or root}{separator}{extension}"
     if not _OID_AND_EXTENSION.fullmatch(value):
         raise MetadataError("xdm.unique-id", "a document id is `OID` or `OID^extension`", where="DocumentEntry.uniqueId")
     return value

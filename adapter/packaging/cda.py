@@ -258,6 +258,11 @@ def _record_target(root: _Element, submission: Submission) -> None:
         _text(place, "city", identity.birth_place_city)
 
 
+def patient_number(submission: Submission) -> tuple[str, str]:
+    """Root and extension under which the N1 knows its patient first: the metadata around it must say the same."""
+    return _patient_numbers(submission)[0]
+
+
 def _patient_numbers(submission: Submission) -> list[tuple[str, str]]:
     identity = submission.document.patient
     numbers = [(identity.ins.oid, identity.ins.value)] if identity.ins and carries_ins(identity) else []

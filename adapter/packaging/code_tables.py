@@ -65,9 +65,27 @@ def activity_of(*candidates: str) -> Code:
     return next((activities[code] for code in candidates if code in activities), activities["N"])
 
 
+def oid_of(system: str) -> str:
+    """The OID of a code system, whatever way its holder names it; empty when only a URI is known."""
+    name = system.removeprefix("urn:oid:")
+    return name if name[:2] in ("0.", "1.", "2.") else _oids_by_uri().get(name, "")
+
+
+@lru_cache(maxsize=1)
+def _oids_by_uri() -> Mapping[str, str]:
+    try:
+        with (mappings_root() / "terminology" / "oid-uri.csv").open(encoding="utf-8", newline="") as handle:
+            return {row["uri"]: row["oid"] for row in csv.DictReader(handle)}
+    except (OSError, KeyError) as error:
+        raise MappingError(
+            "mapping.table-unreadable", f"{type(error).__name__} while reading a code table", where="oid-uri"
+        ) from error
+
+
 def type_scheme(code: Code) -> str:
-    """The OID of a type code's system, whatever way its holder names the system."""
-    if code.system.removeprefix("urn:oid:") == ANS_DOCUMENT_TYPES:
-        return ANS_DOCUMENT_TYPES
+    """The OID of a type code's system; where the holder does not say, the code's own form tells LOINC from TRE_A05."""
+    known = oid_of(code.system)
+    if known:
+        return known
     number, dash, check = code.code.partition("-")
     return LOINC if dash and number.isdigit() and check.isdigit() else ANS_DOCUMENT_TYPES

@@ -13,10 +13,11 @@ from zoneinfo import ZoneInfo
 from adapter.errors import RenditionError
 from adapter.model.delivery import Delivery
 from adapter.model.document import BodyKind, Code, DocumentHeader
-from adapter.model.identity import PatientIdentity
+from adapter.model.identity import INS_OIDS, PatientIdentity
 from adapter.model.parties import Organisation, Party
 from adapter.model.submission import Intent, Submission, Visibility
-from adapter.packaging.code_tables import PDF_FORMAT, activity_of, class_of, format_of, load_codes, type_scheme
+from adapter.packaging.cda import patient_number
+from adapter.packaging.code_tables import PDF_FORMAT, activity_of, class_of, format_of, load_codes, oid_of, type_scheme
 from adapter.packaging.parcel import MailContent, SenderProfile
 from mssante.errors import MssanteError
 from mssante.message import (
@@ -123,7 +124,7 @@ def document_entry(delivery: Delivery, submission: Submission) -> DocumentEntry:
         unique_id=header.unique_id,
         title=header.title or header.type.label,
         created=_zoned(header.created),
-        patient=_patient(header.patient),
+        patient=_patient(submission),
         authors=tuple(_author(party) for party in header.authors),
         class_code=_coded(class_of(header.type.code)),
         type_code=Coded(header.type.code, type_scheme(header.type), header.type.label or header.title),
@@ -149,14 +150,15 @@ def _action(delivery: Delivery, submission: Submission) -> Action | None:
 # ── people and places ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _patient(identity: PatientIdentity) -> Patient:
+def _patient(submission: Submission) -> Patient:
+    identity = submission.document.patient
     local = next((n for n in identity.local_ids if n.kind == "PI"), None)
     source = PatientNumber(local.value, local.authority, "PI") if local else None
-    ins = PatientNumber(identity.ins.value, identity.ins.oid, "NH") if identity.ins else None
+    number = _number_in_wrapper(submission) if submission.content_kind != "cda" else _number_in_source(identity) or source
     return Patient(
         # Neither INS nor IPP: the number is left out rather than invented; the receiver matches by the traits.
-        number=ins or source,
-        source_number=source or ins,
+        number=number,
+        source_number=source or number,
         birth_name=identity.birth_name,
         first_given=identity.first_given,
         birth_given_names=identity.birth_given_names,
@@ -166,6 +168,16 @@ def _patient(identity: PatientIdentity) -> Patient:
         sex=identity.sex,
         birth_place_insee=identity.birth_place_insee,
     )
+
+
+def _number_in_source(identity: PatientIdentity) -> PatientNumber | None:
+    return PatientNumber(identity.ins.value, identity.ins.oid, "NH") if identity.ins else None
+
+
+def _number_in_wrapper(submission: Submission) -> PatientNumber:
+    # The receiver compares patientId with the CDA's recordTarget: both must bear the same number.
+    root, extension = patient_number(submission)
+    return PatientNumber(extension, root, "NH" if root in INS_OIDS else "PI")
 
 
 def _submission_author(submission: Submission, sender: SenderProfile) -> Author:
@@ -196,7 +208,7 @@ def _specialty(party: Party) -> Coded | None:
     pro = party.professional
     if pro is None or not pro.specialty_code:
         return None
-    return Coded(pro.specialty_code, pro.specialty_system.removeprefix("urn:oid:"), pro.specialty_label)
+    return Coded(pro.specialty_code, oid_of(pro.specialty_system), pro.specialty_label)
 
 
 def _institution(organisation: Organisation | None) -> Institution | None:
@@ -249,11 +261,9 @@ def _confidentiality(header: DocumentHeader, visibility: Visibility) -> tuple[Co
 def _events(header: DocumentHeader) -> list[Coded]:
     found = []
     for event in header.service_events:
-        scheme = event.code.system.removeprefix("urn:oid:")
-        if scheme == "http://loinc.org":
-            scheme = type_scheme(event.code)
+        scheme = oid_of(event.code.system)
         # A system known only by a URI has no place in ebRIM: the act stays in the CDA.
-        if event.code.code and scheme[:1].isdigit():
+        if event.code.code and scheme:
             found.append(Coded(event.code.code, scheme, event.code.label))
     return found
 

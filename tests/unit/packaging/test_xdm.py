@@ -6,6 +6,7 @@ import email
 import email.policy
 import hashlib
 import io
+import uuid
 import zipfile
 from dataclasses import replace
 from email.message import EmailMessage
@@ -16,9 +17,10 @@ from lxml import etree
 from adapter.errors import RenditionError
 from adapter.model.delivery import Delivery
 from adapter.model.document import BodyKind, Code, DocumentHeader, ServiceEvent
-from adapter.model.identity import Reliability
+from adapter.model.identity import PatientIdentity, Reliability
 from adapter.model.parties import Device, Organisation, Party, Professional
 from adapter.model.submission import AcksWanted, Destinations, Intent, MailBodies, Submission, Urgency, Visibility
+from adapter.packaging.cda import wrap_as_n1
 from adapter.packaging.code_tables import activity_of, class_of, format_of, load_codes, type_scheme
 from adapter.packaging.parcel import MailContent, SenderProfile
 from adapter.packaging.xdm import build_mail, build_xdm_zip
@@ -274,6 +276,28 @@ def test_the_patient_is_known_by_ins_then_by_the_permanent_number_then_by_traits
     without_ins = with_header(patient=replace(PATIENT, ins=None))
     assert number(without_ins) == ["900000123^^^&1.2.250.1.999.94.1&ISO^PI"]
     assert number(with_header(patient=replace(PATIENT, ins=None, local_ids=()))) == []
+
+
+@pytest.mark.parametrize(
+    "patient",
+    [
+        PATIENT,
+        replace(PATIENT, reliability=Reliability.PROVISIONAL),
+        replace(PATIENT, ins=None),
+        replace(PATIENT, ins=None, local_ids=()),
+    ],
+)
+def test_a_wrapped_form_bears_the_same_patient_number_inside_and_around(patient: PatientIdentity) -> None:
+    form = replace(with_header(patient=patient, body=BodyKind.FORM), content_kind="form")
+    cda = etree.fromstring(wrap_as_n1(form, PDF))
+    root, extension = (
+        cda.xpath(f"string(//*[local-name()='patientRole']/*[local-name()='id'][1]/@{a})") for a in ("root", "extension")
+    )
+    oid = f"2.25.{uuid.UUID(root).int}" if "-" in root else root
+    declared = metadata(form).xpath(
+        "string(.//r:ExternalIdentifier[.//@value='XDSDocumentEntry.patientId']/@value)", namespaces=NS
+    )
+    assert declared.startswith(f"{extension}^^^&{oid}&ISO^")
 
 
 def test_people_are_numbered_as_the_directory_does() -> None:
