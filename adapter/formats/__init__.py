@@ -1,0 +1,1 @@
+"""Bytes to structure and back: no I/O, no mapping, no decision."""
