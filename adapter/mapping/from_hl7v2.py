@@ -24,6 +24,7 @@ from adapter.mapping.hl7_checks import (
     check_order,
     check_recipients,
     check_required,
+    check_size,
     check_unique_ids,
     choose_profile,
     find_action,
@@ -42,6 +43,7 @@ from adapter.model.receipt import Arrival, ContentKind, Inspection, MessageContr
 from adapter.model.submission import Intent, Submission
 
 Resource = dict[str, Any]
+_MOST_FINDINGS = 200
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,7 +69,7 @@ def inspect_hl7v2(arrival: Arrival, *, policy: str = "") -> Inspection:
         return Inspection(ContentKind.HL7V2, Verdict.REFUSED, fingerprint=digest, findings=(finding,))
     findings = message.findings + _check(message, arrival.zone, policy or default_policy())
     verdict = Verdict.REFUSED if errors_of(findings) else Verdict.ACCEPTED
-    return Inspection(ContentKind.HL7V2, verdict, control_of(message), fingerprint(message), findings)
+    return Inspection(ContentKind.HL7V2, verdict, control_of(message), fingerprint(message), _bounded(findings))
 
 
 def envelope_hl7v2(arrival: Arrival, receipt_id: str) -> tuple[Submission, ...]:
@@ -114,6 +116,13 @@ def fingerprint(message: Message) -> str:
     return digest.hexdigest()
 
 
+def _bounded(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Errors first when there are too many: a hostile message makes no endless report."""
+    if len(findings) <= _MOST_FINDINGS:
+        return findings
+    return tuple(sorted(findings, key=lambda finding: finding.severity is not Severity.ERROR))[:_MOST_FINDINGS]
+
+
 def _standard(segment: Segment, field: int) -> str:
     """A field with the usual separators, its escapes kept: samples exist whose repetition sign is U+02DC."""
     text, own = segment.text(field), segment.message.separators
@@ -122,6 +131,8 @@ def _standard(segment: Segment, field: int) -> str:
 
 
 def _check(message: Message, zone: str, policy: str) -> tuple[Finding, ...]:
+    if too_big := check_size(message):
+        return too_big
     profile, findings = choose_profile(message)
     if profile is None or errors_of(findings):
         return findings
@@ -146,8 +157,9 @@ def _check(message: Message, zone: str, policy: str) -> tuple[Finding, ...]:
 def _read(arrival: Arrival) -> _Reading:
     message = read_message(arrival.content)
     profile, findings = choose_profile(message)
-    if profile is None:
-        raise InputError(findings[0].code, findings[0].text, where=findings[0].location)
+    refused = check_size(message) or errors_of(findings)
+    if profile is None or refused:
+        raise InputError(refused[0].code, refused[0].text, where=refused[0].location)
     reading = _reading(message, profile)
     if refusals := errors_of(reading.findings):
         raise InputError(refusals[0].code, refusals[0].text, where=refusals[0].location)
@@ -157,7 +169,7 @@ def _read(arrival: Arrival) -> _Reading:
 def _reading(message: Message, profile: Profile) -> _Reading:
     source = Hl7Source(message)
     extraction = Extraction({}, ())
-    for rules in (profile.shared, profile.own):
+    for rules in (profile.shared, profile.own):  # groups only: what is ignored matters to a translation, not to a door
         found = extract(rules, source, only=tuple(rules.groups) or ("",))
         extraction = Extraction({**extraction.groups, **found.groups}, extraction.findings + found.findings)
     envelope = read_envelope(source, extraction)

@@ -27,7 +27,20 @@ from adapter.model.parties import Recipient, RecipientKind
 _PROCESSING = frozenset({"P", "T", "D"})
 _PARTICIPATIONS = frozenset({"SB", "RCT", "REPLY"})
 _AFTER_FIRST_OBX = frozenset({"OBX", "PRT", "NTE"})
+# Real messages have some thirty segments; payloads hold no separator.
+_MOST_SEGMENTS, _MOST_REPETITIONS, _MOST_PARTS = 2_000, 2_000, 100_000
 _ERROR, _WARNING = Severity.ERROR, Severity.WARNING
+
+
+def check_size(message: Message) -> tuple[Finding, ...]:
+    """A message of more parts than any real one is not looked into (198): the door must answer everybody soon."""
+    field, repetition, component, _ = message.separators.as_bytes
+    parts = sum(line.count(field) + line.count(component) for line in message.lines)
+    repetitions = sum(line.count(repetition) for line in message.lines)
+    if len(message.lines) <= _MOST_SEGMENTS and repetitions <= _MOST_REPETITIONS and parts <= _MOST_PARTS:
+        return ()
+    text = "The message has more segments, fields or repetitions than any real one."
+    return (_finding(_ERROR, "hl7.too-many-parts", text, "MSH", "198"),)
 
 
 def choose_profile(message: Message) -> tuple[Profile | None, tuple[Finding, ...]]:

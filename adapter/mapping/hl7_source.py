@@ -71,6 +71,7 @@ class Hl7Source:
         self.message = message
         self._read: set[_Place] = set()
         self._whole: set[int] = set()
+        self._looked: dict[tuple[int, tuple[int, ...]], str] = {}
 
     @property
     def root(self) -> Hl7Root:
@@ -84,6 +85,14 @@ class Hl7Source:
     def mark_segment(self, segment: Segment) -> None:
         """Remember a whole segment as read or ignored."""
         self._whole.add(segment.index)
+
+    def look(self, segment: Segment, place: tuple[int, ...]) -> str:
+        """A value by field, component and subcomponent, unmarked; remembered, for rules test the same few again and again."""
+        known = self._looked.get((segment.index, place))
+        if known is None:
+            field, component, subcomponent = (*place, 1, 1)[:3]
+            known = self._looked[segment.index, place] = segment.value(field, component, subcomponent=subcomponent).strip()
+        return known
 
     def mark_payload(self, segment: Segment) -> None:
         """Remember the data of an OBX-5 of type ED as read."""
@@ -161,15 +170,12 @@ class Hl7Root:
 def _segments(source: Hl7Source, among: tuple[Segment, ...], step: str, others: list[str]) -> list[Hl7Node]:
     parts = _matched(_SEGMENT, step)
     test = _test(parts["test"])
-    found = [Hl7Node(source, s) for s in among if s.name == parts["name"] and (test is None or _segment_holds(s, test))]
+    found = [
+        Hl7Node(source, s) for s in among if s.name == parts["name"] and (test is None or test.holds(source.look(s, test.place)))
+    ]
     for other in others:
         found = [below for node in found for below in node.followers(other)]
     return [below for node in found for below in node.select(parts["rest"])] if parts["rest"] else found
-
-
-def _segment_holds(segment: Segment, test: _Test) -> bool:
-    number, component, subcomponent = (*test.place, 1, 1)[:3]
-    return test.holds(segment.value(number, component, subcomponent=subcomponent).strip())
 
 
 @dataclass(frozen=True)
@@ -212,11 +218,12 @@ class Hl7Node:
 
     def followers(self, step: str) -> list[Hl7Node]:
         """The segments after this one, up to the next of the same name, that a step selects."""
+        all_segments = self.source.message.segments()
         after: list[Segment] = []
-        for segment in self.source.message.segments()[self.segment.index + 1 :]:
-            if segment.name == self.segment.name:
+        for at in range(self.segment.index + 1, len(all_segments)):
+            if all_segments[at].name == self.segment.name:
                 break
-            after.append(segment)
+            after.append(all_segments[at])
         return _segments(self.source, tuple(after), step, [])
 
     def select(self, path: str) -> list[Hl7Node]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -167,6 +168,35 @@ def test_all_faults_are_told_at_once() -> None:
     content = build_mdm(LETTER, drop=("EVN",), change={"MSH-12": "2.3", "OBX[2]-5": "x", "PID-3": ""}, recipients=())
     codes = {code for code, *_ in _errors(content)}
     assert {"hl7.version", "hl7.segment-missing", "hl7.flag-value", "hl7.required-field", "hl7.no-recipient"} <= codes
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        "OBX|1|CWE|DESTMSSANTEPAT^x^MetaDMPMSS||Y\r" * 100_000,
+        "PRT||UC||RCT|1^A\r" * 100_000,
+        "garbage\r" * 100_000,
+        "PID|||" + "1~" * 1_000_000 + "\r",
+        "NTE|" + "a|" * 1_000_000 + "\r",
+        "NTE|1||" + "a^" * 1_000_000 + "\r",
+    ],
+)
+def test_a_message_of_more_parts_than_any_real_one_is_refused_at_once(flood: str) -> None:
+    content = build_mdm(LETTER) + flood.encode()
+    start = time.perf_counter()
+    assert _errors(content) == [("hl7.too-many-parts", "MSH", "198", "")]
+    assert time.perf_counter() - start < 5
+    with pytest.raises(InputError):
+        understand_hl7v2(_arrival(content), "r")
+
+
+def test_the_most_hostile_message_that_is_looked_into_is_answered_soon_and_briefly() -> None:
+    flood = "OBX|1|CWE|DESTMSSANTEPAT^x^MetaDMPMSS||Y\r" * 900 + "PRT||UC||RCT|1^A\r" * 900 + "PID|||" + "1^^^^INS~" * 1900 + "\r"
+    start = time.perf_counter()
+    found = _inspect(build_mdm(LETTER) + flood.encode())
+    assert time.perf_counter() - start < 10
+    assert found.verdict is Verdict.REFUSED
+    assert len(found.findings) == 200
 
 
 def test_two_documents_with_one_id_are_refused() -> None:
