@@ -287,7 +287,8 @@ def _by_mail(role: Role, agreement: Agreement | None, case: _Case) -> _Verdict:
         opening = _all_centres(opening, agreement, case)
     if isinstance(opening, Closed):
         return Objection("not-equipped", opening.reason)
-    return _Open(role.mailbox, f"Messagerie sécurisée ouverte des deux côtés{since_words(opening)}", opening.since)
+    side = "ouverte de notre côté" if role.is_bare_address else "ouverte des deux côtés"
+    return _Open(role.mailbox, f"Messagerie sécurisée {side}{since_words(opening)}", opening.since)
 
 
 def _all_centres(opening: Opened, agreement: Agreement, case: _Case) -> Opening:
@@ -309,7 +310,7 @@ def _by_fax(role: Role, case: _Case) -> _Verdict:
     opening = both_ends(ChannelName.FAX, case.sender, role, case.on)
     if isinstance(opening, Closed):
         return Objection("not-equipped", opening.reason)
-    return _Open(role.fax, "Télécopie, à défaut d'un autre canal ouvert des deux côtés", opening.since)
+    return _Open(role.fax, "Télécopie, en dernier recours", opening.since)
 
 
 def _record_by_agreement(role: Role, case: _Case) -> _Verdict:

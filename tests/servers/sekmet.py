@@ -5,6 +5,7 @@ It needs other versions of our libraries, hence `.venv-sekmet` beside `.venv`, m
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -28,15 +29,22 @@ class UnavailableError(Exception):
 def ensure_installed() -> Path:
     """The server's command; installs it when it is not there."""
     command = ENVIRONMENT / "bin" / "sekmet"
-    if command.exists():
-        return command
+    ENVIRONMENT.mkdir(exist_ok=True)
+    with (ENVIRONMENT / "install.lock").open("w") as lock:
+        # Several test workers may come here at once: one installs, the others wait.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not command.exists():
+            _install()
+    return command
+
+
+def _install() -> None:
     try:
         subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True, capture_output=True, timeout=120)
         install = [str(ENVIRONMENT / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", REQUIREMENT]
         subprocess.run(install, check=True, capture_output=True, timeout=600)
     except (OSError, subprocess.SubprocessError) as error:
         raise UnavailableError(f"{REQUIREMENT} cannot be installed ({type(error).__name__})") from error
-    return command
 
 
 @contextmanager

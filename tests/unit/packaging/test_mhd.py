@@ -15,14 +15,17 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 
 from adapter.errors import RenditionError
+from adapter.mapping.from_cda import understand_cda
 from adapter.model.delivery import Delivery, DeliveryState
 from adapter.model.document import BodyKind, Code, DocumentHeader
 from adapter.model.identity import Reliability
 from adapter.model.parties import Device, Organisation, Party
 from adapter.model.plan import ChannelName
+from adapter.model.receipt import Arrival, Principal
 from adapter.model.submission import Intent, Submission, Visibility
 from adapter.packaging.mhd import build_iti65, master_identifier
 from adapter.packaging.parcel import RecordContent, SenderProfile
+from tests.builders.cda import build_ldl_ses, build_n1
 from tests.builders.directory import APHP_EJ, letter_header, qualified_patient, submission
 
 SENT = datetime(2026, 11, 20, 11, 0, tzinfo=UTC)
@@ -91,14 +94,31 @@ def test_every_shape_is_valid_for_the_r4b_models(name: str) -> None:
     assert Bundle.model_validate_json(built(case_named(name)).transaction).type == "transaction"
 
 
+def from_cda(source: bytes) -> bytes:
+    """The transaction of a whole CDA, read as the product reads it."""
+    arrival = Arrival(source, "folder", Principal("depot", "folder", APHP_EJ), SENT)
+    (read,) = understand_cda(arrival, "receipt-1")
+    made = build_iti65(DELIVERY, read.submission, read.bundle, read.source_document, read.source_media_type, SENDER, SENT)
+    return made.transaction
+
+
+def test_a_cda_is_deposited_byte_for_byte() -> None:
+    for source in (build_n1(), build_ldl_ses()):
+        bundle = json.loads(from_cda(source))
+        assert base64.b64decode(resource(bundle, "Binary")["data"]) == source
+
+
 @pytest.mark.conformance
 def test_every_shape_passes_the_independent_checker(shared_dir: Path, tmp_path: Path) -> None:
-    for name in CASES:
-        (tmp_path / f"{name}.json").write_bytes(built(case_named(name)).transaction)
+    shapes = {name: built(case_named(name)).transaction for name in CASES}
+    replacement = build_ldl_ses(version=2, replaces="1.2.250.1.213.1.1.9.501.1")
+    shapes |= {"cda-n1": from_cda(build_n1()), "ldl-ses": from_cda(replacement)}
+    for name, content in shapes.items():
+        (tmp_path / f"{name}.json").write_bytes(content)
     checker = [sys.executable, str(shared_dir / "tools" / "fhir_check.py"), "--require-fhirpath", "--fr", str(tmp_path)]
     done = subprocess.run(checker, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
-    assert f"{len(CASES)} passed, 0 failed" in done.stdout
+    assert f"{len(shapes)} passed, 0 failed" in done.stdout
 
 
 def test_the_same_delivery_gives_the_same_bytes() -> None:
