@@ -138,7 +138,8 @@ class SecureMailChannel:
             auth=settings.auth,
             dsn=content.wants_dsn,
             envelope_id=content.envelope_id,
-            local_name=settings.local_name,
+            # `localhost` is what many operators refuse as a greeting: our mail domain stands for an unnamed host.
+            local_name=settings.local_name or domain_of(content.envelope_from),
         )
 
 
