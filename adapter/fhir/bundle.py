@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections.abc import Iterable, Sequence
@@ -18,11 +19,18 @@ class Ids:
     """Mints UUIDv5: the same namespace and path give the same id, whenever and wherever it is asked."""
 
     def __init__(self, namespace_text: str) -> None:
-        self._namespace = uuid.uuid5(_ROOT, namespace_text)
+        self._namespace = uuid.uuid5(_ROOT, namespace_text).bytes
 
     def mint(self, *path: str) -> str:
-        """The id of a thing named by its path (`"Patient"`, or `"section", "2", "entry", "1"`)."""
-        return str(uuid.uuid5(self._namespace, "\x1f".join(path)))
+        """The id of a thing named by its path (`"Patient"`, or `"section", "2", "entry", "1"`): RFC 4122 §4.3, version 5.
+
+        `uuid.uuid5` gives the same, five times slower: a letter mints a hundred.
+        """
+        digest = bytearray(hashlib.sha1(self._namespace + "\x1f".join(path).encode(), usedforsecurity=False).digest()[:16])
+        digest[6] = digest[6] & 0x0F | 0x50
+        digest[8] = digest[8] & 0x3F | 0x80
+        text = digest.hex()
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def full_url(resource: Resource) -> str:

@@ -96,6 +96,8 @@ def div_of_narrative(block: etree._Element | None, find_media: FindMedia = lambd
         return div_of("")
     div = etree.Element(f"{{{XHTML}}}div", nsmap={None: XHTML})  # type: ignore[dict-item]
     _copy_children(block, div, find_media)
+    if div.text is not None and not div.text.strip():
+        div.text = None
     return etree.tostring(div, encoding="unicode")
 
 

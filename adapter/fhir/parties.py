@@ -163,6 +163,7 @@ class Parties:
     def __init__(self, ids: Ids) -> None:
         self._ids = ids
         self._made: dict[tuple[object, ...], Resource] = {}
+        self._counts: dict[str, int] = {}
 
     @property
     def resources(self) -> list[Resource]:
@@ -201,10 +202,12 @@ class Parties:
         return self._once(("Organization", organisation), lambda made: organization_resource(organisation, made))
 
     def _once(self, key: tuple[object, ...], make: Callable[[str], Resource]) -> Resource:
-        if key not in self._made:
-            number = sum(1 for kind, *_ in self._made if kind == key[0]) + 1
-            self._made[key] = make(self._ids.mint(str(key[0]), str(number)))
-        return self._made[key]
+        resource = self._made.get(key)
+        if resource is None:
+            kind = str(key[0])
+            self._counts[kind] = self._counts.get(kind, 0) + 1
+            resource = self._made[key] = make(self._ids.mint(kind, str(self._counts[kind])))
+        return resource
 
 
 def party_entries(party: Party, ids: Ids) -> list[Resource]:

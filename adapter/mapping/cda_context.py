@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from adapter.fhir import profiles as p
@@ -31,7 +31,11 @@ class EntryContext:
 
     def below(self, *steps: str) -> EntryContext:
         """The same, one step down."""
-        return replace(self, path=(*self.path, *steps))
+        return EntryContext(self.values, self.ids, self.actors, (*self.path, *steps), self.options, self.section_text)
+
+    def within(self, options: Mapping[str, str], section_text: str) -> EntryContext:
+        """The same, inside a section that means something for its entries."""
+        return EntryContext(self.values, self.ids, self.actors, self.path, options, section_text)
 
     def mint(self, kind: str, *more: str) -> str:
         """The id of a resource made from this entry."""
@@ -75,6 +79,7 @@ class Basics:
 def read_basics(node: XmlNode, at: EntryContext) -> Basics:
     """templateId, id, text (with its anchor in the narrative) and languageCode of an act."""
     extensions = [template_extension(template_of(child)) for child in node.children("templateId")]
+    node.get("negationInd")  # a true one never comes here but for a treatment or an act, which say it
     text_node = node.first("text")
     text = at.values.text(text_node)
     anchor = at.values.anchor(text_node)

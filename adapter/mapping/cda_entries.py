@@ -10,7 +10,7 @@ from adapter.fhir import clinical
 from adapter.fhir import profiles as p
 from adapter.fhir.bundle import full_url
 from adapter.mapping.cda_allergy import build_allergy_concern
-from adapter.mapping.cda_context import Builder, Built, EntryContext, Fhir, authors, comments, performers, read_basics
+from adapter.mapping.cda_context import Basics, Builder, Built, EntryContext, Fhir, authors, comments, performers, read_basics
 from adapter.mapping.cda_medication import build_medication
 from adapter.mapping.cda_observation import build_observation, request_status
 from adapter.mapping.cda_observation import priority_elements as _priority
@@ -21,39 +21,38 @@ _INTENTS = {"INT": "plan", "PRMS": "plan", "RQO": "order", "PRP": "proposal", "A
 
 
 def build_procedure(node: XmlNode, at: EntryContext) -> Built:
-    """FR-Acte: done (EVN) is a Procedure, anything else a ServiceRequest."""
+    """FR-Acte: done (EVN) is a Procedure, anything else a ServiceRequest. Either may be told as not (to be) done."""
     basics = read_basics(node, at)
     mood = node.get("moodCode")
-    status = node.value_at("statusCode/@code")
     code = at.values.concept(node.first("code")) or {"text": basics.text or "Acte"}
-    caption = basics.text or _label(code) or "Acte"
-    sites = at.values.concepts(node.children("targetSiteCode"))
-    extension = list(basics.extension)
-    notes = comments(node, at)
     if mood == "EVN":
-        actors = [{"actor": actor} for actor in performers(node, at)]
-        wrote = authors(node, at)
-        done = clinical.procedure(
-            at.mint("Procedure"), caption, status=_DONE.get(status, "unknown"), code=code, subject=at.subject,
-            extension=extension + _kept_priority(node, at), identifier=basics.identifier, encounter=at.encounter,
-            **at.values.when(node.first("effectiveTime"), "performed"), recorder=wrote[0] if wrote else None,
-            performer=actors, bodySite=sites, note=notes,
-        )  # fmt: skip
-        return Built((done,))
-    return Built((_planned(node, at, mood, status, code, caption, sites, extension, notes, basics.identifier),))
+        return Built((_done(node, at, basics, code),))
+    return Built((_planned(node, at, basics, code, mood),))
 
 
-def _planned(
-    node: XmlNode, at: EntryContext, mood: str, status: str, code: Fhir, caption: str, sites: list[Fhir],
-    extension: list[Fhir], notes: list[Fhir], identifier: list[Fhir],
-) -> Fhir:  # fmt: skip
+def _done(node: XmlNode, at: EntryContext, basics: Basics, code: Fhir) -> Fhir:
+    status = _DONE.get(node.value_at("statusCode/@code"), "unknown")
+    wrote = authors(node, at)
+    return clinical.procedure(
+        at.mint("Procedure"), basics.text or _label(code) or "Acte",
+        status="not-done" if node.get("negationInd") == "true" else status, code=code, subject=at.subject,
+        extension=basics.extension + _kept_priority(node, at), identifier=basics.identifier, encounter=at.encounter,
+        **at.values.when(node.first("effectiveTime"), "performed"), recorder=wrote[0] if wrote else None,
+        performer=[{"actor": actor} for actor in performers(node, at)],
+        bodySite=at.values.concepts(node.children("targetSiteCode")), note=comments(node, at),
+    )  # fmt: skip
+
+
+def _planned(node: XmlNode, at: EntryContext, basics: Basics, code: Fhir, mood: str) -> Fhir:
     priority, kept = _priority(node, at)
     wrote = authors(node, at)
     return clinical.service_request(
-        at.mint("ServiceRequest"), caption, status=request_status(status), intent=_INTENTS.get(mood, "plan"), code=code,
-        subject=at.subject, extension=extension + kept, identifier=identifier, priority=priority, encounter=at.encounter,
+        at.mint("ServiceRequest"), basics.text or _label(code) or "Acte",
+        status=request_status(node.value_at("statusCode/@code")), intent=_INTENTS.get(mood, "plan"), code=code,
+        subject=at.subject, extension=basics.extension + kept, identifier=basics.identifier, priority=priority,
+        doNotPerform=True if node.get("negationInd") == "true" else None, encounter=at.encounter,
         **at.values.when(node.first("effectiveTime"), "occurrence"), requester=wrote[0] if wrote else None,
-        performer=performers(node, at), bodySite=sites, note=notes,
+        performer=performers(node, at), bodySite=at.values.concepts(node.children("targetSiteCode")), note=comments(node, at),
     )  # fmt: skip
 
 

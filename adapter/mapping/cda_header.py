@@ -36,6 +36,7 @@ def read_header(source: XmlSource, values: CdaValues) -> DocumentHeader:
     created = values.plain_time(root.first("effectiveTime"))
     if not created:
         raise InputError("cda.header-incomplete", "The document has no readable date.", where="effectiveTime")
+    custodian = _custodian(rules, root)
     return DocumentHeader(
         unique_id=_unique_id(told["unique_root"], told["unique_extension"]),
         type=Code(told["type_code"], told["type_system"], told["type_label"]),
@@ -46,7 +47,7 @@ def read_header(source: XmlSource, values: CdaValues) -> DocumentHeader:
             read_party(rules, values, author.first("assignedAuthor"), time=values.plain_time(author.first("time")), acting=author)
             for author in root.children("author")
         ),
-        custodian=_custodian(rules, root),
+        custodian=custodian,
         body=BodyKind.PDF_IN_CDA if root.first("component/nonXMLBody") is not None else BodyKind.STRUCTURED_CDA,
         set_id=_unique_id(told["set_root"], told["set_extension"]),
         version=_version(told["version"]),
@@ -57,7 +58,7 @@ def read_header(source: XmlSource, values: CdaValues) -> DocumentHeader:
         legal_authenticator=_authenticator(rules, values, root),
         participants=_participants(rules, values, root),
         service_events=_service_events(rules, values, root),
-        stay=_stay(rules, root, extraction.one("stay"), values),
+        stay=_stay(rules, root, extraction.one("stay"), values, custodian),
         template_ids=tuple(template_of(node) for node in root.children("templateId")),
     )
 
@@ -226,7 +227,7 @@ def _performer(rules: RuleFile, values: CdaValues, node: XmlNode) -> Party:
     return read_party(rules, values, node.first("assignedEntity"), time=time, acting=node)
 
 
-def _stay(rules: RuleFile, root: XmlNode, told: Values, values: CdaValues) -> Stay | None:
+def _stay(rules: RuleFile, root: XmlNode, told: Values, values: CdaValues, custodian: Organisation) -> Stay | None:
     node = root.first("componentOf/encompassingEncounter")
     if node is None:
         return None
@@ -239,11 +240,11 @@ def _stay(rules: RuleFile, root: XmlNode, told: Values, values: CdaValues) -> St
         end=period.get("end", ""),
         facility_type=Code(told["facility_code"], told["facility_system"], told["facility_label"]),
         identifiers=tuple((child.get("root"), child.get("extension")) for child in node.children("id") if child.get("root")),
-        organisation=_facility_organisation(rules, node),
+        organisation=_facility_organisation(rules, node, custodian),
     )
 
 
-def _facility_organisation(rules: RuleFile, encounter: XmlNode) -> Organisation | None:
+def _facility_organisation(rules: RuleFile, encounter: XmlNode, custodian: Organisation) -> Organisation | None:
     """The structure of care: the id of the facility is its FINESS, its name is that of the organisation that runs it."""
     facility = encounter.first("location/healthCareFacility")
     if facility is None:
@@ -251,8 +252,8 @@ def _facility_organisation(rules: RuleFile, encounter: XmlNode) -> Organisation 
     finess, national_id = read_structure_number(facility)
     provider = facility.first("serviceProviderOrganization")
     told = read_organisation(rules, provider) if provider is not None else None
-    if told is None and not finess and not national_id:
-        return None
+    if told is None and ((not finess and not national_id) or finess == custodian.finess):
+        return None  # unnamed, or the custodian under the name of a ward: the custodian it is
     name = told.name if told is not None else encounter.value_at("location/healthCareFacility/location/name")
     return Organisation(
         name=name,

@@ -6,7 +6,7 @@ An entry that no builder knows is left unread, hence listed; its words are in th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from adapter.fhir import profiles as p
@@ -53,7 +53,7 @@ def _section(node: XmlNode, at: EntryContext, body: Body, media: Mapping[str, tu
     block = node.first("text")
     element = block.consume() if block is not None else None
     words = " ".join(words_of(element).split()) if element is not None else ""
-    inside = replace(at, options=_options(rules, templates), section_text=words if len(words) <= _SHORT_NARRATIVE else "")
+    inside = at.within(_options(rules, templates), words if len(words) <= _SHORT_NARRATIVE else "")
     title = at.values.text(node.first("title"))
     code = at.values.concept(node.first("code"))
     entries = _entries(node, inside, body, media)
@@ -103,9 +103,23 @@ def _build(act: XmlNode, at: EntryContext) -> Built:
     table: dict[str, str] = entry_rules().data["builders"]
     for child in act.children("templateId"):
         name = table.get(child.element.get("root") or "")
-        if name:
+        if name and _is_sayable(act, name, at):
             return BUILDERS[name](act, at)
     return Built(())
+
+
+# FHIR says "not done" of an act or a treatment; of a fact it has no way to say the contrary.
+_CAN_BE_NEGATED = frozenset({"medication", "procedure"})
+
+
+def _is_sayable(act: XmlNode, name: str, at: EntryContext) -> bool:
+    """A negated fact told without its negation would say the contrary: it stays in the words of the narrative, unread."""
+    if name in _CAN_BE_NEGATED:
+        return True
+    if not any(element.get("negationInd") == "true" for element in act.element.iter()):
+        return True
+    at.values.warn("cda.negated-entry", "A negated entry was not coded: only its words were kept.", act.path)
+    return False
 
 
 # -- embedded files ----------------------------------------------------------------------------------------------------

@@ -87,7 +87,9 @@ def _values(rule: FieldRule, node: Node | None) -> list[str]:
     if node is None:
         return []
     for path in rule.paths:
-        read = [value for value in (found.read() for found in node.select(path)) if value]
+        values = (value for found in node.select(path) if (value := found.read()))
+        # A single field takes the first value only: the others stay unread, hence told.
+        read = list(values) if rule.each else [value for value in (next(values, ""),) if value]
         if read:
             return read
     return []

@@ -27,7 +27,7 @@ from adapter.mapping.side_car import SideCar, read_side_car
 from adapter.mapping.sources import XmlSource
 from adapter.mapping.terminology import translate_code
 from adapter.model.confidential import Confidential
-from adapter.model.document import DocumentHeader
+from adapter.model.document import BodyKind, DocumentHeader
 from adapter.model.effects import Translation, UnreadNode
 from adapter.model.finding import Finding, Severity
 from adapter.model.parties import Organisation, Party, Professional, Recipient, RecipientKind
@@ -100,7 +100,9 @@ def _models() -> tuple[RuleFile, ...]:
 
 
 def model_of(header: DocumentHeader) -> RuleFile:
-    """The model that a document declares: by templateId first, by type code second, else the generic one."""
+    """The model of a document: level 1 has but one; else by templateId first, by type code second, else the generic one."""
+    if header.body is BodyKind.PDF_IN_CDA:
+        return load_rules("documents/n1")
     declared = {template.partition("|")[0] for template in header.template_ids}
     for rules in _models():
         if declared & set(rules.data["model"]["templates"]):

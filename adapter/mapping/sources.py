@@ -154,7 +154,7 @@ class XmlSource:
 
     def _unread(self, element: etree._Element) -> Iterator[UnreadNode]:
         key = id(element)
-        if key in self._whole or self._is_ignored(element, _plain_name(str(element.tag))):
+        if key in self._whole or (self._ignored_paths and self._is_ignored(element, _plain_name(str(element.tag)))):
             return
         read = self._read
         for name, value in element.items():
