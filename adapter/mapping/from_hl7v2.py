@@ -17,6 +17,7 @@ from adapter.formats.hl7v2 import STANDARD, Message, Segment, read_message
 from adapter.mapping import from_cda
 from adapter.mapping.engine import Extraction, extract
 from adapter.mapping.hl7_checks import (
+    LONGEST_CONTROL,
     check_cardinality,
     check_decision,
     check_flags,
@@ -97,12 +98,12 @@ def control_of(message: Message) -> MessageControl:
         to_application=_standard(msh, 5),
         to_facility=_standard(msh, 6),
         event=_standard(msh, 9),
-        control_id=msh.value(10).strip(),
-        version=msh.value(12).strip(),
-        processing=msh.value(11).strip(),
-        charset=message.charset,
+        control_id=msh.value(10).strip()[:LONGEST_CONTROL],
+        version=msh.value(12).strip()[:LONGEST_CONTROL],
+        processing=msh.value(11).strip()[:LONGEST_CONTROL],
+        charset=message.charset[:LONGEST_CONTROL],
         encoding=message.codec,
-        sent_at=msh.value(7).strip(),
+        sent_at=msh.value(7).strip()[:LONGEST_CONTROL],
     )
 
 
@@ -127,7 +128,7 @@ def _standard(segment: Segment, field: int) -> str:
     """A field with the usual separators, its escapes kept: samples exist whose repetition sign is U+02DC."""
     text, own = segment.text(field), segment.message.separators
     table = {own.component: STANDARD.component, own.subcomponent: STANDARD.subcomponent, own.escape: STANDARD.escape}
-    return "".join(table.get(sign, sign) for sign in text.split(own.repetition)[0]).strip()
+    return "".join(table.get(sign, sign) for sign in text.split(own.repetition)[0]).strip()[:LONGEST_CONTROL]
 
 
 def _check(message: Message, zone: str, policy: str) -> tuple[Finding, ...]:

@@ -29,6 +29,8 @@ _PARTICIPATIONS = frozenset({"SB", "RCT", "REPLY"})
 _AFTER_FIRST_OBX = frozenset({"OBX", "PRT", "NTE"})
 # Real messages have some thirty segments; payloads hold no separator.
 _MOST_SEGMENTS, _MOST_REPETITIONS, _MOST_PARTS = 2_000, 2_000, 100_000
+# MSH values are written back in the answer: 250 signs hold the longest that the norm allows (HD 227, ST 199).
+LONGEST_CONTROL = 250
 _ERROR, _WARNING = Severity.ERROR, Severity.WARNING
 
 
@@ -89,6 +91,8 @@ def check_header(message: Message, profile: Profile) -> tuple[Finding, ...]:
     if structure and structure != profile.message_structure:
         text = f"The structure {profile.message_structure} is expected for this event."
         findings.append(_finding(_WARNING, "hl7.structure-name", text, "MSH-9.3", "200"))
+    if len(message.value("MSH", 10).strip()) > LONGEST_CONTROL:
+        findings.append(_finding(_ERROR, "hl7.control-id-too-long", "MSH-10 is too long.", "MSH-10", "102"))
     processing = message.value("MSH", 11).strip()
     if processing and processing not in _PROCESSING:
         findings.append(_finding(_ERROR, "hl7.processing-id", "MSH-11 must be P, T or D.", "MSH-11", "202"))

@@ -89,6 +89,9 @@ def check_same_patient(pid: PidIdentity, header: DocumentHeader, destinations: D
         text = f"PID and the document have the same number but other traits ({', '.join(differing)})."
         findings.append(_warning("hl7.traits-differ", text, "PID-5", "904"))
     findings += _missing_ins(pid, document, destinations, place)
+    if document.ins is not None and document.reliability is not Reliability.QUALIFIED:
+        text = "The INS of the document comes without all its traits: it opens neither the record nor the patient's mailbox."
+        findings.append(_warning("hl7.traits-incomplete", text, place, "905"))
     return tuple(findings)
 
 
@@ -108,13 +111,15 @@ def compare(pid: PidIdentity, document: PatientIdentity) -> Agreement:
 def enriched(document: PatientIdentity, pid: PidIdentity) -> PatientIdentity:
     """The document's identity with what PID may add: its reliability, and local numbers when both INS agree.
 
-    `{QUAL, or VALI} with the same INS` is a qualified identity; the same status on a common local number is a validated one.
+    VALI or QUAL with the same INS is a qualified identity, if the document gives the INS with all its traits; the same status
+    without these traits, or on a common local number, is a validated one; any other status is provisional.
     """
     agreement = compare(pid, document)
     stated = pid.status in _VALIDATED
     reliability = Reliability.PROVISIONAL
     if agreement is Agreement.SAME_INS and stated:
-        reliability = Reliability.QUALIFIED
+        complete = document.reliability is Reliability.QUALIFIED
+        reliability = Reliability.QUALIFIED if complete else Reliability.VALIDATED
     elif agreement is Agreement.SAME_LOCAL_NUMBER and stated:
         reliability = Reliability.VALIDATED
     known = {(local.authority, local.value) for local in document.local_ids}

@@ -122,6 +122,7 @@ def test_what_is_no_message_is_refused_with_an_empty_control() -> None:
         ({"MSH-12": "2.3"}, ("hl7.version", "MSH-12", "203", "")),
         ({"MSH-11": "X"}, ("hl7.processing-id", "MSH-11", "202", "")),
         ({"MSH-10": ""}, ("hl7.required-field", "MSH-10", "101", "")),
+        ({"MSH-10": "x" * 251}, ("hl7.control-id-too-long", "MSH-10", "102", "")),
         ({"MSH-21": "1.1^CISIS_CDA_HL7_LPS"}, ("hl7.other-way", "MSH-21", "199", "")),
         ({"PID-3": ""}, ("hl7.required-field", "PID-3", "101", "")),
         ({"PID-5": '""'}, ("hl7.required-field", "PID-5", "101", "")),
@@ -305,6 +306,12 @@ def test_accents_hyphens_and_case_make_no_other_name() -> None:
 def test_the_identity_is_qualified_only_by_an_ins_and_a_status(status: str, reliability: Reliability) -> None:
     patient = _submission(build_mdm(LETTER, change={"PID-32": status})).document.patient
     assert patient.reliability is reliability
+
+
+def test_an_ins_without_all_its_traits_is_told_and_opens_no_patient_leg() -> None:
+    content = build_mdm(build_n1(patient=replace(PATIENT, birth_insee="")))
+    assert _warnings(content) == [("hl7.traits-incomplete", "OBX[1]-5")]
+    assert _submission(content).document.patient.reliability is Reliability.VALIDATED
 
 
 def test_a_validated_local_number_is_validated_not_qualified() -> None:
