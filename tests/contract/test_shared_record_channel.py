@@ -35,7 +35,8 @@ from tests.servers.fhir_fault_server import (
 )
 from tests.servers.sekmet import UnavailableError, sekmet_server
 
-pytestmark = pytest.mark.contract
+# The first run installs a third party's server.
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(900)]
 
 SECRET_NAME = "EXEMPLE"
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
