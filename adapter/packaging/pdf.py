@@ -82,7 +82,7 @@ def stamp_pdf(pdf: bytes, stamp: str) -> bytes:
             sizes = [_page_size(page) for page in target.pages]
             with pikepdf.open(io.BytesIO(paint_stamps(sizes, stamp))) as stamps:
                 for page, over in zip(target.pages, stamps.pages, strict=True):
-                    page.add_overlay(over, pikepdf.Rectangle(page.mediabox))
+                    _lay_over(target, page, over)
                 return _saved(target)
     except pikepdf.PasswordError as error:
         raise RenditionError("pdf.encrypted", "a protected PDF cannot be stamped", remedy=_UNPROTECTED) from error
@@ -90,6 +90,16 @@ def stamp_pdf(pdf: bytes, stamp: str) -> bytes:
         raise RenditionError(
             "pdf.unreadable", "the embedded PDF cannot be read", remedy="Ask the sender for a sound PDF."
         ) from error
+
+
+def _lay_over(target: pikepdf.Pdf, page: pikepdf.Page, over: pikepdf.Page) -> None:
+    """One page's stamp, under a fixed name: pikepdf's own overlay draws names by lot, and bytes must repeat."""
+    name = pikepdf.Name("/TduStamp")
+    form = target.copy_foreign(over.as_form_xobject())
+    page.add_resource(form, pikepdf.Name.XObject, name, replace_existing=True)
+    placed = page.calc_form_xobject_placement(form, name, pikepdf.Rectangle(page.mediabox), allow_shrink=True, allow_expand=True)
+    page.contents_add(b"q\n", prepend=True)
+    page.contents_add(b"\nQ\n" + placed)
 
 
 def _page_size(page: pikepdf.Page) -> tuple[float, float]:

@@ -187,6 +187,7 @@ def _without_tags(div: str) -> str:
     """Every word of a broken narrative: block ends become line ends, other tags vanish."""
     text = re.sub(r"<!--.*?-->|<\?.*?\?>|<!DOCTYPE[^>\[]*(\[.*?\])?\s*>", " ", div, flags=re.S)
     text = re.sub(r"</?(p|div|li|tr|h[1-6]|table|ul|ol|br|dd|dt)\b[^<>]*>", "\n", text, flags=re.I)
+    text = re.sub(r"<sup\b[^<>]*>", "^", text, flags=re.I)  # 10<sup>9</sup> must not read 109
     text = re.sub(r"</?(td|th)\b[^<>]*>", "  ", text, flags=re.I)
     return html.unescape(re.sub(r"</?[A-Za-z][^<>]*>", " ", text))
 
@@ -300,6 +301,8 @@ class _Walker:
         inner = replace(context, level=min(context.level + 1, _MAX_LEVEL), list_depth=context.list_depth + 1)
         number = _integer(element.get("start"), 1)
         bullet = _BULLETS[min(context.list_depth, len(_BULLETS) - 1)]
+        self.open(inner)
+        self.text(element.text, inner)
         for child in element:
             if not _is_element(child) or etree.QName(child).localname.lower() != "li":
                 self.open(inner)
