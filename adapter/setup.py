@@ -27,7 +27,8 @@ def write_instance(directory: Path) -> list[str]:
     (directory / CONFIG_NAME).write_text(text, encoding="utf-8")
     for name in PARTNERS:
         (directory / name).write_bytes((partners_root() / name).read_bytes())
-    (directory / "drop").mkdir(exist_ok=True)
+    for folder in ("drop", "data/fax"):
+        (directory / folder).mkdir(parents=True, exist_ok=True)
     return [
         f"{directory / CONFIG_NAME}: the configuration of a test instance, to be changed",
         f"{directory / KEY_NAME}: the payload key (0600). Back it up apart from the data: without it nothing can be read",

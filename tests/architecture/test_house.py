@@ -141,12 +141,6 @@ def test_what_holds_a_patient_shows_nothing_of_it() -> None:
     assert checked >= 10
 
 
-def test_a_confidential_dataclass_is_frozen() -> None:
-    for kind in every_class():
-        if issubclass(kind, Confidential) and dataclasses.is_dataclass(kind):
-            assert kind.__dataclass_params__.frozen, kind  # type: ignore[attr-defined]
-
-
 # ── dependencies ──────────────────────────────────────────────────────────────────────────────────────────────
 
 # Declared, used without an import statement: drivers that SQLAlchemy loads by name, time zones that zoneinfo reads.

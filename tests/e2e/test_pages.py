@@ -17,9 +17,9 @@ import pytest
 import adapter
 
 ROOT = Path(adapter.__file__).resolve().parent.parent
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 150
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("pages")]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("pages"), pytest.mark.timeout(200)]
 
 
 @dataclass(frozen=True)
@@ -44,26 +44,29 @@ def on_free_ports(script: str) -> str:
     ports = {port: free_port() for port in ("2575", "8080", "2587")}
     moved = re.sub(r"\b(2575|8080|2587)\b", lambda found: ports[found.group()], script)
     change = " ".join(f"-e s/{old}/{new}/" for old, new in ports.items())
-    return re.sub(r"^(tdu init (\S+).*)$", rf"\1\nsed -i {change} \2/tdu.toml", moved, flags=re.MULTILINE)
+    return re.sub(r"^tdu init (\S+)", rf"tdu init \1 && sed -i {change} \1/tdu.toml", moved, flags=re.MULTILINE)
 
 
 def follow(script: str, folder: Path) -> Told:
     """Run as a person would in bash; stop at the first command that fails."""
     environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TERM": "dumb", "COLUMNS": "200"}
+    output = folder / "output.txt"
     process = subprocess.Popen(
         ["bash", "-emu", "-o", "pipefail", "-c", on_free_ports(script)],
         cwd=folder,
         env=environ,
-        stdout=subprocess.PIPE,
+        stdout=output.open("wb"),
         stderr=subprocess.STDOUT,
-        text=True,
+        stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
-        text, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        status = process.wait(timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        status = -1
     finally:
         end_session(process.pid)
-    return Told(process.returncode, text)
+    return Told(status, output.read_text(encoding="utf-8"))
 
 
 def end_session(session: int) -> None:
