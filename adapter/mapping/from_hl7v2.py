@@ -214,12 +214,12 @@ def _submission(arrival: Arrival, receipt_id: str, reading: _Reading, header: Do
 
 
 def _document(reading: _Reading, header: DocumentHeader) -> DocumentHeader:
-    """The document's own header; PID adds the identity's reliability and local numbers, PV1-19 the visit that the CDA lacks."""
+    """The document's own header; PID adds the identity's reliability and local numbers, PV1-19 the visit's number."""
     patient = enriched(header.patient, reading.pid)
-    visit = reading.envelope.visit_number
-    if not visit[1] or (header.stay is not None and header.stay.identifiers):
+    stay, visit = header.stay or Stay(), reading.envelope.visit_number
+    if not visit[1] or visit[1] in {number for _, number in stay.identifiers}:
         return replace(header, patient=patient)
-    return replace(header, patient=patient, stay=replace(header.stay or Stay(), identifiers=(visit,)))
+    return replace(header, patient=patient, stay=replace(stay, identifiers=(*stay.identifiers, visit)))
 
 
 def _translation(arrival: Arrival, receipt_id: str, reading: _Reading, document: CarriedDocument) -> Translation:
@@ -262,8 +262,8 @@ def _with_message_identity(bundle: dict[str, object], before: DocumentHeader, af
         match resource.get("resourceType"):
             case "Patient":
                 entry = {**entry, "resource": _patient(resource, before.patient, after.patient)}
-            case "Encounter" if numbered and not resource.get("identifier"):
-                entry = {**entry, "resource": {**resource, "identifier": [numbered]}}
+            case "Encounter" if numbered:
+                entry = {**entry, "resource": {**resource, "identifier": [*resource.get("identifier", ()), numbered]}}
         changed.append(entry)
     return {**bundle, "entry": changed}
 
@@ -283,7 +283,9 @@ def _patient(resource: Resource, before: PatientIdentity, after: PatientIdentity
 
 
 def _visit_of(before: DocumentHeader, after: DocumentHeader) -> Resource | None:
-    if after.stay is None or (before.stay is not None and before.stay.identifiers == after.stay.identifiers):
+    known = before.stay.identifiers if before.stay is not None else ()
+    added = after.stay.identifiers[len(known) :] if after.stay is not None else ()
+    if not added:
         return None
-    authority, number = after.stay.identifiers[0]
+    authority, number = added[0]
     return local_identifier(LocalIdentifier(number, authority, "VN"))

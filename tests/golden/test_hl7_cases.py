@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -60,6 +62,17 @@ def test_a_message_gives_exactly_its_expected_outputs(case: str) -> None:
     assert set(outputs) == set(expected)
     for name, value in outputs.items():
         assert value == expected[name], name
+
+
+@pytest.mark.conformance
+def test_the_independent_checker_finds_no_error_in_any_document(shared_dir: Path) -> None:
+    files = [str(path) for case in MESSAGES for path in sorted((CASES / case).glob("fhir*.json"))]
+    assert files
+    checker = shared_dir / "tools" / "fhir_check.py"
+    command = [sys.executable, "-W", "ignore", str(checker), "--fr", *files]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert f"{len(files)} passed, 0 failed" in run.stdout
 
 
 def test_there_are_message_cases() -> None:

@@ -499,6 +499,18 @@ def test_the_patient_of_the_bundle_bears_what_pid_adds() -> None:
     assert PATIENT.ins not in [i["value"] for i in _resource(provisional.bundle, "Patient").get("identifier", [])]
 
 
+def test_the_visit_number_of_the_message_joins_the_encounter_beside_the_document_s_own() -> None:
+    (translation,) = understand_hl7v2(_arrival(build_mdm(LETTER)), "receipt-1")
+    found = [(i["system"], i["value"]) for i in _resource(translation.bundle, "Encounter")["identifier"]]
+    assert found[-1] == ("urn:oid:1.2.250.1.999.94.3", "SEJ-7")
+    assert len(found) == 2
+    stay = translation.submission.document.stay
+    assert stay is not None
+    assert stay.identifiers[-1] == ("1.2.250.1.999.94.3", "SEJ-7")
+    (same,) = understand_hl7v2(_arrival(build_mdm(LETTER, change={"PV1-19": stay.identifiers[0][1]})), "receipt-1")
+    assert len(_resource(same.bundle, "Encounter")["identifier"]) == 1
+
+
 def test_another_document_id_in_txa_is_told_and_the_document_rules() -> None:
     content = build_mdm(LETTER, change={"TXA-12": "9.9.9"})
     (translation,) = understand_hl7v2(_arrival(content), "receipt-1")
