@@ -72,9 +72,9 @@ class Transaction:
 
     def lock(self, *names: str) -> None:
         """Hold names until the transaction ends, against other transactions that name them. SQLite has one writer anyway."""
-        if self.connection.dialect.name == "postgresql":
-            for key in sorted({_lock_number(name) for name in names}):
-                self.connection.execute(select(func.pg_advisory_xact_lock(key)))
+        if names and self.connection.dialect.name == "postgresql":
+            keys = sorted({_lock_number(name) for name in names})
+            self.connection.execute(select(*(func.pg_advisory_xact_lock(key) for key in keys)))
 
     def flush(self) -> None:
         """Write what was gathered."""
@@ -314,7 +314,6 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
-        "secure_delete=ON",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

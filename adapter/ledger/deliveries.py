@@ -16,7 +16,8 @@ from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError,
 from adapter.ledger import moves, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import ClaimedDelivery, PayloadKind, Settlement
-from adapter.ledger.rows import delivery_value, read_bundle, read_chunks, read_plan, read_submission
+from adapter.ledger.rows import Sealed, delivery_value, read_bundle, read_plan, read_submission
+from adapter.ledger.vault import Vault
 from adapter.ledger.work_items import add_work_items
 from adapter.model.delivery import DeliveryState, check_transition
 from adapter.model.plan import ChannelName
@@ -40,10 +41,17 @@ def claim_deliveries(
 ) -> list[ClaimedDelivery]:
     """See `Ledger.claim_deliveries`. Contents are read after the claim is committed."""
     rows = database.write(lambda tx: _claim(tx, worker, channel, limit, lease))
+    if not rows:
+        return []
+    ids, s = [row["submission_id"] for row in rows], tables.submission
+    with database.read() as connection:
+        types = select(s.c.id, s.c.source_media_type).where(s.c.id.in_(sorted(set(ids))))
+        media_types = {row.id: row.source_media_type for row in connection.execute(types)}
+        sealed = Sealed(connection, ids, _CONTENT_KINDS)
     claimed = []
     for row in rows:
         try:
-            claimed.append(_with_content(database, row))
+            claimed.append(_with_content(database.vault, row, sealed, media_types[row["submission_id"]]))
         except VaultError as error:
             _park_damaged(database, row, error.code)
     return claimed
@@ -75,17 +83,10 @@ def _claim(tx: Transaction, worker: str, channel: ChannelName, limit: int, lease
 _CONTENT_KINDS = (PayloadKind.SUBMISSION, PayloadKind.PLAN, PayloadKind.BUNDLE, PayloadKind.SOURCE)
 
 
-def _with_content(database: Database, row: Row) -> ClaimedDelivery:
-    submission_id, s = row["submission_id"], tables.submission
-    with database.read() as connection:
-        media_type = connection.execute(select(s.c.source_media_type).where(s.c.id == submission_id)).scalar()
-        found = read_chunks(connection, database.vault, [submission_id], _CONTENT_KINDS)
-    contents = [found.get((submission_id, kind.value)) for kind in _CONTENT_KINDS]
-    submission, plan, bundle, source = contents
-    if submission is None or plan is None or bundle is None or source is None:
-        raise VaultError("vault.damaged", "a payload of this submission is gone", where=submission_id)
+def _with_content(vault: Vault, row: Row, sealed: Sealed, media_type: str) -> ClaimedDelivery:
+    submission, plan, bundle, source = (sealed.open(vault, row["submission_id"], kind) for kind in _CONTENT_KINDS)
     return ClaimedDelivery(
-        delivery_value(row), read_submission(submission), read_plan(plan), read_bundle(bundle), source, media_type or ""
+        delivery_value(row), read_submission(submission), read_plan(plan), read_bundle(bundle), source, media_type
     )
 
 
@@ -198,8 +199,6 @@ def _apply(tx: Transaction, row: Row, settlement: Settlement, actor: str) -> Row
     detail = " ".join(filter(None, (settlement.cause, settlement.detail)))
     if settlement.state is S.QUEUED:
         return moves.requeue(tx, row, actor=actor, detail=detail, **values)
-    if settlement.state is S.PARKED and settlement.cause == "no-answer":
-        values["unclear_count"] = row["unclear_count"] + 1
     return moves.move_delivery(tx, row, settlement.state, actor=actor, detail=detail, **values)
 
 

@@ -19,7 +19,8 @@ from adapter.ledger import tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.lookup import normalise
 from adapter.ledger.records import ClaimedReceipt, CommittedReceipt, NewReceipt, PayloadKind
-from adapter.ledger.rows import read_chunk, read_chunks, receipt_particulars, receipt_value, write_findings
+from adapter.ledger.rows import Sealed, read_chunk, receipt_particulars, receipt_value, write_findings
+from adapter.ledger.vault import Vault
 from adapter.ledger.work_items import add_work_items
 from adapter.model.receipt import Kept, Receipt, ReceiptState, Verdict
 from adapter.model.work_item import WorkAbout, WorkItem
@@ -196,10 +197,14 @@ def commit_receipts(database: Database, batch: Sequence[NewReceipt]) -> list[Com
 def claim_receipts(database: Database, worker: str, limit: int, lease: timedelta) -> list[ClaimedReceipt]:
     """See `Ledger.claim_receipts`. Payloads are read after the claim is committed: nobody waits for them."""
     rows = database.write(lambda tx: _claim(tx, worker, limit, lease))
+    if not rows:
+        return []
+    with database.read() as connection:
+        sealed = Sealed(connection, [row["id"] for row in rows], _CLAIM_KINDS)
     claimed = []
     for row in rows:
         try:
-            claimed.append(_with_content(database, row))
+            claimed.append(_with_content(database.vault, row, sealed))
         except VaultError as error:
             _park_damaged(database, row, error.code)
     return claimed
@@ -209,7 +214,7 @@ def _claim(tx: Transaction, worker: str, limit: int, lease: timedelta) -> list[M
     r = tables.receipt
     query = select(r).where(tables.IS_RECEIVED, or_(r.c.lease_until.is_(None), r.c.lease_until <= tx.now))
     query = query.order_by(r.c.received_at, r.c.id).limit(limit).with_for_update(skip_locked=True)
-    rows = tx.execute(query).mappings().all()
+    rows = _without_bad_company(tx.execute(query).mappings().all())
     if rows:
         change = update(r).where(r.c.id.in_([row["id"] for row in rows]))
         values = {"fence": r.c.fence + 1, "attempts": r.c.attempts + 1, "claimed_by": worker, "lease_until": tx.now + lease}
@@ -217,17 +222,24 @@ def _claim(tx: Transaction, worker: str, limit: int, lease: timedelta) -> list[M
     return [dict(row) | {"fence": row["fence"] + 1, "attempts": row["attempts"] + 1} for row in rows]
 
 
+def _without_bad_company(rows: Sequence[Mapping[Any, Any]]) -> list[Mapping[Any, Any]]:
+    """A receipt whose lease ran out before is claimed alone: were it the one that kills its worker, it would take innocent
+    neighbours with it, and they would count as poison too."""
+    if rows and rows[0]["attempts"]:
+        return [rows[0]]
+    return [row for row in rows if not row["attempts"]]
+
+
 _CLAIM_KINDS = (PayloadKind.CONTENT, PayloadKind.SIDE_CAR, PayloadKind.PARTICULARS)
 
 
-def _with_content(database: Database, row: Mapping[Any, Any]) -> ClaimedReceipt:
+def _with_content(vault: Vault, row: Mapping[Any, Any], sealed: Sealed) -> ClaimedReceipt:
     row_id = row["id"]
-    with database.read() as connection:
-        found = read_chunks(connection, database.vault, [row_id], _CLAIM_KINDS)
-    if (row_id, "content") not in found or (row_id, "particulars") not in found:
-        raise VaultError("vault.damaged", "a payload of this receipt is gone", where=row_id)
-    receipt = receipt_value(row, found[row_id, "particulars"])
-    return ClaimedReceipt(receipt, found[row_id, "content"], found.get((row_id, "side-car"), b""), row["fence"], row["attempts"])
+    receipt = receipt_value(row, sealed.open(vault, row_id, PayloadKind.PARTICULARS))
+    content = sealed.open(vault, row_id, PayloadKind.CONTENT)
+    has_side_car = sealed.has(row_id, PayloadKind.SIDE_CAR)
+    side_car = sealed.open(vault, row_id, PayloadKind.SIDE_CAR) if has_side_car else b""
+    return ClaimedReceipt(receipt, content, side_car, row["fence"], row["attempts"])
 
 
 def _park_damaged(database: Database, row: Mapping[Any, Any], code: str) -> None:

@@ -87,25 +87,32 @@ def read_bundle(content: bytes) -> dict[str, object]:
 # ── payloads ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_chunks(
-    connection: Connection, vault: Vault, row_ids: Sequence[str], kinds: Sequence[PayloadKind]
-) -> dict[tuple[str, str], bytes]:
-    """Payloads of several rows, opened, by (row id, kind)."""
-    chunk = tables.payload_chunk
-    query = select(chunk.c.row_id, chunk.c.kind, chunk.c.sealed)
-    query = query.where(chunk.c.row_id.in_(row_ids), chunk.c.kind.in_([kind.value for kind in kinds]))
-    gathered: dict[tuple[str, str], list[bytes]] = {}
-    for row_id, kind, sealed in connection.execute(query.order_by(chunk.c.row_id, chunk.c.kind, chunk.c.number)):
-        gathered.setdefault((row_id, kind), []).append(bytes(sealed))
-    return {(row_id, kind): vault.open_payload(row_id, kind, chunks) for (row_id, kind), chunks in gathered.items()}
+class Sealed:
+    """Payloads of several rows, read at once and opened one by one: a damaged one spoils its own row only."""
+
+    def __init__(self, connection: Connection, row_ids: Sequence[str], kinds: Sequence[PayloadKind]) -> None:
+        chunk = tables.payload_chunk
+        query = select(chunk.c.row_id, chunk.c.kind, chunk.c.sealed)
+        query = query.where(chunk.c.row_id.in_(sorted(set(row_ids))), chunk.c.kind.in_([kind.value for kind in kinds]))
+        self._chunks: dict[tuple[str, str], list[bytes]] = {}
+        for row_id, kind, sealed in connection.execute(query.order_by(chunk.c.row_id, chunk.c.kind, chunk.c.number)):
+            self._chunks.setdefault((row_id, kind), []).append(bytes(sealed))
+
+    def has(self, row_id: str, kind: PayloadKind) -> bool:
+        """True when something is kept under this kind."""
+        return (row_id, kind.value) in self._chunks
+
+    def open(self, vault: Vault, row_id: str, kind: PayloadKind) -> bytes:
+        """One payload; VaultError when it was altered or is gone."""
+        return vault.open_payload(row_id, kind.value, self._chunks.get((row_id, kind.value), []))
 
 
 def read_chunk(connection: Connection, vault: Vault, row_id: str, kind: PayloadKind) -> bytes:
     """One payload that must be there."""
-    found = read_chunks(connection, vault, [row_id], [kind])
-    if not found:
+    sealed = Sealed(connection, [row_id], [kind])
+    if not sealed.has(row_id, kind):
         raise LedgerError("ledger.no-payload", f"no {kind.value} is kept for this row", where=row_id)
-    return found[row_id, kind.value]
+    return sealed.open(vault, row_id, kind)
 
 
 # ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────

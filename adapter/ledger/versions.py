@@ -94,7 +94,9 @@ def place_in_line(tx: Transaction, submission: Submission) -> Line:
     """Find or found the line of a submission. Its lock names must be held."""
     document, s = submission.document, tables.submission
     me = Version(document.unique_id, document.version, submission.intent.value, document.replaces, submission.id)
-    line_id = _one_line(tx, submission) or document.set_id or document.replaces or document.unique_id
+    line_id = _one_line(tx, submission)
+    if not line_id:
+        return Line(document.set_id or document.replaces or document.unique_id)
     members = select(s.c.document_id, s.c.version, s.c.intent, s.c.replaces, s.c.id)
     members = members.where(s.c.legal_entity == submission.legal_entity, s.c.line_id == line_id, s.c.id != submission.id)
     line = [

@@ -228,9 +228,8 @@ def stored_submission(
         intent=intent,
         control_id="MSG-SOURCE",
     )
-    translation = Translation(
-        submission, bundle or {"resourceType": "Bundle", "type": "document"}, f"<ClinicalDocument {document}/>".encode(), "text/xml"
-    )
+    source = f"<ClinicalDocument {document}/>".encode()
+    translation = Translation(submission, bundle or {"resourceType": "Bundle", "type": "document"}, source, "text/xml")
     plan = RoutePlan("2026-11-21", "rev-1", tuple(_recipient(role, channels) for role in roles))
     deliveries = tuple(_delivery(submission, one, leg, priority) for one in plan.recipients for leg in one.legs)
     return StoredSubmission(translation, plan, deliveries)

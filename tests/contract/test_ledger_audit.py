@@ -26,7 +26,7 @@ def verify(world: World, entity: str = ENTITY) -> Break | None:
 
 def tamper(world: World, statement: object) -> None:
     """Change rows behind the ledger's back."""
-    assert world.ledger._database.write(lambda tx: tx.execute(statement)).rowcount != 0  # type: ignore[call-overload]  # noqa: SLF001
+    assert world.ledger._database.write(lambda tx: tx.execute(statement)).rowcount != 0  # type: ignore[call-overload]
 
 
 def test_every_verb_leaves_its_row(world: World) -> None:
@@ -84,7 +84,7 @@ def test_a_seal_cannot_be_made_without_the_key(world: World) -> None:
 
     world.send()
     thief = Vault([b"\x09" * 32])
-    database = world.ledger._database  # noqa: SLF001
+    database = world.ledger._database
     from adapter.audit.trail import seal_rows
 
     database.seal_audit_rows(lambda rows, heads, _mac: seal_rows(rows, heads, thief.audit_mac), 100)
@@ -108,7 +108,7 @@ def test_two_sealers_at_once_make_one_chain(world: World) -> None:
         thread.join()
     seal_audit(world.ledger)
     assert verify(world) is None
-    with world.ledger._database.read() as connection:  # noqa: SLF001
+    with world.ledger._database.read() as connection:
         unsealed = connection.execute(select(tables.audit.c.number).where(tables.audit.c.position.is_(None))).all()
     assert unsealed == []
 

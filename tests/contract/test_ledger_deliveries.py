@@ -259,7 +259,7 @@ def test_a_damaged_submission_is_parked_and_the_lane_goes_on(world: World) -> No
     from adapter.ledger.tables import payload_chunk
 
     bad, good = world.send("a", channels=(MAIL,)), world.send("b", channels=(MAIL,))
-    database = world.ledger._database  # noqa: SLF001
+    database = world.ledger._database
     gone = delete(payload_chunk).where(payload_chunk.c.row_id == bad.id, payload_chunk.c.kind == "source")
     database.write(lambda tx: tx.execute(gone))
     assert [claim.submission.id for claim in world.claim()] == [good.id]
@@ -292,9 +292,8 @@ def test_workers_that_claim_together_never_share_a_delivery(world: World) -> Non
 
 
 def test_two_recipients_settled_at_once_leave_the_right_status(world: World) -> None:
-    submissions = []
     for n in range(8):
-        submissions.append(world.send(f"doc-{n}", roles=("role:a", "role:b"), channels=(MAIL,)))
+        world.send(f"doc-{n}", roles=("role:a", "role:b"), channels=(MAIL,))
     claims = world.claim(limit=50)
     for claim in claims:
         world.ledger.mark_on_wire(claim.delivery.id, claim.delivery.fence, world.clock())

@@ -337,7 +337,7 @@ def test_two_versions_prepared_at_once_leave_one_to_send(world: World) -> None:
             start.wait()
             try:
                 world.ledger.commit_effects(ids[index], fences[ids[index]], StoredEffects((stored[index],)))
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 errors.append(error)
 
         threads = [threading.Thread(target=commit, args=(index,)) for index in (0, 1)]

@@ -31,7 +31,8 @@ def test_an_empty_batch_keeps_nothing(world: World) -> None:
 def test_what_was_kept_comes_back_whole(world: World) -> None:
     content = bytes(range(256)) * 9000  # three chunks
     finding = Finding(Severity.WARNING, "hl7.lf", "Line feeds were taken for segment ends.", "MSH")
-    new = world.new_receipt(content=content, side_car=b'{"to": []}', findings=(finding,), form="demande-imagerie", zone="Indian/Reunion")
+    zone = "Indian/Reunion"
+    new = world.new_receipt(content=content, side_car=b'{"to": []}', findings=(finding,), form="demande-imagerie", zone=zone)
     world.ledger.commit_receipts([new])
     (claim,) = world.ledger.claim_receipts("w1", 5, LEASE)
     assert (claim.receipt, claim.content, claim.side_car) == (new.receipt, content, b'{"to": []}')
@@ -145,7 +146,7 @@ def test_sixteen_doors_with_one_key_keep_one_message(world: World) -> None:
         start.wait()
         try:
             kept.extend(world.ledger.commit_receipts(batch))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             errors.append(error)
 
     threads = [threading.Thread(target=keep, args=(batch,)) for batch in batches]
@@ -165,7 +166,7 @@ def test_no_patient_content_is_in_clear_in_the_database(world: World) -> None:
     new = world.new_receipt(content=content, lookups=(("name-birth-date", f"{PATIENT_NAME}|1979-03-28"),))
     world.ledger.commit_receipts([new])
     submission = world.send("doc-1")
-    database = world.ledger._database  # noqa: SLF001
+    database = world.ledger._database
     from adapter.ledger.tables import metadata
 
     with database.read() as connection:
@@ -217,7 +218,7 @@ def test_a_damaged_receipt_is_parked_and_the_lane_goes_on(world: World) -> None:
 
     from adapter.ledger.tables import payload_chunk
 
-    database = world.ledger._database  # noqa: SLF001
+    database = world.ledger._database
     damage = update(payload_chunk).where(payload_chunk.c.row_id == bad, payload_chunk.c.kind == "content")
     database.write(lambda tx: tx.execute(damage.values(sealed=b"\x01" + b"x" * 60)))
     assert [claim.receipt.id for claim in world.ledger.claim_receipts("w1", 5, LEASE)] == [good]

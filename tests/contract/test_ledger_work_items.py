@@ -58,13 +58,13 @@ def test_items_are_filtered(world: World) -> None:
     world.ledger.resolve(item.id, Decision.CLOSE, "x", legal_entity=ENTITY)
 
     def reasons(which: WorkFilter) -> list[str]:
-        return [one.reason for one in world.ledger.list_work_items(which, legal_entity=ENTITY)]
+        return sorted(one.reason for one in world.ledger.list_work_items(which, legal_entity=ENTITY))
 
     assert reasons(WorkFilter()) == ["a", "c"]
-    assert sorted(reasons(WorkFilter(open_only=False))) == ["a", "b", "c"]
+    assert reasons(WorkFilter(open_only=False)) == ["a", "b", "c"]
     assert reasons(WorkFilter(reason="c")) == ["c"]
     assert reasons(WorkFilter(about=WorkAbout.RECEIPT)) == []
-    assert reasons(WorkFilter(about_id=submission.id, limit=1)) == ["a"]
+    assert len(reasons(WorkFilter(about_id=submission.id, limit=1))) == 1
 
 
 def test_an_item_of_another_entity_is_unknown(world: World) -> None:

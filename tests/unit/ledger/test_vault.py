@@ -83,7 +83,8 @@ def test_a_key_check_proves_its_key_only() -> None:
 
 
 def test_lookups_depend_on_the_key_and_on_each_part() -> None:
-    macs = {VAULT.lookup_macs(*parts)[0] for parts in (("ins", "e1", "1"), ("ins", "e2", "1"), ("ipp", "e1", "1"), ("ins", "e11", ""))}
+    values = (("ins", "e1", "1"), ("ins", "e2", "1"), ("ipp", "e1", "1"), ("ins", "e11", ""))
+    macs = {VAULT.lookup_macs(*parts)[0] for parts in values}
     assert len(macs | {Vault([OTHER]).lookup_macs("ins", "e1", "1")[0]}) == 5
 
 
@@ -148,7 +149,8 @@ def test_a_missing_key_file_is_an_error_and_is_not_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "# only a comment\n", "one\n", "a b c\n", "00000000 AAAA\n", "zz not-base64!\n", "é\n", "00000000 " + "A" * 43 + "=\n"]
+    "text",
+    ["", "# only a comment\n", "one\n", "a b c\n", "00000000 AAAA\n", "zz not-base64!\n", "é\n", "00000000 " + "A" * 43 + "=\n"],
 )
 def test_a_damaged_key_file_is_refused_without_showing_it(tmp_path: Path, text: str) -> None:
     path = tmp_path / "ledger.key"
