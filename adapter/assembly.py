@@ -244,7 +244,7 @@ def pipeline_settings(config: Config) -> PipelineSettings:
             ChannelName.FAX: timedelta(seconds=config.unclear.fax_seconds),
         },
         routes=route_settings(config),
-        validation=Level(config.instance.validation.value),
+        validation=Level[config.instance.validation.name],
         time_zone=config.instance.time_zone,
     )
 

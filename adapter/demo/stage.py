@@ -148,7 +148,7 @@ class Stage:
 
     def __enter__(self) -> Self:
         self.operator.start()
-        self.record.start()
+        self.record.__enter__()
         self.fax.start()
         self._write_files()
         self.start_service(*self._launcher)
@@ -157,7 +157,7 @@ class Stage:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop_service()
         self.fax.stop()
-        self.record.stop()
+        self.record.__exit__(kind, error, trace)
         self.operator.stop()
 
     def _write_files(self) -> None:

@@ -168,7 +168,7 @@ class Play:
     def _has_mail_and_record(self, scene: Scene) -> str:
         problem = self._has_mail(scene)
         scene.expected = "mail et dossier partagé, CDA à l'identique des deux côtés"
-        documents = self._stage.record.documents()
+        documents = list(self._stage.record.resources.get("DocumentReference", {}).values())
         digest = hashlib.sha1(scene.sent, usedforsecurity=False).digest()
         held = [d for d in documents if _attachment_hash(d) == base64.b64encode(digest).decode()]
         if len(held) != 1:
