@@ -42,6 +42,8 @@ _FACILITIES = "1.2.250.1.71.4.2.4"
 _SETTINGS = "1.2.250.1.213.1.1.4.9"
 _TEMPLATES = ("2.16.840.1.113883.2.8.2.1", "1.2.250.1.213.1.1.1.1", "1.3.6.1.4.1.19376.1.2.20")
 _OURS = uuid.uuid5(uuid.NAMESPACE_URL, "https://traitdunion.example/cda")
+# What XML 1.0 cannot hold: a form's JSON can.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _PARIS = ZoneInfo("Europe/Paris")
 
 _CONFIDENTIALITY_LABELS = {"N": "Normal", "R": "Restreint", "V": "Très restreint"}
@@ -113,12 +115,14 @@ def _check(header: DocumentHeader) -> None:
 
 
 def _add(parent: _Element, name: str, **attributes: str) -> _Element:
-    return etree.SubElement(parent, f"{{{_V3}}}{name}", {key: value for key, value in attributes.items() if value})
+    clean = {key: _NOT_XML.sub("", value).strip() for key, value in attributes.items()}
+    return etree.SubElement(parent, f"{{{_V3}}}{name}", {key: value for key, value in clean.items() if value})
 
 
 def _text(parent: _Element, name: str, words: str, **attributes: str) -> None:
-    if words:
-        _add(parent, name, **attributes).text = words
+    clean = _NOT_XML.sub("", words).strip()
+    if clean:
+        _add(parent, name, **attributes).text = clean
 
 
 def _identifier(parent: _Element, value: str, name: str = "id") -> None:

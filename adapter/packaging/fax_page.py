@@ -29,7 +29,7 @@ SHEET_WIDTH = round(210 / 25.4 * DPI[0])
 HEADER = 54
 MAX_PAGES = 200
 
-_THRESHOLD = 168  # thin strokes of 8-point letters are pale once smoothed: they must stay
+_THRESHOLD = 184  # thin strokes of 8-point letters are pale once smoothed: they must stay
 
 # PDFium keeps global state: one page at a time in a process.
 _PDFIUM = threading.Lock()

@@ -63,7 +63,7 @@ def render_pdf(bundle: Mapping[str, Any], *, stamp: str = "", urgency: str = "")
     _closing(sheet, letter.closing)
     for number, page in enumerate(sheet.pages, start=1):
         page += _page_frame(letter, urgency.strip(), number, len(sheet.pages))
-    return paint(sheet.pages, Imprint(letter.title, letter.created, letter.identifier), stamp)
+    return paint(sheet.pages, Imprint(visible(letter.title), letter.created, visible(letter.identifier)), stamp)
 
 
 def missing_glyphs(bundle: Mapping[str, Any]) -> tuple[str, ...]:
@@ -97,7 +97,9 @@ def _lay_over(target: pikepdf.Pdf, page: pikepdf.Page, over: pikepdf.Page) -> No
     name = pikepdf.Name("/TduStamp")
     form = target.copy_foreign(over.as_form_xobject())
     page.add_resource(form, pikepdf.Name.XObject, name, replace_existing=True)
-    placed = page.calc_form_xobject_placement(form, name, pikepdf.Rectangle(page.mediabox), allow_shrink=True, allow_expand=True)
+    placed = page.calc_form_xobject_placement(
+        form, name, pikepdf.Rectangle(page.mediabox), invert_transformations=True, allow_shrink=True, allow_expand=True
+    )
     page.contents_add(b"q\n", prepend=True)
     page.contents_add(b"\nQ\n" + placed)
 

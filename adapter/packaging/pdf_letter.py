@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from adapter.errors import RenditionError
 from adapter.fhir import profiles as p
 from adapter.model.confidential import Confidential
 from adapter.model.identity import INS_DEMO, INS_NIA, INS_NIR, INS_TEST
@@ -157,6 +158,8 @@ def read_letter(bundle: Resource) -> Letter:
     """The letter of a document Bundle."""
     document = _index(bundle)
     composition = document.composition
+    if not composition:
+        raise RenditionError("pdf.no-composition", "the Bundle holds no Composition, hence no document")
     kind = _kind(composition)
     title = str(composition.get("title") or kind or "Document")
     identifier = str(bundle.get("identifier", {}).get("value", "") or bundle.get("id", ""))
@@ -297,23 +300,27 @@ def _device_name(device: Resource) -> str:
 
 
 def _reach(resource: Resource) -> Iterator[Fact]:
-    for address in resource.get("address", ()):
+    found = resource.get("address", ())
+    for address in [found] if isinstance(found, Mapping) else found:
         words = _address(address)
         if words:
             yield Fact("", words)
-    for telecom in resource.get("telecom", ()):
-        label = _TELECOMS.get(str(telecom.get("system")), "")
-        yield Fact("", _joined(label, phone_words(str(telecom.get("value", ""))), by=" "))
+    ways = [
+        _joined(_TELECOMS.get(str(t.get("system")), ""), phone_words(str(t.get("value", ""))), by="\u00a0")
+        for t in resource.get("telecom", ())
+    ]
+    if ways:
+        yield Fact("", _joined(*ways, by=" · "))
 
 
 def phone_words(value: str) -> str:
-    """French numbers in pairs, anything else as it is."""
+    """French numbers in pairs that no line end parts, anything else as it is."""
     digits = re.sub(r"[ .\-]", "", value)
     match = re.fullmatch(r"(0|\+33)(\d)(\d{2})(\d{2})(\d{2})(\d{2})", digits)
     if match is None:
         return value
     lead = f"+33 {match[2]}" if match[1] == "+33" else f"0{match[2]}"
-    return " ".join((lead, *match.groups()[2:]))
+    return "\u00a0".join((lead, *match.groups()[2:])).replace(" ", "\u00a0")
 
 
 def _address(address: Resource) -> str:
@@ -411,8 +418,6 @@ def _patient_facts(patient: Resource) -> Iterator[Fact]:
     yield from (Fact(label, words) for label, words in facts if words)
     yield from _patient_numbers(patient)
     yield from _reach(patient)
-    for contact in patient.get("contact", ()):
-        yield from _contact(contact)
 
 
 def _name_of(patient: Resource, use: str) -> Resource:
@@ -463,9 +468,8 @@ def _contact(contact: Resource) -> Iterator[Fact]:
     who = _person_name({"name": [name]}) if name else ""
     relation = _joined(*(_words_of(r) for r in contact.get("relationship", ())))
     words = _joined(who, *(fact.words for fact in _reach(contact)))
-    address = _address(contact.get("address", {})) if isinstance(contact.get("address"), Mapping) else ""
-    if words or address:
-        yield Fact(f"Contact{f' ({relation})' if relation else ''}", _joined(words, address))
+    if words:
+        yield Fact("Proche", _joined(words, f"({relation})" if relation else "", by=" "))
 
 
 def _running_head(patient: Resource) -> str:
@@ -490,6 +494,8 @@ def _context(document: Document) -> Iterator[Fact]:
             words = _party_of(document, extension)
             if words:
                 yield Fact("Saisi par" if url == p.EXT_DATA_ENTERER else _participant_label(extension), words)
+    for contact in document.at(composition.get("subject")).get("contact", ()):
+        yield from _contact(contact)
     yield from _encounter(document, document.at(composition.get("encounter")))
     yield from (fact for event in composition.get("event", ()) if (fact := _act(document, event)).words)
     orders = [document.at(_value_of(e)) for e in _extensions(composition, p.EXT_BASED_ON)]
