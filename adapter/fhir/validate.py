@@ -116,7 +116,7 @@ def _model(kind: str) -> Any:
 def _models(resource: dict[str, Any], kind: str) -> Iterator[Finding]:
     try:
         model = _model(kind)
-    except (KeyError, LookupError, ImportError):
+    except (LookupError, ImportError, ValueError):
         yield _error("fhir.unknown-resource", "No such resource in FHIR R4.", kind)
         return
     try:

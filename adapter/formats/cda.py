@@ -140,9 +140,9 @@ def _refuse_doctype(content: bytes) -> None:
     while (match := _PROLOG.match(prolog, position)) is not None:
         position = match.end()
     rest = prolog[position:].lstrip()
-    if rest[:2] == b"<!":
+    if rest[:9].upper() == b"<!DOCTYPE":
         raise InputError("cda.doctype", "A DOCTYPE is never accepted.", remedy="Remove the DOCTYPE; CDA needs none.")
-    if rest[:1] != b"<":
+    if rest[:1] != b"<" or rest[:2] == b"<!":
         raise InputError("cda.not-xml", "This is not an XML document.")
 
 
