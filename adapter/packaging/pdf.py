@@ -47,6 +47,7 @@ FACT_SIZE = 8.5
 FIRST_TOP, NEXT_TOP = 13.0, 23.0
 _BOX_GAP = 5.0
 _FACTS_TOP = 4.6
+_TALLEST_BOX = 150.0
 _UNPROTECTED = "Ask the sender for a PDF without protection."
 _WHITE: Colour = (255, 255, 255)
 
@@ -171,11 +172,25 @@ def _two_boxes(sheet: Sheet, left: tuple[str, Sequence[Fact]], right: tuple[str,
     width = (BODY_WIDTH - _BOX_GAP) / 2
     columns = [_fact_column(title, facts, width - 7.0) for title, facts in (left, right)]
     height = max(height for _, height in columns) + 3.2
+    if height > _TALLEST_BOX:
+        _flowing_facts(sheet, (left, right))
+        return
     marks: list[Mark] = []
     for x, (inner, _) in zip((0.0, width + _BOX_GAP), columns, strict=True):
         marks += _frame(x, width, height)
         marks += [moved(mark, x + 3.5, 1.6) for mark in inner]
     sheet.put(marks, height + 3.0)
+
+
+def _flowing_facts(sheet: Sheet, boxes: Sequence[tuple[str, Sequence[Fact]]]) -> None:
+    """More facts than boxes hold (a document of forty authors): one after the other, over pages."""
+    for title, facts in boxes:
+        sheet.flow(_section_title(title, 1))
+        for fact in facts:
+            marks, height = _fact_marks(fact, BODY_WIDTH, 0.0)
+            if fact.words:
+                sheet.flow([Atom(height, tuple(marks))])
+    sheet.y += 3.0
 
 
 def _frame(x: float, width: float, height: float) -> list[Mark]:

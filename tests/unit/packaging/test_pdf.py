@@ -167,6 +167,19 @@ def test_what_the_reader_must_be_warned_of_stands_under_the_title(changes: dict[
     assert words in _text(render_pdf(_bundle("<p>x</p>", **changes)))
 
 
+def test_a_document_of_many_authors_names_each_of_them() -> None:
+    authors = tuple(Party(Professional(f"AUTEUR{n}", rpps=f"{99900000000 + n}"), Organisation(f"Lieu {n}")) for n in range(60))
+    pdf = render_pdf(_bundle("<p>x</p>", authors=authors))
+    text = _text(pdf)
+    assert all(f"AUTEUR{n}" in text and f"Lieu {n}" in text for n in range(60))
+    assert len(_pages(pdf)) > 2
+
+
+def test_a_title_longer_than_a_line_is_whole() -> None:
+    title = " ".join(f"titre{n}" for n in range(80))
+    assert _squeezed(title) in _squeezed(_text(render_pdf(_bundle("<p>x</p>", title=title), urgency="urgent")))
+
+
 def test_a_bundle_that_is_no_document_is_refused() -> None:
     with pytest.raises(RenditionError) as refused:
         render_pdf({"resourceType": "Bundle", "type": "collection", "entry": []})
