@@ -96,8 +96,6 @@ def _apply(tx: Transaction, row: Row, evidence: Evidence, opens_next_leg: OpensN
         moves.note(tx, row, "proof-too-late", f"{evidence.proves.value} {detail}", actor=actor)
         return row
     after = moves.move_delivery(tx, row, evidence.proves, actor=actor, detail=detail, cause=evidence.cause, not_before=None)
-    if before in (S.QUEUED, S.CLAIMED):
-        after = moves.change_values(tx, after, fence=row["fence"] + 1)  # whoever is about to send it again must not
     if evidence.proves is S.REFUSED:
         _after_refusal(tx, after, evidence, opens_next_leg)
     else:

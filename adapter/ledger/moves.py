@@ -56,8 +56,8 @@ def change_values(tx: Transaction, row: Row, **values: Any) -> Row:
 
 
 def supersede(tx: Transaction, row: Row, by: str, *, actor: str) -> None:
-    """Stop an older version that did not leave; a worker that holds it finds its fence gone."""
-    move_delivery(tx, row, S.SUPERSEDED, actor=actor, detail=by, superseded_by=by, fence=row["fence"] + 1)
+    """Stop an older version that did not leave; a worker that holds it finds that it may not be put on the wire."""
+    move_delivery(tx, row, S.SUPERSEDED, actor=actor, detail=by, superseded_by=by)
 
 
 def requeue(tx: Transaction, row: Row, *, actor: str, **values: Any) -> Row:
@@ -75,7 +75,7 @@ def open_next_leg(tx: Transaction, row: Row, *, actor: str) -> bool:
     legs = _legs_of_role(tx, row)
     if any(S(leg["state"]) in MOVING for leg in legs):
         return True
-    following = [leg for leg in legs if leg["state"] == S.WAITING.value and leg["leg"] > row["leg"]]
+    following = [leg for leg in legs if leg["state"] == S.WAITING.value]
     if not following:
         return False
     move_delivery(tx, min(following, key=lambda leg: leg["leg"]), S.QUEUED, actor=actor, detail="leg-opened")
@@ -87,7 +87,7 @@ def close_later_legs(tx: Transaction, row: Row, states: Iterable[DeliveryState],
     wanted = {state.value for state in states}
     for leg in _legs_of_role(tx, row):
         if leg["state"] in wanted:
-            move_delivery(tx, leg, S.CANCELLED, actor=actor, detail=detail, cause=detail, fence=leg["fence"] + 1)
+            move_delivery(tx, leg, S.CANCELLED, actor=actor, detail=detail, cause=detail)
 
 
 def _legs_of_role(tx: Transaction, row: Row) -> list[Row]:

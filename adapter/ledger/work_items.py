@@ -189,7 +189,7 @@ def _take_over(tx: Transaction, row: Row, state: DeliveryState, cause: str, by: 
 
 
 def _stop(tx: Transaction, row: Row, cause: str, by: str) -> None:
-    moves.move_delivery(tx, row, S.CANCELLED, actor=by, detail=cause, cause=cause, fence=row["fence"] + 1)
+    moves.move_delivery(tx, row, S.CANCELLED, actor=by, detail=cause, cause=cause)
 
 
 def _refresh(tx: Transaction, item: WorkItem) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError
-from adapter.ledger.records import Settlement
+from adapter.ledger.records import Decision, Settlement
 from adapter.model.delivery import DeliveryState as S
 from adapter.model.work_item import WorkAbout
 from tests.builders.ledger import ENTITY, FAX, LEASE, MAIL, World, work_item
@@ -312,3 +312,26 @@ def test_two_recipients_settled_at_once_leave_the_right_status(world: World) -> 
         thread.join()
     count = world.ledger.conservation(legal_entity=ENTITY)
     assert (count.received, count.final, count.holds) == (8, 8, True)
+
+
+def test_a_worker_that_also_calls_it_unclear_does_not_make_it_a_second_time(world: World) -> None:
+    submission = world.send()
+    delivery = world.on_wire()
+    world.clock.advance(seconds=61)
+    world.ledger.reap(WAIT)
+    world.settle(delivery, S.UNCLEAR, cause="no-answer")
+    assert world.states(submission)["role:a/mssante"] == "unclear"
+    assert world.deliveries(delivery.id)[0].unclear_count == 1
+
+
+def test_a_worker_whose_claim_was_cancelled_does_not_send(world: World) -> None:
+    submission = world.send()
+    delivery = world.claim_one()
+    item = work_item(world, WorkAbout.SUBMISSION, submission.id)
+    world.ledger.open_work_item(item)
+    world.ledger.resolve(item.id, Decision.CANCEL, "x", legal_entity=ENTITY)
+    with pytest.raises(StaleClaimError):
+        world.ledger.mark_on_wire(delivery.id, delivery.fence, world.clock())
+    with pytest.raises(StaleClaimError):
+        world.settle(delivery, S.QUEUED)
+    assert world.states(submission)["role:a/mssante"] == "cancelled"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapter.errors import LedgerError, StaleClaimError
-from adapter.ledger.records import PayloadKind, StoredEffects
+from adapter.ledger.records import Decision, PayloadKind, StoredEffects
 from adapter.model.delivery import DeliveryState as S
 from adapter.model.effects import Ignored, Parked
 from adapter.model.receipt import ReceiptState
@@ -358,3 +358,24 @@ def test_a_missing_link_that_comes_late_tells_the_last_what_it_replaces(world: W
     world.send("doc-2", replaces="doc-1", version=2, roles=("role:z",), intent=Intent.REPLACE)
     assert world.deliveries(last.id)[0].replaces_sent_on == world.clock().isoformat()
     assert world.states(first)["role:a/mssante"] == "accepted"
+
+
+def test_an_older_version_queued_again_after_an_unclear_send_may_have_left(world: World) -> None:
+    older = world.send("doc-1", set_id="set")
+    world.settle(world.on_wire(), S.UNCLEAR, cause="no-answer", not_before=world.clock())
+    world.ledger.reap({})
+    newer = world.send("doc-2", version=2, set_id="set", intent=Intent.REPLACE)
+    assert world.states(older)["role:a/mssante"] == "superseded"
+    assert world.deliveries(newer.id)[0].replaces_sent_on == world.clock().isoformat()
+
+
+def test_a_fallback_added_to_a_role_that_was_served_waits(world: World) -> None:
+    receipt_id = world.receive()
+    first = stored_submission("doc-1", receipt_id, channels=(MAIL,))
+    submission = first.translation.submission
+    item = work_item(world, WorkAbout.SUBMISSION, submission.id)
+    world.prepare(first, items=(item,), receipt_id=receipt_id)
+    world.accepted()
+    world.ledger.resolve(item.id, Decision.RETRY, "x", legal_entity=ENTITY)
+    world.prepare(stored_submission("doc-1", receipt_id, channels=(MAIL, FAX)), receipt_id=receipt_id)
+    assert world.states(submission) == {"role:a/mssante": "accepted", "role:a/fax": "waiting"}

@@ -12,7 +12,7 @@ from adapter.ledger.records import Settlement
 from adapter.model.delivery import DeliveryState as S
 from adapter.model.evidence import Evidence
 from adapter.model.work_item import WorkAbout
-from tests.builders.ledger import ENTITY, FAX, MAIL, OTHER_ENTITY, World, work_item
+from tests.builders.ledger import ENTITY, FAX, MAIL, OTHER_ENTITY, RECORD, World, work_item
 
 pytestmark = pytest.mark.contract
 
@@ -213,3 +213,17 @@ def test_settling_never_loses_the_item_of_an_urgent_refusal(world: World) -> Non
     item = work_item(world, WorkAbout.DELIVERY, delivery.id, "no-such-number", urgent=True)
     world.ledger.settle_send(delivery.id, delivery.fence, Settlement(S.PARKED, "no-such-number", work_item=item))
     assert world.items() == [item]
+
+
+def test_a_second_refusal_does_not_open_a_third_channel_while_the_second_is_tried(world: World) -> None:
+    submission = world.send(channels=(MAIL, FAX, RECORD))
+    delivery = world.accepted()
+    world.prove(delivery, S.REFUSED, "mailbox-full")
+    world.on_wire(FAX)
+    world.prove(delivery, S.DELIVERED)
+    world.prove(delivery, S.REFUSED, "mailbox-full")
+    assert world.states(submission) == {
+        "role:a/mssante": "refused",
+        "role:a/fax": "on_wire",
+        "role:a/shared_record": "waiting",
+    }

@@ -197,7 +197,9 @@ def test_a_refused_receipt_is_never_claimed(world: World) -> None:
 def test_a_lost_lease_gives_the_receipt_to_another_and_fences_the_first(world: World) -> None:
     world.receive()
     (first,) = world.ledger.claim_receipts("w1", 1, LEASE)
-    world.clock.advance(seconds=61)
+    world.clock.advance(seconds=59)
+    assert world.ledger.claim_receipts("w2", 1, LEASE) == []
+    world.clock.advance(seconds=1)
     (second,) = world.ledger.claim_receipts("w2", 1, LEASE)
     assert (second.attempts, second.fence) == (2, first.fence + 1)
     with pytest.raises(StaleClaimError):
