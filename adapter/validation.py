@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
-from datetime import UTC, datetime
+from datetime import datetime
 
 from lxml import etree
 
@@ -19,18 +19,17 @@ from adapter.model.receipt import ContentKind
 from adapter.offline import arrival_of, inspect, translate
 
 _RIM = "{urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0}"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LARGEST_ARCHIVE_BYTES = 100_000_000
 
 
-def validate_file(content: bytes, form: str, zone: str) -> tuple[Finding, ...]:
+def validate_file(content: bytes, form: str, zone: str, now: datetime) -> tuple[Finding, ...]:
     """Every finding on one file; InputError when nobody can say what it is."""
     if content[:4] == b"PK\x03\x04":
         return check_archive(content)
     resource = _fhir_resource(content)
     if resource is not None and resource.get("resourceType") != "QuestionnaireResponse":
         return validate_bundle(resource, Level.FULL)
-    arrival = arrival_of(content, b"", _EPOCH, form, zone)
+    arrival = arrival_of(content, b"", now, form, zone)
     kind, findings = inspect(arrival)
     if kind is ContentKind.HL7V2:
         findings += check_structure(read_message(content))

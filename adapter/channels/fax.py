@@ -1,6 +1,6 @@
 """Hands fax pages over to a spool directory and reads back what became of them; the fax engine takes them from there.
 
-Law of the spool (a fax engine, or `tests/builders/fax_sink`, is the other side):
+Law of the spool (a fax engine, or `demo/fax_partner`, is the other side):
 - `<name>.tiff` then `<name>.json` appear, each whole, by rename; a job exists when its JSON does;
 - the engine writes `<name>.done.json` (`pages`, `at`) or `<name>.failed.json` (`cause`, `at`) beside them, by rename;
 - a report that says neither pages nor cause is left alone: it may still be being written;

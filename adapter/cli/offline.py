@@ -109,7 +109,7 @@ def validate_files(
     results = {}
     for path in files:
         try:
-            results[path.name] = validate_file(path.read_bytes(), form, zone)
+            results[path.name] = validate_file(path.read_bytes(), form, zone, datetime.now(UTC))
         except InputError as error:
             results[path.name] = (Finding(Severity.ERROR, error.code, error.message, error.where, error.remedy),)
     if as_json:

@@ -81,7 +81,7 @@ name = "dpi-bicetre"
 application = "DPI"
 facility = "BICETRE"
 legal_entity = "{hospital}"
-
+{peers}
 [doors.http]
 port = {http}
 legal_entity = "{centre}"
@@ -119,14 +119,27 @@ format = "json"
 """
 
 
+_PEER = """
+[[doors.mllp.peers]]
+name = "{application}"
+application = "{application}"
+facility = "{facility}"
+legal_entity = "{hospital}"
+"""
+
+
 @dataclass(frozen=True)
 class StageSettings:
-    """What a play may change. Durations in seconds; `ledger` is a database address, SQLite in the folder by default."""
+    """What a play may change. Durations in seconds; `ledger` is a database address, SQLite in the folder by default.
+
+    `more_peers` are further senders at the MLLP door, as (MSH-3, MSH-4).
+    """
 
     workers: int = 1
     lease_seconds: int = 60
     unclear_seconds: float = 900.0
     ledger: str = ""
+    more_peers: tuple[tuple[str, str], ...] = ()
 
 
 class Stage:
@@ -165,8 +178,10 @@ class Stage:
             create_key_file(self.folder / "payload.key")
         for name in ("reference-territory.toml", "units.csv"):
             shutil.copyfile(partners_root() / name, self.folder / name)
+        peers = "".join(_PEER.format(application=a, facility=f, hospital=HOSPITAL) for a, f in self.settings.more_peers)
         self.config_file.write_text(
             _CONFIG.format(
+                peers=peers,
                 name=self.folder.name,
                 workers=self.settings.workers,
                 mailbox=SANDBOX_MAILBOX,

@@ -17,9 +17,13 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
+
+import pypdfium2 as pdfium
 
 import requests
 from PIL import Image
@@ -34,6 +38,7 @@ from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import PayloadKind, Timeline
 
 PATIENCE_SECONDS = 45.0
+SETTLING_SECONDS = 1.5
 HOSPITAL_IS = Sender("DPI", "BICETRE", "99900000086", "MAQUETTE", "Alix", "949990121", "Hôpital Bicêtre", "221")
 WITH_MAIL = To("99900000060", "ARCHETYPE", "Camille")
 WITHOUT_MAIL = To("99900000029", "FICTIF", "Sacha")
@@ -67,18 +72,29 @@ class Play:
         self._console = console
         self._letter = _shipped("lettre-de-sortie.xml")
         self._mails_before_repeat = 0
+        self._told: set[tuple[str, str, str]] = set()
 
     def run(self) -> bool:
         """Play all scenes; True when each reached its expected end."""
-        scenes = [self._equipped(), self._not_equipped(), self._with_record(), self._imaging_request(), self._refused()]
-        for scene in scenes:
-            self._console.print(f"[bold]▶ {scene.title}[/bold]")
-        self._await(scenes)
-        scenes.append(self._repeat(scenes[0]))
+        scenes: list[Scene] = []
+        ledger = open_ledger(load_config(self._stage.config_file, {}))
+        try:
+            for send in (self._equipped, self._not_equipped, self._with_record, self._imaging_request, self._refused):
+                scenes.append(self._announced(send()))
+                self._tell_all(ledger, scenes)
+            self._await(ledger, scenes)
+            scenes.append(self._announced(self._repeat(scenes[0])))
+            self._tell_all(ledger, scenes)
+        finally:
+            ledger.close()
         for scene in scenes:
             self._finish(scene)
         self._print(scenes)
         return all(scene.reached for scene in scenes)
+
+    def _announced(self, scene: Scene) -> Scene:
+        self._console.print(f"[bold]▶ {scene.reference}[/bold]  {scene.title}")
+        return scene
 
     # ── scenes ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -105,7 +121,7 @@ class Play:
         return scene
 
     def _imaging_request(self) -> Scene:
-        form = _shipped("demande-imagerie.json")
+        form = _form_of_today(_shipped("demande-imagerie.json"))
         answer = requests.post(
             f"http://127.0.0.1:{self._stage.http_port}/forms/demande-imagerie",
             data=form,
@@ -128,7 +144,6 @@ class Play:
         self._mails_before_repeat = len(self._stage.operator.received)
         message = mdm_t02(first.sent, "DEMO-1", HOSPITAL_IS, [WITH_MAIL], open_flags=TO_PROFESSIONALS)
         scene = Scene("Répétition du premier message : même réponse, rien de plus", "DEMO-1 (bis)", sent=first.sent)
-        self._console.print(f"[bold]▶ {scene.title}[/bold]")
         scene.answer = self._send(message, "DEMO-1.repeat")
         time.sleep(1.5)  # long enough for a second delivery to show, were there one
         same = scene.answer == first.answer
@@ -186,40 +201,36 @@ class Play:
         if len(found) != 1:
             return f"{len(found)} demande reçue"
         self._keep_mail(scene.reference, found[0].content)
-        return ""
+        word = json.loads(scene.sent)["demande"]["urgence"]
+        return "" if word.lower() in _pdf_text(found[0].content).lower() else f"le mot « {word} » n'est pas sur la page"
 
     # ── waiting, printing, keeping ────────────────────────────────────────────────────────────────────────────
 
-    def _await(self, scenes: list[Scene]) -> None:
+    def _await(self, ledger: Ledger, scenes: list[Scene]) -> None:
         """Until every check passes or patience ends; timelines are printed as they grow."""
-        config = load_config(self._stage.config_file, {})
-        ledger = open_ledger(config)
-        told: set[tuple[str, str, str]] = set()
         deadline = time.monotonic() + PATIENCE_SECONDS
-        try:
-            while True:
-                for scene in scenes:
-                    self._tell(ledger, scene, told)
-                if all(not scene.check(scene) for scene in scenes) or time.monotonic() > deadline:
-                    break
-                time.sleep(0.3)
-            for scene in scenes:
-                self._tell(ledger, scene, told)
-                self._keep_understanding(ledger, scene)
-        finally:
-            ledger.close()
+        while any(scene.check(scene) for scene in scenes) and time.monotonic() < deadline:
+            self._tell_all(ledger, scenes)
+            time.sleep(0.3)
+        time.sleep(SETTLING_SECONDS)  # the last proofs (a fax's pages) are a moment behind the bytes
+        self._tell_all(ledger, scenes)
+        for scene in scenes:
+            self._keep_understanding(ledger, scene)
 
-    def _tell(self, ledger: Ledger, scene: Scene, told: set[tuple[str, str, str]]) -> None:
-        for timeline in _timelines(ledger, scene):
-            names = {d.id: d.channel.value for s in timeline.submissions for d in s.deliveries}
-            for event in timeline.events:
-                key = (event.about_id, event.kind, event.at.isoformat())
-                if key in told:
-                    continue
-                told.add(key)
-                who = names.get(event.about_id, event.about.value)
-                line = f"   {event.at:%H:%M:%S.%f}  {scene.reference:<13} {who:<14} {event.kind} {event.detail}"
-                self._console.print(line, highlight=False, markup=False)
+    def _tell_all(self, ledger: Ledger, scenes: list[Scene]) -> None:
+        """Print what is new in the timelines, in time order."""
+        new: list[tuple[datetime, str]] = []
+        for scene in scenes:
+            for timeline in _timelines(ledger, scene):
+                names = {d.id: d.channel.value for s in timeline.submissions for d in s.deliveries}
+                for event in timeline.events:
+                    key = (event.about_id, event.kind, event.at.isoformat())
+                    if key not in self._told:
+                        self._told.add(key)
+                        who = names.get(event.about_id, event.about.value)
+                        new.append((event.at, f"{scene.reference:<13} {who:<14} {event.kind} {event.detail}"))
+        for at, line in sorted(new):
+            self._console.print(f"   {at:%H:%M:%S.%f}  {line}", highlight=False, markup=False, soft_wrap=True)
 
     def _keep_understanding(self, ledger: Ledger, scene: Scene) -> None:
         for timeline in _timelines(ledger, scene):
@@ -240,7 +251,7 @@ class Play:
     def _finish(self, scene: Scene) -> None:
         problem = scene.check(scene)
         scene.reached = not problem
-        scene.verdict = problem or "reçu"
+        scene.verdict = problem or "comme attendu"
 
     def _print(self, scenes: list[Scene]) -> None:
         table = Table(
@@ -270,6 +281,22 @@ def _archive_documents(mail: bytes) -> list[bytes]:
             with zipfile.ZipFile(io.BytesIO(_payload(part))) as archive:
                 documents += [archive.read(name) for name in archive.namelist() if "/DOC" in name]
     return documents
+
+
+def _form_of_today(shipped: bytes) -> bytes:
+    """The shipped request as if written today: a door refuses a date to come, an old one would be overdue."""
+    form = json.loads(shipped)
+    form["demande"]["date"] = datetime.now(ZoneInfo("Europe/Paris")).date().isoformat()
+    return json.dumps(form, ensure_ascii=False).encode()
+
+
+def _pdf_text(mail: bytes) -> str:
+    """The words of the PDF beside the archive, as a reader would see them."""
+    for part in email.message_from_bytes(mail, policy=email.policy.default).walk():
+        if part.get_content_type() == "application/pdf":
+            document = pdfium.PdfDocument(_payload(part))
+            return " ".join(page.get_textpage().get_text_bounded() for page in document)
+    return ""
 
 
 def _payload(part: email.message.Message) -> bytes:

@@ -70,7 +70,5 @@ def test_a_death_at_any_step_loses_nothing_on_sqlite(step: str, tmp_path: Path) 
 @pytest.mark.crash
 @pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
-def test_a_death_at_any_step_loses_nothing_on_postgresql(
-    step: str, tmp_path: Path, require_root_servers: None, postgres_url: str
-) -> None:
-    _trip(tmp_path, step, postgres_url.replace("postgresql+psycopg://", "postgresql://"))
+def test_a_death_at_any_step_loses_nothing_on_postgresql(step: str, tmp_path: Path, postgres_url: str) -> None:
+    _trip(tmp_path, step, postgres_url)

@@ -18,7 +18,7 @@ from adapter.model.delivery import DeliveryState, OutcomeKind
 from adapter.packaging.parcel import FaxContent, MailContent, Parcel
 from adapter.packaging.tiff_f import write_tiff_f
 from adapter.tracking.causes import load_causes
-from tests.builders.fax_sink import FaxSink
+from adapter.demo.fax_partner import FaxSink
 
 AT = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
