@@ -14,7 +14,7 @@ def mappings_root() -> Path:
 
 
 def partners_root() -> Path:
-    """The folder of the reference territory's partners files: `adapter/_partners` in a wheel, `/fixtures/partners` in a checkout."""
+    """The reference territory's partners files: `adapter/_partners` in a wheel, `/fixtures/partners` in a checkout."""
     package = Path(str(resources.files("adapter")))
     packaged = package / "_partners"
     return packaged if packaged.is_dir() else package.parent / "fixtures" / "partners"

@@ -50,7 +50,7 @@ def with_new_ids(cda: bytes, document_id: str) -> bytes:
         element = root.find(f"{V3}{name}")
         if element is not None:
             element.set("root", value)
-            element.attrib.pop("extension", None)
+            element.attrib.pop("extension", "")
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 
@@ -66,8 +66,10 @@ def mdm_t02(
         raise ValueError("the demo's own letter lost its header")
     type_field = f"{code.get('code')}^{code.get('displayName')}^LN"
     segments = [
-        f"MSH|^~\\&|{sender.application}|{sender.facility}|TRAITDUNION|PFI|20261121093000||MDM^T02^MDM_T02|{control_id}|T|2.6"
-        "|||||FRA|UNICODE UTF-8|||2.1^CISIS_CDA_HL7_V2",
+        (
+            f"MSH|^~\\&|{sender.application}|{sender.facility}|TRAITDUNION|PFI|20261121093000||MDM^T02^MDM_T02|{control_id}|T|2.6"
+            "|||||FRA|UNICODE UTF-8|||2.1^CISIS_CDA_HL7_V2"
+        ),
         "EVN||20261121093000||||20261121093000",
         _pid(patient, ins),
         f"PV1|1|I|{sender.unit}||||||||||||||||990001122^^^{sender.facility}&1.2.250.1.999.94.2&ISO^VN",
@@ -75,8 +77,10 @@ def mdm_t02(
         f"OBR|1|||{type_field}",
         f"TXA|1|{code.get('code')}|TEXT|||||||||{unique.get('root')}|||||AU",
         f"OBX|1|ED|{type_field}||^text^XML^Base64^{base64.b64encode(cda).decode()}||||||F",
-        f"PRT||UC||SB^Send by^participation|8{sender.rpps}^{sender.family}^{sender.given}^^^^^^{RPPS_AUTHORITY}^D^^^IDNPS"
-        f"|||{sender.organisation}^^^^^{STRUCTURE_AUTHORITY}^FINEG^^^{sender.finess}",
+        (
+            f"PRT||UC||SB^Send by^participation|8{sender.rpps}^{sender.family}^{sender.given}^^^^^^{RPPS_AUTHORITY}^D^^^IDNPS"
+            f"|||{sender.organisation}^^^^^{STRUCTURE_AUTHORITY}^FINEG^^^{sender.finess}"
+        ),
         *[_recipient(to) for to in recipients],
         *[_flag(number, flag, flag in open_flags) for number, flag in enumerate(FLAGS, 2)],
     ]

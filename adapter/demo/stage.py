@@ -202,7 +202,9 @@ class Stage:
         """Start `tdu serve` (or a `launcher` that ends in it) and wait until it is ready to keep what it is given."""
         command = [*(launcher or (sys.executable, "-m", "adapter")), "serve", "--config", str(self.config_file)]
         with self.log_file.open("ab") as log:
-            self._service = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._service = subprocess.Popen(  # noqa: S603 - our own interpreter and our own file
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:

@@ -24,7 +24,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pypdfium2 as pdfium
-
 import requests
 from PIL import Image
 from rich.console import Console

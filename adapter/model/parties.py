@@ -32,7 +32,7 @@ class Professional:
 
 @dataclass(frozen=True)
 class Organisation:
-    """A structure. `finess` is 9 digits or empty; `national_id` keeps a Struct_IdNat that is not a FINESS; `unit` is a UF code."""
+    """A structure. `finess` is 9 digits or empty; `national_id` keeps another Struct_IdNat; `unit` is a UF code."""
 
     name: str = ""
     finess: str = ""

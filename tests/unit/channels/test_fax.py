@@ -14,11 +14,11 @@ import pytest
 
 from adapter.channels import fax
 from adapter.channels.fax import REPORTED_CAUSES, FaxSpoolChannel, FaxSpoolSettings, spool_name
+from adapter.demo.fax_partner import FaxSink
 from adapter.model.delivery import DeliveryState, OutcomeKind
 from adapter.packaging.parcel import FaxContent, MailContent, Parcel
 from adapter.packaging.tiff_f import write_tiff_f
 from adapter.tracking.causes import load_causes
-from adapter.demo.fax_partner import FaxSink
 
 AT = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
