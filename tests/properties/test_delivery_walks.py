@@ -7,6 +7,7 @@ in any order, new versions, cancellations, decisions, worker that come late.
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import shutil
 import tempfile
@@ -47,6 +48,7 @@ class Template:
         """A fresh ledger; returns its URL."""
         if cls.path is None:
             cls.path = Path(tempfile.mkdtemp(prefix="tdu-walk-")) / "template.db"
+            atexit.register(shutil.rmtree, cls.path.parent, ignore_errors=True)
             world = World(f"sqlite:///{cls.path}")
             world.ledger.migrate()
             world.ledger.close()
