@@ -63,7 +63,7 @@ class EncounterDetails:
 class DocumentExtras:
     """What a source says of the document beyond its header. All optional: a form has none of it.
 
-    `composition` and `patient` are elements merged into those resources.
+    `patient` holds elements merged into the Patient; `date_literal` is the date as written, when FHIR had to change it.
     """
 
     status: str = "final"
@@ -79,6 +79,7 @@ class DocumentExtras:
     event_extensions: tuple[tuple[Resource, ...], ...] = ()
     patient: Resource = field(default_factory=dict)
     timestamp: str = ""
+    date_literal: str = ""
 
 
 def document_ids(header: DocumentHeader, source: bytes) -> Ids:
@@ -165,6 +166,11 @@ def _composition(
         "subject": reference_to(patient),
         "encounter": reference_to(encounter),
         "date": header.created,
+        **(
+            {"_date": {"extension": [{"url": p.EXT_ORIGINAL_LITERAL, "valueString": more.date_literal}]}}
+            if more.date_literal
+            else {}
+        ),
         "author": [_author(author, actors) for author in header.authors],
         "title": header.title or header.type.label or "Document",
         "confidentiality": header.confidentiality or "N",

@@ -180,9 +180,20 @@ def _copy_list(source: etree._Element, target: etree._Element, find_media: FindM
     for caption in source.iterchildren("{*}caption"):
         _copy_children(caption, _start(target, "p", caption, "font-weight: bold"), find_media)
     made = _start(target, "ol" if source.get("listType") == "ordered" else "ul", source)
-    for item in source.iterchildren("{*}item"):
-        _copy(item, made, find_media)
+    _append_item(made, source.text)
+    for child in source.iterchildren(etree.Element):
+        if _name(child) == "item":
+            _copy(child, made, find_media)
+        elif _name(child) != "caption":
+            _copy(child, etree.SubElement(made, f"{{{XHTML}}}li"), find_media)
+        _append_item(made, child.tail)
     _close(made)
+
+
+def _append_item(target: etree._Element, text: str | None) -> None:
+    """Words that stand in a list without an item get one: they are not lost."""
+    if text and text.strip():
+        etree.SubElement(target, f"{{{XHTML}}}li").text = _INDENTATION.sub(" ", text)
 
 
 def _copy_media(source: etree._Element, target: etree._Element, find_media: FindMedia) -> None:

@@ -59,7 +59,14 @@ def read_extras(root: XmlNode, header: DocumentHeader, values: CdaValues, ids: I
         event_extensions=tuple(_event_extensions(node, values) for node in root.select("documentationOf/serviceEvent")),
         patient=_patient(root, values, actors),
         timestamp=as_instant(header.created, zone),
+        date_literal=_date_literal(root, values),
     )
+
+
+def _date_literal(root: XmlNode, values: CdaValues) -> str:
+    """The document's date as written, when a zone had to be added or understood."""
+    found = values.time(root.first("effectiveTime"), "date").get("_date", {})
+    return str(found["extension"][0].get("valueString", "")) if found else ""
 
 
 def _templated(root: XmlNode, name: str) -> list[XmlNode]:

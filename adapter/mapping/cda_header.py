@@ -19,6 +19,7 @@ from adapter.model.identity import INS_OIDS, Ins, LocalIdentifier, PatientIdenti
 from adapter.model.parties import Organisation, Party
 
 _GROUPS = ("document", "patient", "stay")
+_WHOLE_DATE = len("1974-09-18")
 
 
 def header_rules() -> RuleFile:
@@ -52,7 +53,7 @@ def read_header(source: XmlSource, values: CdaValues) -> DocumentHeader:
         set_id=_unique_id(told["set_root"], told["set_extension"]),
         version=_version(told["version"]),
         replaces=_unique_id(told["replaces_root"], told["replaces_extension"]),
-        confidentiality=told["confidentiality"],
+        confidentiality=_confidentiality(told, values),
         confidentiality_label=told["confidentiality_label"],
         language=told["language"],
         legal_authenticator=_authenticator(rules, values, root),
@@ -61,6 +62,19 @@ def read_header(source: XmlSource, values: CdaValues) -> DocumentHeader:
         stay=_stay(rules, root, extraction.one("stay"), values, custodian),
         template_ids=tuple(template_of(node) for node in root.children("templateId")),
     )
+
+
+_CONFIDENTIALITIES = frozenset("ULMNRV")
+
+
+def _confidentiality(told: Values, values: CdaValues) -> str:
+    """Absent is normal; what nobody knows or is masked is taken as restricted: a doubt never opens a channel."""
+    code = told["confidentiality"]
+    if code in _CONFIDENTIALITIES or not (code or told["confidentiality_null"]):
+        return str(code or "N")
+    text = "The confidentiality is none that is known: the document is taken as restricted."
+    values.warn("cda.unknown-confidentiality", text, "confidentialityCode")
+    return "R"
 
 
 def template_of(node: XmlNode) -> str:
@@ -118,9 +132,9 @@ def _with_reliability(identity: PatientIdentity, values: CdaValues) -> PatientId
     if not ins_is_valid(identity.ins.value):
         values.warn("ins.wrong-key", "The key of the INS is wrong: the identity is provisional.", place)
         return identity
-    traits = (identity.birth_name, identity.first_given, identity.birth_date, identity.sex, identity.birth_place_insee)
-    if not all(traits):
-        values.warn("ins.traits-missing", "The INS comes without all its traits: the identity is provisional.", place)
+    traits = (identity.birth_name, identity.first_given, identity.sex, identity.birth_place_insee)
+    if not all(traits) or len(identity.birth_date) != _WHOLE_DATE:
+        values.warn("ins.traits-missing", "The INS comes without all its traits, whole: the identity is provisional.", place)
         return identity
     return replace(identity, reliability=Reliability.QUALIFIED)
 

@@ -38,9 +38,9 @@ _ABSENT = {
 _ABSENT_SYSTEM = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 
 _DOUBTS = {
-    Doubt.NO_ZONE: ("cda.time-without-zone", "A time bears no zone: French civil time was taken and the literal kept."),
-    Doubt.ODD_ZONE: ("cda.odd-time-zone", "A time zone is not written ±hhmm: it was understood and the literal kept."),
-    Doubt.INVALID: ("cda.invalid-date", "A date is no date: it was left out and the literal kept."),
+    Doubt.NO_ZONE: ("cda.time-without-zone", "A time bears no zone: civil time was taken."),
+    Doubt.ODD_ZONE: ("cda.odd-time-zone", "A time zone is not written ±hhmm: it was understood."),
+    Doubt.INVALID: ("cda.invalid-date", "A date is no date: it was left out."),
 }
 
 

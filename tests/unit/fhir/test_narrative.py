@@ -31,6 +31,7 @@ def _div(inner: str, **media: Media) -> str:
         ("<list><item>a</item><item>b</item></list>", "<ul><li>a</li><li>b</li></ul>"),
         ('<list listType="ordered"><caption>C</caption><item>a</item></list>',
          '<p style="font-weight: bold">C</p><ol><li>a</li></ol>'),
+        ("<list>seul<item>a</item><content>b</content></list>", "<ul><li>seul</li><li>a</li><li><span>b</span></li></ul>"),
         ("<footnote ID='f'>note</footnote>", '<span id="f">note</span>'),
         ("<caption>T</caption>x", '<span style="font-weight: bold">T</span>x'),
         ("<unknown>mots <content>gardés</content></unknown>", "mots <span>gardés</span>"),
