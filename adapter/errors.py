@@ -1,14 +1,14 @@
 """The error tree: what stops, what parks, what a door refuses. Codes are stable, texts hold no patient datum.
 
-    TduError                     anything of ours; `code` is stable, `where` and `remedy` help the reader
-    ├── ConfigurationError       the operator must change a file (exit 2)
-    ├── InputError               what came in is bad: a door refuses it in its protocol's own form
-    ├── MappingError             a mapping rule is wrong: the document parks
-    ├── RenditionError           a document cannot be given the form a channel needs: the leg parks
-    ├── LedgerError              the durable truth cannot be written or read: the lane stops and starts again
-    │   ├── StaleClaimError      another worker holds this row now: drop the work, write nothing
-    │   └── IllegalTransitionError  a state change that the table does not allow: a defect of ours
-    └── VaultError               no key, a wrong key or a damaged payload: the service does not start
+TduError                     anything of ours; `code` is stable, `where` and `remedy` help the reader
+├── ConfigurationError       the operator must change a file (exit 2)
+├── InputError               what came in is bad: a door refuses it in its protocol's own form
+├── MappingError             a mapping rule is wrong: the document parks
+├── RenditionError           a document cannot be given the form a channel needs: the leg parks
+├── LedgerError              the durable truth cannot be written or read: the lane stops and starts again
+│   ├── StaleClaimError      another worker holds this row now: drop the work, write nothing
+│   └── IllegalTransitionError  a state change that the table does not allow: a defect of ours
+└── VaultError               no key, a wrong key or a damaged payload: the service does not start
 """
 
 from __future__ import annotations

@@ -80,7 +80,9 @@ class Decision:
     advice: str = ""
 
 
-def decide_after_send(outcome: SendOutcome, attempts: int, unclear_count: int, unclear_wait: timedelta, jitter: float) -> Decision:
+def decide_after_send(
+    outcome: SendOutcome, attempts: int, unclear_count: int, unclear_wait: timedelta, jitter: float
+) -> Decision:
     """The reaction to a channel's answer.
 
     `attempts` counts this send; `jitter` is a number in [0, 1). A second unclear is a person's (seam 5).
