@@ -151,7 +151,7 @@ class Judge:
             legal_entity=arrival.principal.legal_entity,
             door=arrival.door,
             principal=arrival.principal.name,
-            key=_repeat_key(arrival, inspection) if accepted else "",
+            key=_repeat_key(arrival, inspection),
             fingerprint=inspection.fingerprint or hashlib.sha256(arrival.content).hexdigest(),
             kind=inspection.kind,
             state=ReceiptState.RECEIVED if accepted else ReceiptState.REFUSED,

@@ -38,7 +38,7 @@ from adapter.pipeline.lease import kept_alive
 from adapter.pipeline.plan import deliveries_of, open_questions
 from adapter.routing.choose import RouteSettings, choose_route
 from adapter.routing.directory import Directory
-from adapter.tracking.causes import Decision, decide_after_send
+from adapter.tracking.causes import Decision, decide_after_send, opens_next_leg
 
 log = structlog.get_logger()
 
@@ -241,9 +241,10 @@ class Pipeline:
         moved = 0
         for name, channel in self._channels.items():
             cursor_name = f"evidence:{name.value}"
-            evidence, cursor = channel.collect(self._ledger.read_cursor(cursor_name))
-            if evidence:
-                moved += self._ledger.record_evidence(evidence, cursor_name, cursor)
+            before = self._ledger.read_cursor(cursor_name)
+            evidence, cursor = channel.collect(before)
+            if evidence or cursor != before:
+                moved += self._ledger.record_evidence(evidence, cursor_name, cursor, opens_next_leg=opens_next_leg)
         return moved + self._ledger.reap(self._settings.unclear_wait)
 
 

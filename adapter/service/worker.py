@@ -21,6 +21,7 @@ import uvicorn
 
 from adapter import __version__
 from adapter.assembly import Instance, assemble, new_id, now
+from adapter.audit.trail import seal_audit
 from adapter.config import Config
 from adapter.intake.committer import Intake
 from adapter.intake.folder import DropFolder
@@ -38,6 +39,7 @@ log = structlog.get_logger()
 PREPARE_IDLE_SECONDS = 0.2
 DISPATCH_IDLE_SECONDS = 0.3
 SETTLE_IDLE_SECONDS = 1.0
+SEAL_IDLE_SECONDS = 60.0
 DISPATCH_THREADS = 2
 LANE_PATIENCE_SECONDS = 75.0
 
@@ -68,6 +70,7 @@ def run_worker(config: Config, mllp: socket.socket | None, http: socket.socket |
     lanes = [prepare, *dispatch]
     if number == 0:  # on each host one worker takes the proofs and gives back lost leases; a double would be harmless
         lanes.append(Lane("settle", instance.pipeline.settle_some, SETTLE_IDLE_SECONDS, after=_waker(dispatch)))
+        lanes.append(Lane("seal", partial(seal_audit, instance.ledger), SEAL_IDLE_SECONDS))
     intake = Intake(WokenPipeline(instance, [prepare]))
     intake.start()
     for lane in lanes:

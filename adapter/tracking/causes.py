@@ -80,6 +80,11 @@ class Decision:
     advice: str = ""
 
 
+def opens_next_leg(cause: str) -> bool:
+    """Whether a refusal for this cause may go on to another channel; 900 to 906 never may (seam 4)."""
+    return load_causes().get(cause, UNKNOWN_CAUSE).reaction is not Reaction.WORK_ITEM
+
+
 def decide_after_send(
     outcome: SendOutcome, attempts: int, unclear_count: int, unclear_wait: timedelta, jitter: float
 ) -> Decision:
