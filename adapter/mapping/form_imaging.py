@@ -27,15 +27,14 @@ from adapter.fhir.document import (
 from adapter.fhir.parties import Parties
 from adapter.fhir.request import Order, RequestedExam, requisition_of, service_request
 from adapter.fhir.supporting import Creatinine
-from adapter.mapping.engine import Extraction, Values
+from adapter.mapping.engine import Values
 from adapter.mapping.form_answers import response_items
-from adapter.mapping.form_conditions import CheckedForm
+from adapter.mapping.form_facts import FormFacts
 from adapter.mapping.form_imaging_words import ImagingWords
 from adapter.mapping.form_values import plain
-from adapter.mapping.rules import RuleFile
 from adapter.mapping.terminology import load_table
 from adapter.model.confidential import Confidential
-from adapter.model.document import Code, DocumentHeader
+from adapter.model.document import Code
 from adapter.model.parties import Organisation
 
 Resource = dict[str, Any]
@@ -111,59 +110,47 @@ class ImagingRequest(Confidential):
         return (clinical, *optional, _section("form", self.divs, (self.response,)))
 
 
-def imaging_document(
-    checked: CheckedForm,
-    found: Extraction,
-    rules: RuleFile,
-    header: DocumentHeader,
-    number: str,
-    source: bytes,
-    media_type: str,
-    assembled: str,
-) -> Resource:
-    """The document Bundle of one imaging request; `assembled` is the instant at which the form was received."""
-    ids = document_ids(header, source)
+def imaging_document(facts: FormFacts) -> Resource:
+    """The document Bundle of one imaging request."""
+    ids = document_ids(facts.header, facts.source)
     parties = Parties(ids)
-    requester = parties.role(header.authors[0])
-    request = found.one("request")
-    option = checked.questionnaire.question("site").option(request["site"])
-    site = parties.organization(Organisation(name=f"{request['site']} – {option.display if option else ''}"))
+    requester = parties.role(facts.header.authors[0])
+    site = parties.organization(Organisation(name=f"{facts.request['target']} – {facts.display('site')}"))
     actors = Actors(
         patient={"reference": patient_url(ids)},
         encounter={"reference": encounter_url(ids)},
         requester=reference_to(requester),
         site=reference_to(site),
     )
-    imaging = ImagingRequestBuilder(checked, found, rules, ids, actors, number).build()
+    imaging = ImagingRequestBuilder(facts, ids, actors).build()
     return document_bundle_from(
-        header,
+        facts.header,
         imaging.sections(),
         imaging.resources,
-        source,
-        media_type,
-        extras=DocumentExtras(timestamp=assembled),
+        facts.source,
+        facts.media_type,
+        extras=DocumentExtras(timestamp=facts.assembled),
         parties=parties,
     )
 
 
 class ImagingRequestBuilder:
-    """Builds one request; `number` is the form's number (requisition), `ids` the document's own minting."""
+    """Builds one request; `ids` is the document's own minting."""
 
-    def __init__(self, checked: CheckedForm, found: Extraction, rules: RuleFile, ids: Ids, actors: Actors, number: str) -> None:
-        self._checked = checked
-        self._rules = rules
+    def __init__(self, facts: FormFacts, ids: Ids, actors: Actors) -> None:
+        self._checked = facts.checked
+        self._rules = facts.rules
         self._ids = ids
         self._actors = actors
-        self._number = number
-        self._request = found.one("request")
-        self._patient = found.one("patient")
-        self._checklist = found.one("checklist")
-        self._exams = found.many("exams")
-        self._wording: dict[str, str] = rules.data["wording"]
-        self._words = ImagingWords(checked, found, rules)
-        self._namespace = (
-            f"{p.OURS.rpartition('/StructureDefinition')[0]}/sid/{found.one('prescriber')['finess'] or 'formulaire'}"
-        )
+        self._number = facts.number
+        self._request = facts.request
+        self._patient = facts.patient
+        self._checklist = facts.found.one("checklist")
+        self._exams = facts.found.many("exams")
+        self._wording = facts.wording
+        self._withheld = facts.withheld
+        self._words = ImagingWords(facts)
+        self._namespace = f"{p.OURS.rpartition('/StructureDefinition')[0]}/sid/{facts.author['finess'] or 'formulaire'}"
 
     def build(self) -> ImagingRequest:
         """The resources and the sections' narratives."""
@@ -303,11 +290,10 @@ class ImagingRequestBuilder:
         )
 
     def _response(self, resource_id: str, order: Order) -> Resource:
-        withheld = frozenset(self._rules.data["withheld"]["questions"])
         return supporting.questionnaire_response(
             resource_id=resource_id,
             canonical=self._checked.questionnaire.canonical,
-            items=response_items(self._checked.questionnaire.items, self._checked.values, withheld),
+            items=response_items(self._checked.questionnaire.items, self._checked.values, self._withheld),
             subject=self._actors.patient,
             author=self._actors.requester,
             authored=self._request["date"],

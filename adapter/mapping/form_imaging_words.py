@@ -7,10 +7,8 @@ from decimal import Decimal
 from adapter.fhir import request_narrative as say
 from adapter.fhir.request import Order, RequestedExam
 from adapter.fhir.supporting import decimal_text
-from adapter.mapping.engine import Extraction
 from adapter.mapping.form_answers import answer_rows, answer_tables
-from adapter.mapping.form_conditions import CheckedForm
-from adapter.mapping.rules import RuleFile
+from adapter.mapping.form_facts import FormFacts
 
 # What the reader must not miss in the checklist.
 _STRONG = frozenset({"Oui", "Ne sait pas"})
@@ -19,13 +17,13 @@ _STRONG = frozenset({"Oui", "Ne sait pas"})
 class ImagingWords:
     """The narrative of one request."""
 
-    def __init__(self, checked: CheckedForm, found: Extraction, rules: RuleFile) -> None:
-        self._checked = checked
-        self._rules = rules
-        self._request = found.one("request")
-        self._patient = found.one("patient")
-        self._checklist = found.one("checklist")
-        self._wording: dict[str, str] = rules.data["wording"]
+    def __init__(self, facts: FormFacts) -> None:
+        self._facts = facts
+        self._checked = facts.checked
+        self._request = facts.request
+        self._patient = facts.patient
+        self._checklist = facts.found.one("checklist")
+        self._wording = facts.wording
 
     def premedication(self) -> str:
         """The yes, no or nothing of the form: a yes reminds of the prescription and is none."""
@@ -35,8 +33,7 @@ class ImagingWords:
     def divs(self, exams: list[RequestedExam], order: Order) -> dict[str, str]:
         """The narrative of each section that has something to say."""
         informed = {"true": "oui", "false": "non"}.get(self._request["informed"], "")
-        withheld = frozenset(self._rules.data["withheld"]["questions"])
-        tables = answer_tables(self._checked.questionnaire.items, self._checked.values, withheld)
+        tables = answer_tables(self._checked.questionnaire.items, self._checked.values, self._facts.withheld)
         results = (say.paragraph(self._request["earlier"]), say.answers_table(self._measures()))
         divs = {
             "clinical": say.request_div(
@@ -55,13 +52,13 @@ class ImagingWords:
         return divs
 
     def _act_blocks(self, exams: list[RequestedExam], order: Order) -> list[str]:
-        site = self._display("site")
+        site = self._facts.display("site")
         rows = [(str(n), exam.wording, exam.detail) for n, exam in enumerate(exams, start=1)]
         facts = [("Numéro de la demande", self._request["number"])] if self._request["number"] else []
-        facts += [("Site demandé", f"{self._request['site']} – {site}"), ("Date de la demande", say.french_date(order.start))]
+        facts += [("Site demandé", f"{self._request['target']} – {site}"), ("Date de la demande", say.french_date(order.start))]
         if order.end:
             facts.append(("Examen attendu au plus tard le", say.french_date(order.end)))
-        facts.append(("Prise en charge", self._display("demande.prise-en-charge")))
+        facts.append(("Prise en charge", self._facts.display("demande.prise-en-charge")))
         return [
             say.strong_paragraph(f"Degré d’urgence : {self._request['urgency'].upper()}"),
             say.columns_table(("N°", "Examen demandé", "Précision"), rows),
@@ -96,7 +93,3 @@ class ImagingWords:
         if self._patient["weight"]:
             rows.append(("Poids", f"{decimal_text(Decimal(self._patient['weight']))} kg"))
         return rows
-
-    def _display(self, link_id: str) -> str:
-        option = self._checked.questionnaire.question(link_id).option(self._checked.values_of(link_id)[0])
-        return option.display if option else ""

@@ -24,7 +24,7 @@ RECEIVED = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 def _outputs(source: bytes) -> dict[str, Any]:
     """Every expected file of a case, by name."""
-    arrival = Arrival(source, "http", Principal("cms-fictif", "token", "940000003"), RECEIVED, form="demande-imagerie")
+    arrival = Arrival(source, "http", Principal("cms-fictif", "token", "940000003"), RECEIVED)
     inspection = inspect_form(arrival)
     told = [[f.severity, f.code, f.location, f.text, f.remedy] for f in inspection.findings]
     outputs: dict[str, Any] = {"findings.json": told}
