@@ -360,7 +360,7 @@ def _encounter(
         "meta": {"profile": [p.ENCOUNTER]},
         "text": generated(stay.class_label or "Prise en charge"),
         "identifier": _encounter_identifiers(stay, ids),
-        "status": "finished" if end else "in-progress",
+        "status": "finished" if end else "unknown",  # no end written does not mean that the stay goes on
         "class": _class(header, stay),
         "subject": reference_to(patient),
     }

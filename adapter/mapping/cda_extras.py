@@ -246,10 +246,9 @@ def _orders(root: XmlNode, values: CdaValues, ids: Ids) -> tuple[Fhir, ...]:
             "code": values.concept(node.first("code")) or {"text": "Demande"},
             "subject": {"reference": patient_url(ids)},
         }
-        priority = node.first("priorityCode")
-        code = translate_code("act-priority", priority.get("code")) if priority is not None else ""
-        if code:
-            order["priority"] = code
+        priority = values.concept(node.first("priorityCode")).get("coding", [{}])[0].get("code", "")
+        if translate_code("act-priority", priority):
+            order["priority"] = translate_code("act-priority", priority)
         if not order["identifier"]:
             del order["identifier"]
         found.append(order)

@@ -68,7 +68,9 @@ def _frequencies(node: XmlNode) -> list[XmlNode]:
     duration = _duration(node)
     skip = 1 if duration is not None else 0
     found = node.children("effectiveTime")[skip:]
-    return [part for time in found for part in (time.children("comp") if _kind(time) == "SXPR_TS" else [time])]
+    parts = [part for time in found for part in (time.children("comp") if _kind(time) == "SXPR_TS" else [time])]
+    # What is excluded from a set of times (operator E) must not be told as included: it stays unread.
+    return [part for part in parts if part.element.get("operator") != "E"]
 
 
 def _kind(node: XmlNode) -> str:

@@ -132,7 +132,7 @@ def test_the_encounter_has_a_period_a_class_and_an_identifier_whatever_the_sourc
     (bare,) = resources_of(_bundle(), "Encounter")
     assert bare["class"]["code"] == "UNK"
     assert bare["identifier"][0]["use"] == "temp"
-    assert bare["status"] == "in-progress"
+    assert bare["status"] == "unknown"
     assert bare["period"]["_start"]["extension"][0]["valueCode"] == "unknown"
 
 
