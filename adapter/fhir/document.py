@@ -92,11 +92,6 @@ def patient_url(ids: Ids) -> str:
     return f"urn:uuid:{ids.mint('Patient')}"
 
 
-def composition_url(ids: Ids) -> str:
-    """The fullUrl that the Composition will have."""
-    return f"urn:uuid:{ids.mint('Composition')}"
-
-
 def encounter_url(ids: Ids) -> str:
     """The fullUrl that the Encounter will have."""
     return f"urn:uuid:{ids.mint('Encounter')}"

@@ -26,7 +26,6 @@ ENCOUNTER = _FRC + "fr-core-encounter"
 LOCATION = _FRC + "fr-core-location"
 BUNDLE_DOCUMENT = _DOC + "fr-bundle-document"
 COMPOSITION_DOCUMENT = _DOC + "fr-composition-document"
-SERVICE_REQUEST_DOCUMENT = _DOC + "fr-service-request-document"
 SERVICE_REQUEST_IMAGING = _DOC + "fr-service-request-imaging-document"
 BODY_WEIGHT = "http://hl7.org/fhir/StructureDefinition/bodyweight"
 
@@ -35,7 +34,6 @@ EXT_IDENTITY_RELIABILITY = _FRC + "fr-core-identity-reliability"
 EXT_BIRTH_GIVEN_NAMES = _FRC + "fr-core-patient-birth-list-given-name"
 EXT_INSEE_CODE = _FRC + "fr-core-address-insee-code"
 EXT_CONTACT_CATEGORY = _FRC + "fr-core-patient-contact-relationship-category"
-EXT_EMAIL_TYPE = _FRC + "fr-core-contact-point-email-type"
 EXT_BIRTH_PLACE = "http://hl7.org/fhir/StructureDefinition/patient-birthPlace"
 EXT_DATA_ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 EXT_DATA_ENTERER = _UV_DOC + "data-enterer-extension"
@@ -50,9 +48,6 @@ EXT_ORIGINAL_LITERAL = OURS + "original-literal"  # the text of a date, unit or 
 EXT_TEMPLATE_ID = OURS + "cda-template-id"  # a CDA templateId, kept for the way back
 EXT_AUTHOR_TIME = OURS + "author-time"  # author/time: R4 has no place for when an author took part
 EXT_EVENT_PERFORMER = OURS + "event-performer"  # documentationOf/performer
-EXT_NULL_FLAVOR = OURS + "cda-null-flavor"
-EXT_ENTRY_AUTHOR = OURS + "entry-author"
-EXT_RATE = OURS + "medication-rate"
 EXT_QUALIFIER = OURS + "coding-qualifier"
 EXT_PRIORITY = OURS + "act-priority"
 EXT_PRACTICE_SETTING = OURS + "practice-setting"
@@ -84,7 +79,6 @@ V3_PARTICIPATION_TYPE = V3 + "ParticipationType"
 V3_PARTICIPATION_FUNCTION = V3 + "ParticipationFunction"
 V3_ROLE_CODE = V3 + "RoleCode"
 V3_CONFIDENTIALITY = V3 + "Confidentiality"
-V3_ACT_PRIORITY = V3 + "ActPriority"
 V3_NULL_FLAVOR = V3 + "NullFlavor"
 LOINC = "http://loinc.org"
 SNOMED = "http://snomed.info/sct"
@@ -101,11 +95,9 @@ TRE_SETTING = "https://mos.esante.gouv.fr/NOS/TRE_A01-CadreExercice/FHIR/TRE-A01
 TRE_DOCUMENT_CLASS = "https://mos.esante.gouv.fr/NOS/TRE_A03-ClasseDocument/FHIR/TRE-A03-ClasseDocument"
 TRE_DOCUMENT_TYPE = "https://mos.esante.gouv.fr/NOS/TRE_A05-TypeDocComplementaire/FHIR/TRE-A05-TypeDocComplementaire"
 TRE_CONTACT_ROLE = "https://mos.esante.gouv.fr/NOS/TRE_R260-HL7RoleClass/FHIR/TRE-R260-HL7RoleClass"
-TRE_CONTACT_RELATION = "https://mos.esante.gouv.fr/NOS/TRE_R216-HL7RoleCode/FHIR/TRE-R216-HL7RoleCode"
 TRE_PROFESSION = "https://mos.esante.gouv.fr/NOS/TRE_A02-ProfessionSavFaire-CISIS/FHIR/TRE-A02-ProfessionSavFaire-CISIS"
 TRE_FUNCTION = "urn:oid:1.2.250.1.213.1.1.4.2.280"
 TRE_ENCOUNTER_TYPE = "https://mos.esante.gouv.fr/NOS/TRE_R305-TypeRencontre/FHIR/TRE-R305-TypeRencontre"
-TRE_EMAIL_TYPE = "https://mos.esante.gouv.fr/NOS/TRE_R256-TypeMessagerie/FHIR/TRE-R256-TypeMessagerie"
 
 # OID → URI of the systems that a document's header names. The whole list, for entries, is `mappings/terminology/oid-uri.csv`;
 # a test keeps the two in step.
