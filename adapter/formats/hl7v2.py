@@ -19,9 +19,11 @@ from adapter.formats.hl7v2_charset import choose_codec
 from adapter.model.confidential import Confidential
 from adapter.model.finding import Finding, Severity
 
-_PREFIX = re.compile(rb"(?:\xef\xbb\xbf|[\x0b \t\r\n])*")
+# Bounded: a repeated group keeps a mark for each turn, and a hostile prefix has millions.
+_PREFIX = re.compile(rb"(?:\xef\xbb\xbf|[\x0b \t\r\n]){0,64}")
 _NAME = re.compile(rb"[A-Z][A-Z0-9]{2}")
-_ESCAPE_BODY = re.compile(r"X(?:[0-9A-Fa-f]{2})+$")
+# Real messages have some thirty lines. Above this they are not even cut: a list of millions of lines takes gigabytes.
+MOST_LINES = 100_000
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,6 @@ STANDARD = Separators("|", "^", "~", "\\", "&", "utf-8")
 
 class Message(Confidential):
     """A message: its lines as received, its separators, its codec, and what was said while reading it."""
-
-    __slots__ = ("_by_name", "_places", "_segments", "charset", "codec", "findings", "lines", "prefix", "separators")
 
     def __init__(
         self, prefix: bytes, lines: list[bytes], separators: Separators, charset: str, findings: tuple[Finding, ...]
@@ -79,6 +79,11 @@ class Message(Confidential):
             self._by_name = {key: tuple(segments) for key, segments in by_name.items()}
         return self._by_name.get(name, ()) if name else self._segments
 
+    @cached_property
+    def header(self) -> Segment:
+        """MSH, without cutting the other lines."""
+        return Segment(self, 0, self.lines[0])
+
     def first(self, name: str) -> Segment | None:
         """The first segment of a name."""
         return next(iter(self.segments(name)), None)
@@ -103,7 +108,7 @@ class Message(Confidential):
 class Segment(Confidential):
     """One line. `name` is empty when the line is no segment. Fields are counted as in the norm, MSH-1 being the separator."""
 
-    __slots__ = ("_fields", "end", "index", "line", "message", "name")
+    __slots__ = ("_cut_to", "_fields", "end", "index", "line", "message", "name")
 
     def __init__(self, message: Message, index: int, line: bytes) -> None:
         self.message = message
@@ -115,7 +120,8 @@ class Segment(Confidential):
         self.end = end
         named = _NAME.match(line) is not None and (end == 3 or line.startswith(message.separators.as_bytes[0], 3))
         self.name = line[:3].decode("ascii") if named else ""
-        self._fields: list[tuple[int, int]] | None = None
+        self._fields: list[tuple[int, int]] = []
+        self._cut_to = 0
 
     @property
     def place(self) -> str:
@@ -125,7 +131,8 @@ class Segment(Confidential):
     @property
     def field_count(self) -> int:
         """The number of the last field."""
-        return len(self._spans()) - (0 if self.name == "MSH" else 1)
+        self._cut_fields(len(self.line) + 1)
+        return len(self._fields) - (0 if self.name == "MSH" else 1)
 
     def field(self, field: int) -> bytes:
         """A whole field as received; empty when absent."""
@@ -156,10 +163,14 @@ class Segment(Confidential):
 
     def leaves(self) -> Iterator[tuple[int, int, int, int]]:
         """(field, repetition, component, subcomponent) of every value that is not empty."""
+        return (place for place, _ in self.leaf_spans())
+
+    def leaf_spans(self) -> Iterator[tuple[tuple[int, int, int, int], tuple[int, int]]]:
+        """The leaves, and where each lies in `line`: to find them again one by one would take the square of the time."""
         _, repetition_sign, component_sign, subcomponent_sign = self.message.separators.as_bytes
         for field in range(1, self.field_count + 1):
             if self._is_delimiters(field):
-                yield field, 1, 1, 1
+                yield (field, 1, 1, 1), self.field_span(field)
                 continue
             start, end = self.field_span(field)
             if start == end:
@@ -168,7 +179,7 @@ class Segment(Confidential):
                 for c, component in enumerate(_cut(self.line, component_sign, *repetition), 1):
                     for s, (first, last) in enumerate(_cut(self.line, subcomponent_sign, *component), 1):
                         if first < last:
-                            yield field, r, c, s
+                            yield (field, r, c, s), (first, last)
 
     def span(self, field: int, component: int = 1, repetition: int = 1, subcomponent: int = 1) -> tuple[int, int]:
         """Where a value lies in `line`; an empty span when absent."""
@@ -183,10 +194,14 @@ class Segment(Confidential):
     def _is_delimiters(self, field: int) -> bool:
         return self.name == "MSH" and field <= 2
 
-    def _spans(self) -> list[tuple[int, int]]:
-        if self._fields is None:
-            self._fields = _cut(self.line, self.message.separators.as_bytes[0], 0, self.end)
-        return self._fields
+    def _cut_fields(self, number: int) -> None:
+        """Cut as many fields as are asked for, once: a hostile line has millions that nobody looks at."""
+        sign = self.message.separators.as_bytes[0]
+        while self._cut_to <= self.end and len(self._fields) <= number:
+            at = self.line.find(sign, self._cut_to, self.end)
+            stop = self.end if at < 0 else at
+            self._fields.append((self._cut_to, stop))
+            self._cut_to = self.end + 1 if at < 0 else at + len(sign)
 
     def field_span(self, field: int) -> tuple[int, int]:
         """Where a whole field lies in `line`; `(0, 0)` when absent."""
@@ -194,8 +209,8 @@ class Segment(Confidential):
             if field == 1:
                 return 3, 4
             field -= 1
-        spans = self._spans()
-        return spans[field] if 0 < field < len(spans) else (0, 0)
+        self._cut_fields(field)
+        return self._fields[field] if 0 < field < len(self._fields) else (0, 0)
 
 
 def _cut(line: bytes, sign: bytes, start: int, end: int) -> list[tuple[int, int]]:
@@ -222,11 +237,16 @@ def _nth(line: bytes, sign: bytes, number: int, start: int, end: int) -> tuple[i
 
 
 def read_message(content: bytes, default_charset: str = "utf-8") -> Message:
-    """Cut a message into lines and read its delimiters and character set. Raises InputError when it is not HL7 v2."""
+    """Cut a message into lines and read its delimiters and character set.
+
+    Raises InputError `hl7.not-hl7`, or `hl7.too-many-parts` when it has more lines than any message.
+    """
     start = _PREFIX.match(content).end()  # type: ignore[union-attr]  # the pattern also matches nothing
     if not is_hl7v2(content[start : start + 4]):
         raise InputError("hl7.not-hl7", "The content does not begin with an MSH segment.", where="MSH", remedy="Send HL7 v2 ER7.")
     body = content[start:] if start else content
+    if body.count(b"\r") + body.count(b"\n") > 2 * MOST_LINES:
+        raise InputError("hl7.too-many-parts", "The message has more lines than any real one.", where="MSH")
     lines, findings = _lines(body)
     fields = lines[0].rstrip(b"\r\n").split(body[3:4], 18)
     label = _label(fields[17]) if len(fields) > 17 else ""
@@ -286,41 +306,37 @@ def decode_escapes(text: str, message: Message) -> str:
     escape = message.separators.escape
     if escape not in text:
         return text
-    parts = text.split(escape)
-    result = [parts[0]]
-    at = 1
-    while at < len(parts):
-        replacement = _escaped(parts[at], message) if at + 1 < len(parts) else None
-        if replacement is None:
-            result += (escape, parts[at])
-            at += 1
-        else:
-            result += (replacement, parts[at + 1])
-            at += 2
-    return "".join(result)
+    return _escape_sequence(escape).sub(lambda found: _escaped(found, message), text)
 
 
-def _escaped(body: str, message: Message) -> str | None:
-    signs = message.separators
-    simple = {
-        "F": signs.field,
-        "S": signs.component,
-        "T": signs.subcomponent,
-        "R": signs.repetition,
-        "E": signs.escape,
-        "H": "",
-        "N": "",
-        ".br": "\n",
-        ".sp": "\n",
-    }
-    if body in simple:
-        return simple[body]
-    if _ESCAPE_BODY.match(body):
-        try:
-            return bytes.fromhex(body[1:]).decode(message.codec)
-        except UnicodeDecodeError:
-            return None
-    return None
+@lru_cache(maxsize=16)
+def _escape_sequence(escape: str) -> re.Pattern[str]:
+    """What we decode between two escape signs; anything else is text, and its second sign may begin the next one."""
+    sign = re.escape(escape)
+    return re.compile(rf"{sign}([FSTREHN]|\.br|\.sp|X(?:[0-9A-Fa-f]{{2}})++){sign}")
+
+
+def _escaped(found: re.Match[str], message: Message) -> str:
+    body, signs = found[1], message.separators
+    match body:
+        case "F":
+            return signs.field
+        case "S":
+            return signs.component
+        case "T":
+            return signs.subcomponent
+        case "R":
+            return signs.repetition
+        case "E":
+            return signs.escape
+        case "H" | "N":
+            return ""
+        case ".br" | ".sp":
+            return "\n"
+    try:
+        return bytes.fromhex(body[1:]).decode(message.codec)
+    except UnicodeDecodeError:
+        return found[0]
 
 
 def encode_escapes(text: str) -> str:

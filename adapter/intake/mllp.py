@@ -23,7 +23,8 @@ import structlog
 from adapter.formats.hl7v2_ack import write_ack
 from adapter.formats.mllp_frames import Frame, FrameCondition, FrameReader, frame_message
 from adapter.intake.committer import Count, Intake, NotKeptError, TryLaterError, count_nothing
-from adapter.intake.peers import Peer, read_control, recognise_peer
+from adapter.intake.peers import Peer, recognise_peer
+from adapter.mapping.from_hl7v2 import read_control
 from adapter.model.finding import Finding, Severity
 from adapter.model.receipt import Arrival, Verdict
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adapter.errors import InputError
-from adapter.formats.hl7v2 import read_message
-from adapter.mapping.from_hl7v2 import control_of
 from adapter.model.receipt import MessageControl, Principal
-
-# An MSH is a few hundred bytes; reading no further keeps this free of the message's size.
-LONGEST_MSH = 8192
 
 
 @dataclass(frozen=True)
@@ -43,15 +37,6 @@ def recognise_peer(peers: Sequence[Peer], control: MessageControl, certificate_c
     matching = [peer for peer in peers if peer.matches(control, certificate_cn)]
     matching.sort(key=lambda peer: (bool(peer.certificate_cn), bool(peer.application), bool(peer.facility)), reverse=True)
     return matching[0] if matching else None
-
-
-def read_control(content: bytes) -> MessageControl:
-    """What MSH says, read from the first bytes of a message that may be incomplete; empty when there is no MSH."""
-    lines = content[:LONGEST_MSH].lstrip(b"\x0b\xef\xbb\xbf\r\n").splitlines()
-    try:
-        return control_of(read_message(lines[0] if lines else b""))
-    except InputError:
-        return MessageControl()
 
 
 def _namespace(hierarchic_designator: str) -> str:

@@ -45,6 +45,8 @@ from adapter.model.submission import Intent, Submission
 
 Resource = dict[str, Any]
 _MOST_FINDINGS = 200
+# An MSH is a few hundred bytes; reading no further keeps `read_control` free of the message's size.
+LONGEST_MSH = 8192
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,9 +67,7 @@ def inspect_hl7v2(arrival: Arrival, *, policy: str = "") -> Inspection:
     try:
         message = read_message(arrival.content)
     except InputError as error:
-        finding = Finding(Severity.ERROR, error.code, error.message, error.where, error.remedy, hl7_code="100")
-        digest = hashlib.sha256(arrival.content).hexdigest()
-        return Inspection(ContentKind.HL7V2, Verdict.REFUSED, fingerprint=digest, findings=(finding,))
+        return _unreadable(arrival, error)
     findings = message.findings + _check(message, arrival.zone, policy or default_policy())
     verdict = Verdict.REFUSED if errors_of(findings) else Verdict.ACCEPTED
     return Inspection(ContentKind.HL7V2, verdict, control_of(message), fingerprint(message), _bounded(findings))
@@ -89,9 +89,26 @@ def understand_hl7v2(arrival: Arrival, receipt_id: str) -> tuple[Translation, ..
     return tuple(_translation(arrival, receipt_id, reading, document) for document in documents)
 
 
+def _unreadable(arrival: Arrival, error: InputError) -> Inspection:
+    """A message that cannot be cut is refused with what its first line tells."""
+    code = "198" if error.code == "hl7.too-many-parts" else "100"
+    finding = Finding(Severity.ERROR, error.code, error.message, error.where, error.remedy, hl7_code=code)
+    digest = hashlib.sha256(arrival.content).hexdigest()
+    return Inspection(ContentKind.HL7V2, Verdict.REFUSED, read_control(arrival.content), digest, (finding,))
+
+
+def read_control(content: bytes) -> MessageControl:
+    """What MSH says, read from the first bytes of a message that may be incomplete or too long; empty when there is no MSH."""
+    lines = content[:LONGEST_MSH].lstrip(b"\x0b\xef\xbb\xbf \t\r\n").splitlines()
+    try:
+        return control_of(read_message(lines[0] if lines else b""))
+    except InputError:
+        return MessageControl()
+
+
 def control_of(message: Message) -> MessageControl:
     """MSH as a value. Application and facility are in standard ER7 form, whatever the message's own separators."""
-    msh = message.segments()[0]
+    msh = message.header
     return MessageControl(
         application=_standard(msh, 3),
         facility=_standard(msh, 4),
@@ -109,7 +126,7 @@ def control_of(message: Message) -> MessageControl:
 
 def fingerprint(message: Message) -> str:
     """SHA-256 of the message without MSH-7, which a resend may change."""
-    start, end = message.segments()[0].field_span(7)
+    start, end = message.header.field_span(7)
     digest = hashlib.sha256(message.lines[0][:start])
     digest.update(message.lines[0][end:])
     for line in message.lines[1:]:

@@ -36,11 +36,12 @@ _ERROR, _WARNING = Severity.ERROR, Severity.WARNING
 
 def check_size(message: Message) -> tuple[Finding, ...]:
     """A message of more parts than any real one is not looked into (198): the door must answer everybody soon."""
-    field, repetition, component, _ = message.separators.as_bytes
-    parts = sum(line.count(field) + line.count(component) for line in message.lines)
-    repetitions = sum(line.count(repetition) for line in message.lines)
-    if len(message.lines) <= _MOST_SEGMENTS and repetitions <= _MOST_REPETITIONS and parts <= _MOST_PARTS:
-        return ()
+    if len(message.lines) <= _MOST_SEGMENTS:
+        field, repetition, component, subcomponent = message.separators.as_bytes
+        parts = sum(line.count(field) + line.count(component) + line.count(subcomponent) for line in message.lines)
+        repetitions = sum(line.count(repetition) for line in message.lines)
+        if repetitions <= _MOST_REPETITIONS and parts <= _MOST_PARTS:
+            return ()
     text = "The message has more segments, fields or repetitions than any real one."
     return (_finding(_ERROR, "hl7.too-many-parts", text, "MSH", "198"),)
 

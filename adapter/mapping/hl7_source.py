@@ -118,12 +118,12 @@ class Hl7Source:
                 excerpt = segment.line[: _EXCERPT * 2].decode(self.message.codec, "replace").strip()
                 yield UnreadNode(f"line[{segment.index + 1}]", excerpt[:_EXCERPT])
                 continue
-            for leaf in segment.leaves():
+            for leaf, span in segment.leaf_spans():
                 place = (segment.index, *leaf)
                 if segment.name == "MSH" and leaf[0] <= 2:
                     continue
-                if not self._is_read(place) and segment.data(leaf[0], leaf[2], leaf[1], leaf[3]).strip() not in (b"", b'""'):
-                    yield UnreadNode(path_of(segment, *leaf), self._excerpt(segment, leaf))
+                if not self._is_read(place) and segment.line[slice(*span)].strip() not in (b"", b'""'):
+                    yield self._node(segment, leaf, span)
 
     def _is_read(self, place: _Place) -> bool:
         """True when the leaf, its component or its repetition was read or ignored."""
@@ -131,11 +131,12 @@ class Hl7Source:
         whole, part = (index, field, repetition, 0, 0), (index, field, repetition, component, 0)
         return place in self._read or part in self._read or whole in self._read
 
-    def _excerpt(self, segment: Segment, leaf: tuple[int, int, int, int]) -> str:
-        """The beginning of a value: only some bytes of a large one are decoded, cut where a character ends."""
-        start, end = segment.span(leaf[0], leaf[2], leaf[1], leaf[3])
+    def _node(self, segment: Segment, leaf: tuple[int, int, int, int], span: tuple[int, int]) -> UnreadNode:
+        """A leaf with the beginning of its value: only some bytes of a large one are decoded, cut where a character ends."""
+        start, end = span
         raw = segment.line[start : min(end, start + _EXCERPT * 4)]
-        return decode_escapes(raw.decode(self.message.codec, "ignore"), self.message)[:_EXCERPT]
+        excerpt = decode_escapes(raw.decode(self.message.codec, "ignore"), self.message)[:_EXCERPT]
+        return UnreadNode(path_of(segment, *leaf), excerpt)
 
 
 def path_of(segment: Segment, field: int = 0, repetition: int = 1, component: int = 0, subcomponent: int = 1) -> str:

@@ -17,7 +17,8 @@ import trustme
 
 from adapter.intake.committer import Intake
 from adapter.intake.mllp import MllpServer, MllpSettings, make_tls_context
-from adapter.intake.peers import Peer, read_control, recognise_peer
+from adapter.intake.peers import Peer, recognise_peer
+from adapter.mapping.from_hl7v2 import read_control
 from adapter.model.receipt import Arrival
 from tests.unit.intake.fakes import NOW, FakeAcceptor
 
