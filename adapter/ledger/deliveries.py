@@ -6,7 +6,7 @@ wire is unclear: it may have arrived. A second unclear is a person's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,18 +18,21 @@ from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import ClaimedDelivery, PayloadKind, Settlement
 from adapter.ledger.rows import Sealed, delivery_value, read_bundle, read_plan, read_submission
 from adapter.ledger.vault import Vault
-from adapter.ledger.work_items import add_work_items
+from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item, add_work_items, close_work_items
 from adapter.model.delivery import DeliveryState, check_transition
 from adapter.model.plan import ChannelName
-from adapter.model.work_item import WorkAbout, WorkItem
+from adapter.model.work_item import WorkAbout
 
 S = DeliveryState
 Row = Mapping[Any, Any]
 UNCLEAR_LIMIT = 2
+LEASE_LOST = "lease-lost"
 _REAPER = "reaper"
 _REAP_LIMIT = 200
 _DEFAULT_UNCLEAR_WAIT = timedelta(minutes=15)
 _UNCLEAR_ADVICE = "Envoi incertain deux fois : le document est peut-être arrivé. Vérifier auprès du destinataire."
+_MAYBE_ADVICE = "Document urgent, envoi interrompu : il est peut-être arrivé. Appeler le destinataire."
+_LAST_LEG_ADVICE = "Aucun autre canal : joindre le destinataire par téléphone."
 _DAMAGED_ADVICE = "Contenu illisible dans le registre : prévenir le support, restaurer depuis la sauvegarde."
 
 
@@ -62,7 +65,7 @@ def _claim(tx: Transaction, worker: str, channel: ChannelName, limit: int, lease
     due = or_(d.c.not_before.is_(None), d.c.not_before <= tx.now)
     query = select(d).where(d.c.channel == channel.value, tables.IS_QUEUED, due)
     query = query.order_by(d.c.priority, d.c.created_at, d.c.id).limit(limit).with_for_update(skip_locked=True)
-    rows = tx.execute(query).mappings().all()
+    rows = _without_bad_company(tx.execute(query).mappings().all())
     if not rows:
         return []
     check_transition(S.QUEUED, S.CLAIMED)
@@ -78,6 +81,13 @@ def _claim(tx: Transaction, worker: str, channel: ChannelName, limit: int, lease
     for row in rows:
         tx.event(row["legal_entity"], WorkAbout.DELIVERY, row["id"], S.CLAIMED.value, worker)
     return [dict(row) | held | {"fence": row["fence"] + 1, "attempts": row["attempts"] + 1} for row in rows]
+
+
+def _without_bad_company(rows: Sequence[Row]) -> Sequence[Row]:
+    """A delivery whose worker died before the wire is claimed alone: were it the one that kills, it would take others along."""
+    if rows and rows[0]["cause"] == LEASE_LOST:
+        return rows[:1]
+    return [row for row in rows if row["cause"] != LEASE_LOST]
 
 
 _CONTENT_KINDS = (PayloadKind.SUBMISSION, PayloadKind.PLAN, PayloadKind.BUNDLE, PayloadKind.SOURCE)
@@ -96,7 +106,7 @@ def _park_damaged(database: Database, row: Row, code: str) -> None:
     def work(tx: Transaction) -> None:
         held = _held(tx, row["id"], row["fence"])
         moves.move_delivery(tx, held, S.PARKED, actor=row["claimed_by"], cause=code)
-        _add_item(tx, held, code, _DAMAGED_ADVICE)
+        add_delivery_item(tx, held, code, _DAMAGED_ADVICE)
         moves.refresh_status(tx, [row["submission_id"]])
 
     database.write(work)
@@ -179,13 +189,18 @@ def _settle(tx: Transaction, row: Row, settlement: Settlement) -> None:
         moves.change_values(tx, row, partner_reference=reference, claimed_by="", lease_until=None)
         moves.note(tx, row, "outcome-after-proof", settlement.cause or settlement.state.value, actor=actor)
         return
-    if S(row["state"]) not in (S.CLAIMED, S.ON_WIRE, S.UNCLEAR):
+    if S(row["state"]) not in (S.CLAIMED, S.ON_WIRE, S.UNCLEAR) and not _is_late_success(row, settlement):
         raise _stale(row["id"])
     if row["state"] == S.CLAIMED.value and moves.has_served(settlement.state.value):
         raise IllegalTransitionError("delivery.not-on-wire", "accepted before it was put on the wire", where=row["id"])
     after = _apply(tx, row, settlement, actor)
     _follow_up(tx, after, settlement, actor)
     moves.refresh_status(tx, [row["submission_id"]])
+
+
+def _is_late_success(row: Row, settlement: Settlement) -> bool:
+    """The lease ran out and the wait too, nobody has sent it again (the fence is still ours), and the slow send succeeded."""
+    return S(row["state"]) in (S.QUEUED, S.PARKED) and row["on_wire_at"] is not None and moves.has_served(settlement.state.value)
 
 
 def _apply(tx: Transaction, row: Row, settlement: Settlement, actor: str) -> Row:
@@ -208,7 +223,9 @@ def _follow_up(tx: Transaction, row: Row, settlement: Settlement, actor: str) ->
     if item is not None and not (opened and settlement.work_item_only_if_last):
         add_work_items(tx, [item])
     if item is None and settlement.open_next_leg and not opened:
-        _add_item(tx, row, settlement.cause or "all-legs-refused", "Aucun autre canal : joindre le destinataire par téléphone.")
+        add_delivery_item(tx, row, settlement.cause or "all-legs-refused", _LAST_LEG_ADVICE)
+    if moves.has_served(row["state"]):
+        close_work_items(tx, row["id"], actor)  # the tries that failed before asked for somebody: it left all the same
 
 
 def _make_unclear(tx: Transaction, row: Row, not_before: datetime | None, actor: str, cause: str) -> Row:
@@ -219,14 +236,8 @@ def _make_unclear(tx: Transaction, row: Row, not_before: datetime | None, actor:
     if count < UNCLEAR_LIMIT:
         return moves.move_delivery(tx, row, S.UNCLEAR, actor=actor, cause=cause, unclear_count=count, not_before=not_before)
     parked = moves.move_delivery(tx, row, S.PARKED, actor=actor, detail="unclear-twice", cause=cause, unclear_count=count)
-    _add_item(tx, parked, "unclear-twice", _UNCLEAR_ADVICE)
+    add_delivery_item(tx, parked, "unclear-twice", _UNCLEAR_ADVICE)
     return parked
-
-
-def _add_item(tx: Transaction, row: Row, reason: str, advice: str) -> None:
-    urgent = row["priority"] < 50
-    item = WorkItem(tx.new_id(), row["legal_entity"], WorkAbout.DELIVERY, row["id"], reason, advice, tx.now, urgent)
-    add_work_items(tx, [item])
 
 
 # ── reap ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -246,10 +257,12 @@ def _reap(tx: Transaction, unclear_wait: Mapping[ChannelName, timedelta]) -> int
     for row in rows:
         match S(row["state"]):
             case S.CLAIMED:
-                moves.requeue(tx, row, actor=_REAPER, detail="lease-lost")
+                moves.requeue(tx, row, actor=_REAPER, detail=LEASE_LOST, cause=LEASE_LOST)
             case S.ON_WIRE:
                 wait = unclear_wait.get(ChannelName(row["channel"]), _DEFAULT_UNCLEAR_WAIT)
-                _make_unclear(tx, row, tx.now + wait, _REAPER, "lease-lost")
+                after = _make_unclear(tx, row, tx.now + wait, _REAPER, LEASE_LOST)
+                if after["state"] == S.UNCLEAR.value and row["priority"] < URGENT_BELOW:
+                    add_delivery_item(tx, after, LEASE_LOST, _MAYBE_ADVICE)
             case _:
                 moves.requeue(tx, row, actor=_REAPER, detail="unclear-wait-over", not_before=None)
     moves.refresh_status(tx, {row["submission_id"] for row in rows})

@@ -2,20 +2,23 @@
 
 Law: blueprint seams 5, 7, 8; complaint 27. Proofs come in any order and more than once. A proof lower than the state is noted and
 changes nothing. A proof about what a person parked, or what waits to be sent again after an unclear send, counts all the same:
-it was sent. A late refusal is legal and opens the next leg; a later proof of delivery then stops that leg if it has not left.
+it was sent. A late refusal is legal: it is tried again or opens the next leg, as its cause says; a later proof of delivery then
+stops what has not left.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, insert, select, update
 
 from adapter.ledger import moves, tables
 from adapter.ledger.database import Database, Transaction
-from adapter.ledger.work_items import add_work_items, close_work_items
+from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item, add_work_items, close_work_items
 from adapter.model.delivery import LADDER, TRANSITIONS, DeliveryState
 from adapter.model.evidence import Evidence
 from adapter.model.work_item import WorkAbout, WorkItem
@@ -23,9 +26,19 @@ from adapter.model.work_item import WorkAbout, WorkItem
 S = DeliveryState
 Row = Mapping[Any, Any]
 OpensNextLeg = Callable[[str], bool]
+RetryAfter = Callable[[str, int], timedelta | None]
 _LAST_LEG_ADVICE = "Refus tardif et aucun autre canal : joindre le destinataire par téléphone."
 _HELD_ADVICE = "Refus du destinataire : à traiter par une personne avant tout nouvel envoi."
 _UNMATCHED_ADVICE = "Preuve reçue pour un envoi inconnu : vérifier la boîte d'envoi."
+_URGENT_ADVICE = "Document urgent non remis : un autre essai part, mais appeler le destinataire."
+
+
+@dataclass(frozen=True)
+class Reactions:
+    """What the table of causes says of a proved refusal: try again after so long (the number of sends counts), or go on."""
+
+    opens_next_leg: OpensNextLeg
+    retry_after: RetryAfter
 
 
 def record_evidence(
@@ -34,7 +47,7 @@ def record_evidence(
     cursor_name: str,
     cursor: str,
     legal_entity: str,
-    opens_next_leg: OpensNextLeg,
+    reactions: Reactions,
 ) -> int:
     """See `Ledger.record_evidence`."""
 
@@ -46,7 +59,7 @@ def record_evidence(
             if row is None:
                 _unmatched(tx, evidence, legal_entity)
                 continue
-            after = _apply(tx, row, evidence, opens_next_leg)
+            after = _apply(tx, row, evidence, reactions)
             moved += after["state"] != row["state"]
             found[evidence.reference] = after
         moves.refresh_status(tx, {row["submission_id"] for row in found.values()})
@@ -83,7 +96,7 @@ def _matched(tx: Transaction, evidences: Sequence[Evidence], legal_entity: str) 
     return {row["reference"]: row for row in tx.execute(moves.locked(*conditions)).mappings()}
 
 
-def _apply(tx: Transaction, row: Row, evidence: Evidence, opens_next_leg: OpensNextLeg) -> Row:
+def _apply(tx: Transaction, row: Row, evidence: Evidence, reactions: Reactions) -> Row:
     before, actor = S(row["state"]), evidence.source
     detail = " ".join(filter(None, (evidence.source, evidence.cause, evidence.detail)))
     if row["on_wire_at"] is None:
@@ -97,9 +110,8 @@ def _apply(tx: Transaction, row: Row, evidence: Evidence, opens_next_leg: OpensN
         return row
     after = moves.move_delivery(tx, row, evidence.proves, actor=actor, detail=detail, cause=evidence.cause, not_before=None)
     if evidence.proves is S.REFUSED:
-        _after_refusal(tx, after, evidence, opens_next_leg)
-    else:
-        _after_proof(tx, after, evidence)
+        return _after_refusal(tx, after, evidence, before, reactions)
+    _after_proof(tx, after, evidence)
     return after
 
 
@@ -111,12 +123,26 @@ def _adds_nothing(before: DeliveryState, proves: DeliveryState) -> bool:
     return before in reached and proves in LADDER and LADDER.index(proves) <= LADDER.index(before)
 
 
-def _after_refusal(tx: Transaction, row: Row, evidence: Evidence, opens_next_leg: OpensNextLeg) -> None:
-    may_go_on = opens_next_leg(evidence.cause)
+def _after_refusal(tx: Transaction, row: Row, evidence: Evidence, before: DeliveryState, reactions: Reactions) -> Row:
+    """Another try, else another channel, else a person, as the cause asks (seam 4). What a person holds is not tried again."""
+    reason = evidence.cause or "late-refusal"
+    delay = reactions.retry_after(evidence.cause, row["attempts"])
+    if delay is not None and before is not S.PARKED and not row["superseded_by"] and not moves.is_served_otherwise(tx, row):
+        _tell_if_urgent(tx, row, reason)
+        return moves.requeue(tx, row, actor=evidence.source, detail=f"retry {reason}", not_before=tx.now + delay)
+    may_go_on = reactions.opens_next_leg(evidence.cause)
     if may_go_on and moves.open_next_leg(tx, row, actor=evidence.source):
         close_work_items(tx, row["id"], f"proof:{evidence.source}")
-        return
-    _add_item(tx, row, evidence.cause or "late-refusal", _LAST_LEG_ADVICE if may_go_on else _HELD_ADVICE)
+        _tell_if_urgent(tx, row, reason)
+        return row
+    add_delivery_item(tx, row, reason, _LAST_LEG_ADVICE if may_go_on else _HELD_ADVICE)
+    return row
+
+
+def _tell_if_urgent(tx: Transaction, row: Row, reason: str) -> None:
+    """Another try or channel takes over; for an urgent document somebody is told at once all the same."""
+    if row["priority"] < URGENT_BELOW:
+        add_delivery_item(tx, row, reason, _URGENT_ADVICE)
 
 
 def _after_proof(tx: Transaction, row: Row, evidence: Evidence) -> None:
@@ -134,10 +160,3 @@ def _unmatched(tx: Transaction, evidence: Evidence, legal_entity: str) -> None:
     if legal_entity:
         about = WorkAbout.DELIVERY
         add_work_items(tx, [WorkItem(tx.new_id(), legal_entity, about, name, "unmatched-evidence", _UNMATCHED_ADVICE, tx.now)])
-
-
-def _add_item(tx: Transaction, row: Row, reason: str, advice: str) -> None:
-    urgent = row["priority"] < 50
-    add_work_items(
-        tx, [WorkItem(tx.new_id(), row["legal_entity"], WorkAbout.DELIVERY, row["id"], reason, advice, tx.now, urgent)]
-    )

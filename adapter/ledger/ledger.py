@@ -114,13 +114,16 @@ class Ledger:
         *,
         legal_entity: str = "",
         opens_next_leg: Callable[[str], bool] = lambda _cause: True,
+        retry_after: Callable[[str, int], timedelta | None] = lambda _cause, _attempts: None,
     ) -> int:
         """Apply proofs and commit the cursor with them; returns how many deliveries moved.
 
         Matched by our reference, within `legal_entity` when one is named (a mailbox belongs to one; a spool to the
-        instance). Never regresses; a late refusal opens the next leg if its cause allows.
+        instance). Never regresses; a late refusal is sent again after `retry_after` (cause, sends so far), else opens the next
+        leg if its cause allows, else is a person's.
         """
-        return evidence.record_evidence(self._database, evidences, cursor_name, cursor, legal_entity, opens_next_leg)
+        reactions = evidence.Reactions(opens_next_leg, retry_after)
+        return evidence.record_evidence(self._database, evidences, cursor_name, cursor, legal_entity, reactions)
 
     def read_cursor(self, cursor_name: str, *, legal_entity: str = "") -> str:
         """Where collecting stopped; empty at first."""

@@ -90,6 +90,11 @@ def close_later_legs(tx: Transaction, row: Row, states: Iterable[DeliveryState],
             move_delivery(tx, leg, S.CANCELLED, actor=actor, detail=detail, cause=detail)
 
 
+def is_served_otherwise(tx: Transaction, row: Row) -> bool:
+    """True when another leg of the role served it, or is on its way: sending this one too would double the document."""
+    return any(S(leg["state"]) in MOVING or has_served(leg["state"]) for leg in _legs_of_role(tx, row))
+
+
 def _legs_of_role(tx: Transaction, row: Row) -> list[Row]:
     d = tables.delivery
     conditions = (d.c.submission_id == row["submission_id"], d.c.role_id == row["role_id"], d.c.purpose == row["purpose"])

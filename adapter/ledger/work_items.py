@@ -1,6 +1,8 @@
 """What waits for a person: opened once a reason, listed per entity, decided once, and the decision applied.
 
-Law: blueprint §1 (parked), seams 4, 5, 16; complaint 26: one alert, not one a retry.
+Law: blueprint §1 (parked), seams 4, 5, 16; complaint 26: one alert, not one a retry. Two questions on one row with the same
+reason and other words (two recipients whom nobody knows) are two questions. What a person decided and did not settle is asked
+again: a decided item never silences its successor.
 """
 
 from __future__ import annotations
@@ -11,11 +13,11 @@ from typing import Any, assert_never
 
 from sqlalchemy import and_, insert, or_, select, update
 
-from adapter.errors import LedgerError
+from adapter.errors import LedgerError, VaultError
 from adapter.ledger import moves, tables
 from adapter.ledger.database import Database, Transaction
-from adapter.ledger.records import Decision, WorkFilter
-from adapter.ledger.rows import work_item_row, work_item_value
+from adapter.ledger.records import Decision, PayloadKind, WorkFilter
+from adapter.ledger.rows import read_chunk, read_plan, work_item_row, work_item_value
 from adapter.model.delivery import DeliveryState
 from adapter.model.receipt import ReceiptState
 from adapter.model.work_item import WorkAbout, WorkItem
@@ -25,29 +27,50 @@ Row = Mapping[Any, Any]
 
 # What a decision other than retry writes as the cause of what it stops.
 _CAUSES = {Decision.CANCEL: "cancelled", Decision.HAND_OVER: "handed-over", Decision.CLOSE: "closed"}
+# Priorities below this one are urgent documents'.
+URGENT_BELOW = 50
 _NOT_ON_WIRE = (S.WAITING, S.QUEUED, S.CLAIMED, S.UNCLEAR, S.PARKED)
 
 
 def add_work_items(tx: Transaction, items: Sequence[WorkItem]) -> int:
-    """Insert the items that are not open yet for the same row and reason; returns how many were new."""
+    """Insert the items that are not open yet for the same row, reason and advice; returns how many were new."""
     if not items:
         return 0
     w = tables.work_item
     same = or_(w.c.id.in_([i.id for i in items]), and_(w.c.about_id.in_([i.about_id for i in items]), tables.IS_UNDECIDED))
-    found = tx.execute(select(w.c.id, w.c.about_id, w.c.reason, w.c.decision).where(same)).all()
+    found = tx.execute(select(w.c.id, w.c.about_id, w.c.reason, w.c.advice, w.c.decision).where(same)).all()
     ids = {row.id for row in found}
-    open_already = {(row.about_id, row.reason) for row in found if not row.decision}
+    open_already = {(row.about_id, row.reason, row.advice) for row in found if not row.decision}
     new: list[WorkItem] = []
     for item in items:
-        if item.id in ids or (item.about_id, item.reason) in open_already:
+        question = (item.about_id, item.reason, item.advice)
+        if question in open_already:
             continue
-        ids.add(item.id)
-        open_already.add((item.about_id, item.reason))
-        new.append(item)
+        open_already.add(question)
+        fresh = item if item.id not in ids else replace(item, id=tx.new_id())
+        ids.add(fresh.id)
+        new.append(fresh)
         tx.event(item.legal_entity, item.about, item.about_id, "work-item", item.reason)
     if new:
         tx.execute(insert(w), [work_item_row(item) for item in new])
     return len(new)
+
+
+def add_delivery_item(tx: Transaction, row: Row, reason: str, advice: str) -> None:
+    """An item on a delivery, urgent when the document is, with the line to call that the plan names."""
+    urgent = row["priority"] < URGENT_BELOW
+    about = WorkAbout.DELIVERY
+    line = _phone_line(tx, row)
+    add_work_items(tx, [WorkItem(tx.new_id(), row["legal_entity"], about, row["id"], reason, advice, tx.now, urgent, line)])
+
+
+def _phone_line(tx: Transaction, row: Row) -> str:
+    """Whom to call about a delivery; a damaged plan must not keep the question from being asked."""
+    try:
+        plan = read_plan(read_chunk(tx.connection, tx.vault, row["submission_id"], PayloadKind.PLAN))
+    except (VaultError, LedgerError, ValueError):
+        return ""
+    return next((one.phone_line for one in plan.recipients if one.role_id == row["role_id"]), "")
 
 
 def open_work_item(database: Database, item: WorkItem) -> bool:
@@ -172,6 +195,8 @@ def _retry(tx: Transaction, row: Row, state: DeliveryState, by: str) -> None:
     """Send again: `unclear_count` stays, so that the partner is asked first what it has."""
     if row["superseded_by"]:
         raise LedgerError("delivery.newer-version", "a newer version went to this recipient", where=row["id"])
+    if moves.is_served_otherwise(tx, row):
+        raise LedgerError("delivery.served-otherwise", "another channel serves this recipient", where=row["id"])
     if state in (S.PARKED, S.REFUSED):
         moves.move_delivery(tx, row, S.QUEUED, actor=by, detail="retry", cause="", attempts=0, not_before=None)
     elif state is S.QUEUED:

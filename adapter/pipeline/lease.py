@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import structlog
 
+from adapter.errors import StaleClaimError
 from adapter.ledger.ledger import Ledger
 from adapter.model.delivery import Delivery
 
@@ -19,7 +20,8 @@ log = structlog.get_logger()
 def kept_alive(ledger: Ledger, delivery: Delivery, lease: timedelta) -> Iterator[None]:
     """Extend the lease three times per its length until the block ends.
 
-    When it cannot be extended (ledger away, claim lost) the block goes on: what it does next is guarded by the fence.
+    When it cannot be extended the block goes on: what it does next is guarded by the fence. A ledger that is away is asked
+    again; a claim that is lost is not.
     """
     done = threading.Event()
     thread = threading.Thread(target=_extend, args=(ledger, delivery, lease, done), name="lease", daemon=True)
@@ -35,6 +37,7 @@ def _extend(ledger: Ledger, delivery: Delivery, lease: timedelta, done: threadin
     while not done.wait(lease.total_seconds() / 3):
         try:
             ledger.extend_lease(delivery.id, delivery.fence, lease)
+        except StaleClaimError:
+            return
         except Exception as error:
             log.warning("delivery.lease-not-extended", delivery=delivery.id, error=type(error).__name__)
-            return

@@ -6,7 +6,9 @@ before the wire is touched, and every row is guarded by a fence.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -14,7 +16,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from adapter.channels.base import Channel
-from adapter.errors import StaleClaimError, TduError
+from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError, TduError
 from adapter.fhir.validate import Level, validate_bundle
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import (
@@ -38,7 +40,7 @@ from adapter.pipeline.lease import kept_alive
 from adapter.pipeline.plan import deliveries_of, open_questions
 from adapter.routing.choose import RouteSettings, choose_route
 from adapter.routing.directory import Directory
-from adapter.tracking.causes import Decision, decide_after_send, opens_next_leg
+from adapter.tracking.causes import Decision, decide_after_send, opens_next_leg, retry_after_proof
 
 log = structlog.get_logger()
 
@@ -47,6 +49,16 @@ Understand = Callable[[Arrival, str], tuple[Translation, ...]]
 # After so many claims that ended in a crash, a receipt is a person's: it would stop the lane for ever. Restarts of the service
 # hit whatever is being prepared, so the count is well above what an unlucky letter meets.
 POISON_CLAIMS = 10
+# No cause is tried more often than this, so a delivery claimed more often than both together keeps dying before the wire.
+MOST_TRIES = 10
+# How long an outcome waits for a ledger that is away, in all about a minute.
+SETTLE_PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 20.0)
+
+GoesOn = Callable[[], bool]
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,7 @@ class Pipeline:
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
         new_id: Callable[[], str],
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._ledger = ledger
         self._judge = judge
@@ -87,6 +100,7 @@ class Pipeline:
         self._clock = clock
         self._jitter = jitter
         self._new_id = new_id
+        self._pause = pause
 
     # ── accept ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -101,12 +115,20 @@ class Pipeline:
 
     # ── prepare ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def prepare_some(self, worker: str, limit: int = 8) -> int:
-        """Understand and plan the oldest received receipts; returns how many were taken."""
+    def prepare_some(self, worker: str, limit: int = 8, goes_on: GoesOn = _always) -> int:
+        """Understand and plan the oldest received receipts; returns how many were taken. Told to stop, it gives back the rest."""
         claimed = self._ledger.claim_receipts(worker, limit, self._settings.lease)
         for claim in claimed:
-            self._prepare(claim)
+            if goes_on():
+                self._prepare(claim)
+            else:
+                self._give_back(self._ledger.release_receipt, claim.receipt.id, claim.fence)
         return len(claimed)
+
+    @staticmethod
+    def _give_back(release: Callable[[str, int], None], row_id: str, fence: int) -> None:
+        with suppress(StaleClaimError):  # whoever holds it now goes on
+            release(row_id, fence)
 
     def _prepare(self, claim: ClaimedReceipt) -> None:
         try:
@@ -145,8 +167,9 @@ class Pipeline:
         """Why a document may not leave yet: output that does not validate, a unit that the directory does not know."""
         errors = errors_of(validate_bundle(translation.bundle, self._settings.validation))
         if errors:
+            urgent = translation.submission.urgency is Urgency.URGENT
             return Parked(
-                "invalid-output", f"Le document FHIR produit n'est pas valide ({errors[0].code}, {errors[0].location})."
+                "invalid-output", f"Le document FHIR produit n'est pas valide ({errors[0].code}, {errors[0].location}).", urgent
             )
         return directory.check_units(translation.submission, self._today())
 
@@ -155,10 +178,16 @@ class Pipeline:
 
     # ── dispatch ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def dispatch_some(self, worker: str, channel: ChannelName, limit: int = 4) -> int:
-        """Send what is due on one channel; returns how many were taken. A slow partner holds its own channel only."""
+    def dispatch_some(self, worker: str, channel: ChannelName, limit: int = 4, goes_on: GoesOn = _always) -> int:
+        """Send what is due on one channel; returns how many were taken. A slow partner holds its own channel only.
+
+        Told to stop, it finishes the send at hand and gives back the rest untouched.
+        """
         claimed = self._ledger.claim_deliveries(worker, channel, limit, self._settings.lease)
         for claim in claimed:
+            if not goes_on():
+                self._give_back(self._ledger.release_delivery, claim.delivery.id, claim.delivery.fence)
+                continue
             try:
                 self._dispatch(claim)
             except StaleClaimError:
@@ -172,16 +201,23 @@ class Pipeline:
         if channel is None:
             self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, "channel-closed"))
             return
+        if delivery.attempts > POISON_CLAIMS + MOST_TRIES:
+            self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, "interrupted-often"))
+            return
         try:
             parcel = self._parcel(claim, sent_at)
         except Exception as error:  # whatever stops the rendition is a person's, and never blocks the channel
             log.error("delivery.rendition-failed", delivery=delivery.id, error=type(error).__name__)
             self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, "rendition-impossible", detail=type(error).__name__))
             return
+        if not self._settings.routes.may_reach(delivery.channel, parcel.address):
+            # The last guard of a test instance: a plan made before it became one names real people (seam 12).
+            self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, "outside-sandbox"))
+            return
         self._ledger.mark_on_wire(delivery.id, delivery.fence, sent_at)
         with kept_alive(self._ledger, delivery, self._settings.lease):
             outcome = self._send(channel, parcel, delivery)
-        self._conclude(claim, outcome)
+            self._conclude(claim, outcome)
 
     def _parcel(self, claim: ClaimedDelivery, sent_at: datetime) -> Parcel:
         document = Document(claim.submission, claim.bundle, claim.source_document, claim.source_media_type)
@@ -190,11 +226,15 @@ class Pipeline:
 
     def _send(self, channel: Channel, parcel: Parcel, delivery: Delivery) -> SendOutcome:
         """After an unclear send, ask before sending again (seam 5)."""
-        if delivery.unclear_count:
-            found = channel.find(parcel)
-            if found is not None:
-                return found
-        return channel.send(parcel)
+        try:
+            if delivery.unclear_count:
+                found = channel.find(parcel)
+                if found is not None:
+                    return found
+            return channel.send(parcel)
+        except Exception as error:  # a channel's own defect, somewhere on the wire: it may have arrived
+            log.error("channel.defect", channel=delivery.channel.value, delivery=delivery.id, error=type(error).__name__)
+            return SendOutcome(OutcomeKind.UNCLEAR, "no-answer", detail=type(error).__name__)
 
     def _conclude(self, claim: ClaimedDelivery, outcome: SendOutcome) -> None:
         delivery = claim.delivery
@@ -203,7 +243,17 @@ class Pipeline:
         log.info(
             "delivery.sent", delivery=delivery.id, channel=delivery.channel.value, state=decision.state.value, cause=outcome.cause
         )
-        self._ledger.settle_send(delivery.id, delivery.fence, self._settlement(claim, outcome, decision))
+        settlement = self._settlement(claim, outcome, decision)
+        for seconds in SETTLE_PAUSES:
+            try:
+                return self._ledger.settle_send(delivery.id, delivery.fence, settlement)
+            except (StaleClaimError, IllegalTransitionError):
+                raise
+            except LedgerError as error:
+                # What the partner said is known here only: without it, what was accepted would be sent again.
+                log.warning("delivery.settle-later", delivery=delivery.id, code=error.code)
+                self._pause(seconds)
+        return self._ledger.settle_send(delivery.id, delivery.fence, settlement)
 
     def _settlement(self, claim: ClaimedDelivery, outcome: SendOutcome, decision: Decision) -> Settlement:
         now = self._clock()
@@ -238,14 +288,26 @@ class Pipeline:
 
     def settle_some(self) -> int:
         """Take the partners' proofs, give back lost leases, wake what was unclear; returns how many rows moved."""
-        moved = 0
-        for name, channel in self._channels.items():
-            cursor_name = f"evidence:{name.value}"
-            before = self._ledger.read_cursor(cursor_name)
-            evidence, cursor = channel.collect(before)
-            if evidence or cursor != before:
-                moved += self._ledger.record_evidence(evidence, cursor_name, cursor, opens_next_leg=opens_next_leg)
+        moved = sum(self._collect(name, channel) for name, channel in self._channels.items())
         return moved + self._ledger.reap(self._settings.unclear_wait)
+
+    def _collect(self, name: ChannelName, channel: Channel) -> int:
+        """One channel's proofs; a channel that fails holds up neither the others nor the lost leases."""
+        cursor_name = f"evidence:{name.value}"
+        before = self._ledger.read_cursor(cursor_name)
+        try:
+            evidence, cursor = channel.collect(before)
+        except Exception as error:  # whatever a partner's queue holds, it is asked again in the next round
+            log.error("channel.collect-failed", channel=name.value, error=type(error).__name__)
+            return 0
+        if not evidence and cursor == before:
+            return 0
+        return self._ledger.record_evidence(
+            evidence, cursor_name, cursor, opens_next_leg=opens_next_leg, retry_after=self._retry_after
+        )
+
+    def _retry_after(self, cause: str, attempts: int) -> timedelta | None:
+        return retry_after_proof(cause, attempts, self._jitter())
 
 
 def _recipient_of(delivery: Delivery, plan: RoutePlan) -> RecipientPlan:

@@ -40,6 +40,10 @@ class RouteSettings:
     default_order: tuple[ChannelName, ...] = DEFAULT_ORDER
     policy: PolicyTable = field(default_factory=shipped_policy)
 
+    def may_reach(self, channel: ChannelName, address: str) -> bool:
+        """Whether something may really be sent there: a test instance reaches its sandbox only, whatever a plan says."""
+        return self.production or (bool(address) and address == self.sandbox.get(channel))
+
 
 @dataclass(frozen=True)
 class _Case:

@@ -85,6 +85,14 @@ def opens_next_leg(cause: str) -> bool:
     return load_causes().get(cause, UNKNOWN_CAUSE).reaction is not Reaction.WORK_ITEM
 
 
+def retry_after_proof(cause: str, attempts: int, jitter: float) -> timedelta | None:
+    """How long to wait before sending again what a proof refused, or None when this cause asks for no further try."""
+    rule = load_causes().get(cause, UNKNOWN_CAUSE)
+    if rule.reaction is not Reaction.RETRY or attempts >= rule.max_attempts:
+        return None
+    return _delay(SendOutcome(OutcomeKind.REFUSED, cause), rule, attempts, jitter)
+
+
 def decide_after_send(
     outcome: SendOutcome, attempts: int, unclear_count: int, unclear_wait: timedelta, jitter: float
 ) -> Decision:
@@ -99,7 +107,8 @@ def decide_after_send(
         return _unclear(outcome, rule, unclear_count, unclear_wait)
     if rule.reaction is Reaction.RETRY and attempts < rule.max_attempts:
         return Decision(DeliveryState.QUEUED, outcome.cause, _delay(outcome, rule, attempts, jitter), advice=rule.advice)
-    if rule.reaction is Reaction.WORK_ITEM:
+    if rule.reaction is Reaction.WORK_ITEM or (unclear_count and outcome.kind is OutcomeKind.DEFERRED):
+        # After an unclear send only a partner's plain no is a no: another channel might double what arrived.
         return Decision(DeliveryState.PARKED, outcome.cause, needs_person=True, advice=rule.advice)
     return Decision(DeliveryState.REFUSED, outcome.cause, opens_next_leg=True, person_if_last=True, advice=rule.advice)
 
