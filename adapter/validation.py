@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import lzma
 import zipfile
+import zlib
 from datetime import datetime
 
 from lxml import etree
 
 from adapter.fhir.validate import Level, validate_bundle
+from adapter.formats.detect import detect_content
 from adapter.formats.hl7v2 import read_message
 from adapter.formats.hl7v2_structure import check_structure
 from adapter.mapping.from_cda import translate_cda
@@ -20,6 +23,9 @@ from adapter.offline import arrival_of, inspect, translate
 
 _RIM = "{urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0}"
 LARGEST_ARCHIVE_BYTES = 100_000_000
+# What the door itself did not look into is not looked into here either.
+_NOT_LOOKED_INTO = frozenset({"hl7.not-hl7", "hl7.too-many-parts"})
+_UNREADABLE = (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 
 
 def validate_file(content: bytes, form: str, zone: str, now: datetime) -> tuple[Finding, ...]:
@@ -31,7 +37,7 @@ def validate_file(content: bytes, form: str, zone: str, now: datetime) -> tuple[
         return validate_bundle(resource, Level.FULL)
     arrival = arrival_of(content, b"", now, form, zone)
     kind, findings = inspect(arrival)
-    if kind is ContentKind.HL7V2:
+    if kind is ContentKind.HL7V2 and not any(f.code in _NOT_LOOKED_INTO for f in findings):
         findings += check_structure(read_message(content))
     if kind is ContentKind.CDA and not errors_of(findings):
         findings += translate_cda(content).findings
@@ -41,12 +47,23 @@ def validate_file(content: bytes, form: str, zone: str, now: datetime) -> tuple[
     return tuple(dict.fromkeys(findings))
 
 
+def kind_in_words(content: bytes, form: str) -> str:
+    """Which kind of file it was taken for."""
+    if content[:4] == b"PK\x03\x04":
+        return "IHE_XDM.zip"
+    resource = _fhir_resource(content)
+    if resource is not None:
+        return f"FHIR {resource['resourceType']}"
+    kind = ContentKind.FORM if form else detect_content(content)
+    return {ContentKind.HL7V2: "HL7 v2", ContentKind.CDA: "CDA", ContentKind.FORM: "form"}.get(kind, "unknown")
+
+
 def _fhir_resource(content: bytes) -> dict[str, object] | None:
     if not content.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{"):
         return None
     try:
         data = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) and isinstance(data.get("resourceType"), str) else None
 
@@ -58,7 +75,7 @@ def check_archive(content: bytes) -> tuple[Finding, ...]:
             if sum(entry.file_size for entry in archive.infolist()) > LARGEST_ARCHIVE_BYTES:
                 return (_error("xdm.too-large", "The archive unpacks to too much.", "IHE_XDM.zip"),)
             files = {name.replace("\\", "/").upper(): archive.read(name) for name in archive.namelist()}
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except _UNREADABLE as error:
         return (_error("xdm.not-a-zip", f"The archive cannot be read ({type(error).__name__}).", "IHE_XDM.zip"),)
     found = [
         _error("xdm.no-file", "The archive lacks a file that ITI-32 wants.", name)
@@ -79,7 +96,7 @@ def _check_set(name: str, files: dict[str, bytes]) -> list[Finding]:
         root = etree.fromstring(files[name], parser)
     except etree.XMLSyntaxError:
         return [_error("xdm.metadata-not-xml", "METADATA.XML is not well-formed.", name)]
-    if b"<!DOCTYPE" in files[name]:
+    if root.getroottree().docinfo.internalDTD is not None:
         return [_error("xdm.doctype", "METADATA.XML has a DOCTYPE.", name)]
     folder = name.rpartition("/")[0]
     found: list[Finding] = []

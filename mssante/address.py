@@ -89,4 +89,4 @@ def has_valid_key(matricule: str) -> bool:
         return False
     department = matricule[5:7].upper()
     digits = matricule[:5] + {"2A": "19", "2B": "18"}.get(department, department) + matricule[7:]
-    return digits.isdigit() and int(digits[13:]) == 97 - int(digits[:13]) % 97
+    return digits.isdecimal() and int(digits[13:]) == 97 - int(digits[:13]) % 97

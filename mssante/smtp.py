@@ -258,7 +258,7 @@ class _Conversation:
         # In TLS 1.3 a refused client certificate shows at the first read after the handshake: still this stage.
         self._expect(self._smtp.ehlo, 250)
         size = self._smtp.esmtp_features.get("size", "")
-        self._size_limit = int(size) if size.isdigit() else 0
+        self._size_limit = int(size) if size.isdecimal() and len(size) < 20 else 0
         if auth is not None:
             self._stage = Stage.AUTH
             self._authenticate(auth)

@@ -92,7 +92,11 @@ def validate_bundle(bundle: dict[str, Any], level: Level = Level.FULL) -> tuple[
     kind = bundle.get("resourceType")
     if not isinstance(kind, str):
         return (_error("fhir.no-resource-type", "This is no FHIR resource.", ""),)
-    found = list(_rules(bundle, kind))
+    found: list[Finding] = []
+    try:
+        found.extend(_rules(bundle, kind))
+    except (TypeError, AttributeError, KeyError, ValueError, RecursionError):
+        found.append(_error("fhir.structure", "An element is not of the type that R4 gives it.", kind))
     if level is Level.FULL:
         found += _models(bundle, kind)
     return tuple(dict.fromkeys(found))
@@ -125,7 +129,7 @@ def _models(resource: dict[str, Any], kind: str) -> Iterator[Finding]:
         for one in error.errors(include_url=False, include_context=False, include_input=False):
             place = ".".join(str(step) for step in one["loc"])
             yield _error("fhir.structure", f"Refused by the R4 model ({one['type']}).", f"{kind}.{place}")
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:
         yield _error("fhir.structure", f"Refused by the R4 model ({type(error).__name__}).", kind)
 
 

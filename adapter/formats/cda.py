@@ -45,10 +45,14 @@ _MAGIC = (
 
 @dataclass(frozen=True)
 class CdaLimits:
-    """How big and how deep a document may be. 100 MB holds any document that secure mail could carry, many times."""
+    """How big and how deep a document may be. 100 MB holds any document that secure mail could carry, many times.
+
+    `max_parts` counts tags, and equals signs: a tree takes fifty times the bytes of its smallest elements.
+    """
 
     max_bytes: int = 100_000_000
     max_depth: int = 120
+    max_parts: int = 1_000_000
 
 
 DEFAULT_LIMITS = CdaLimits()
@@ -76,10 +80,12 @@ class EmbeddedBody(Confidential):
 
 
 def read_cda(content: bytes, limits: CdaLimits = DEFAULT_LIMITS) -> CdaDocument:
-    """Parse a ClinicalDocument. Raises InputError: cda.too-large, cda.doctype, cda.not-xml, cda.too-deep,
+    """Parse a ClinicalDocument. Raises InputError: cda.too-large, cda.too-many-parts, cda.doctype, cda.not-xml, cda.too-deep,
     cda.not-a-clinical-document."""  # fmt: skip
     if len(content) > limits.max_bytes:
         raise InputError("cda.too-large", f"The document exceeds {limits.max_bytes} bytes.", remedy="Send a smaller document.")
+    if max(content.count(b"<"), content.count(b"=")) > limits.max_parts:
+        raise InputError("cda.too-many-parts", "The document has more elements or attributes than any real one.")
     _refuse_doctype(content)
     root = _parse(content)
     if _deeper_than(limits.max_depth)(root):

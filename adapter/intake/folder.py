@@ -186,9 +186,10 @@ class DropFolder:
     # ── accepting ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _settle(self, claim: Path, name: str) -> None:
-        size = (claim / name).stat().st_size
-        if not 0 < size <= self._settings.max_file_bytes:
-            self._refuse(claim, name, _wrong_size(size, self._settings.max_file_bytes))
+        limit = self._settings.max_file_bytes
+        sizes = [path.stat().st_size for path in _files_of(claim, name)]
+        if not sizes[-1] or max(sizes) > limit:
+            self._refuse(claim, name, _wrong_size(sizes[-1], limit))
             return
         try:
             answer = self._intake.take(self._arrival(claim, name)).result()

@@ -129,7 +129,7 @@ async def _read_body(request: Request, settings: FormsSettings) -> bytes:
     """The whole body, read no further than the limits of size and time whatever Content-Length claims."""
     limit = settings.max_body_bytes
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
+    if announced.isdecimal() and int(announced[:20]) > limit:
         raise _too_large(limit)
     body = bytearray()
     try:

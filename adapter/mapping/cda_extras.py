@@ -137,7 +137,7 @@ def _civil_status(patient: XmlNode, values: CdaValues) -> Fhir:
         found["maritalStatus"] = marital
     order = patient.value_at("sdtc:multipleBirthOrderNumber/@value")
     multiple = patient.value_at("sdtc:multipleBirthInd/@value")
-    if order.isdigit():
+    if order.isascii() and order.isdigit() and len(order) < 3:
         found["multipleBirthInteger"] = int(order)
     elif multiple:
         found["multipleBirthBoolean"] = multiple == "true"

@@ -94,7 +94,8 @@ def _unique_id(root: str, extension: str) -> str:
 
 
 def _version(text: str) -> int:
-    return int(text) if text.isdigit() and int(text) > 0 else 1
+    """A number that any ledger can hold; `²` is a digit too, but no number."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0 else 1
 
 
 # -- patient ----------------------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ _EXCERPT = 80
 _MOST_LISTED = 2000
 # Segment index, field, repetition, component, subcomponent; 0 for the last ones: all that is below.
 _Place = tuple[int, int, int, int, int]
+# Field, repetition, component, subcomponent.
+_Leaf = tuple[int, int, int, int]
 
 _SEGMENT = re.compile(r"(?P<name>[A-Z][A-Z0-9]{2})(?:\[(?P<test>[^\]]*)\])?(?:-(?P<rest>.+))?$")
 _FIELD = re.compile(r"(?P<field>\d+)(?:\[(?P<test>[^\]]*)\])?(?:\.(?P<component>\d+))?(?:\.(?P<subcomponent>\d+))?$")
@@ -106,24 +108,23 @@ class Hl7Source:
     def unread(self) -> tuple[UnreadNode, ...]:
         """Leaves that hold a value which nothing read nor ignored; a line that is no segment is one leaf."""
         leaves = self._unread()
-        listed = tuple(islice(leaves, _MOST_LISTED))
+        listed = tuple(self._node(*leaf) for leaf in islice(leaves, _MOST_LISTED))
         more = sum(1 for _ in leaves)
         return (*listed, UnreadNode("…", f"{more} more")) if more else listed
 
-    def _unread(self) -> Iterator[UnreadNode]:
+    def _unread(self) -> Iterator[tuple[Segment, _Leaf | None, tuple[int, int]]]:
         for segment in self.message.segments():
             if segment.index in self._whole:
                 continue
             if not segment.name:
-                excerpt = segment.line[: _EXCERPT * 2].decode(self.message.codec, "replace").strip()
-                yield UnreadNode(f"line[{segment.index + 1}]", excerpt[:_EXCERPT])
+                yield segment, None, (0, segment.end)
                 continue
             for leaf, span in segment.leaf_spans():
                 place = (segment.index, *leaf)
                 if segment.name == "MSH" and leaf[0] <= 2:
                     continue
                 if not self._is_read(place) and segment.line[slice(*span)].strip() not in (b"", b'""'):
-                    yield self._node(segment, leaf, span)
+                    yield segment, leaf, span
 
     def _is_read(self, place: _Place) -> bool:
         """True when the leaf, its component or its repetition was read or ignored."""
@@ -131,12 +132,13 @@ class Hl7Source:
         whole, part = (index, field, repetition, 0, 0), (index, field, repetition, component, 0)
         return place in self._read or part in self._read or whole in self._read
 
-    def _node(self, segment: Segment, leaf: tuple[int, int, int, int], span: tuple[int, int]) -> UnreadNode:
+    def _node(self, segment: Segment, leaf: _Leaf | None, span: tuple[int, int]) -> UnreadNode:
         """A leaf with the beginning of its value: only some bytes of a large one are decoded, cut where a character ends."""
         start, end = span
-        raw = segment.line[start : min(end, start + _EXCERPT * 4)]
-        excerpt = decode_escapes(raw.decode(self.message.codec, "ignore"), self.message)[:_EXCERPT]
-        return UnreadNode(path_of(segment, *leaf), excerpt)
+        text = segment.line[start : min(end, start + _EXCERPT * 4)].decode(self.message.codec, "ignore")
+        if leaf is None:
+            return UnreadNode(segment.place, text.strip()[:_EXCERPT])
+        return UnreadNode(path_of(segment, *leaf), decode_escapes(text, self.message)[:_EXCERPT])
 
 
 def path_of(segment: Segment, field: int = 0, repetition: int = 1, component: int = 0, subcomponent: int = 1) -> str:

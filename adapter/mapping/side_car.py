@@ -9,6 +9,7 @@ Every key is optional; a file that is no such object is refused: a wrong address
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from adapter.errors import InputError
@@ -18,6 +19,9 @@ from adapter.model.parties import Recipient, RecipientKind
 from adapter.model.submission import Urgency
 
 _KEYS = frozenset({"rpps", "finess", "address", "name"})
+LARGEST_SIDE_CAR_BYTES = 1_048_576
+# XML 1.0 (what we send) and UTF-8 (what we keep) forbid these.
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,9 +36,11 @@ def read_side_car(content: bytes) -> SideCar:
     """Read it. Raises InputError side-car.unreadable, side-car.bad-recipient, side-car.bad-urgency."""
     if not content.strip():
         return SideCar()
+    if len(content) > LARGEST_SIDE_CAR_BYTES:
+        raise InputError("side-car.unreadable", "The side-car file is too large.", where="side-car")
     try:
         data = json.loads(content.decode("utf-8-sig"))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError("side-car.unreadable", "The side-car file is no JSON.", where="side-car") from None
     if not isinstance(data, dict) or not isinstance(data.get("recipients", []), list):
         raise InputError("side-car.unreadable", "The side-car file is no object with a list of recipients.", where="side-car")
@@ -49,7 +55,7 @@ def read_side_car(content: bytes) -> SideCar:
 
 def _recipient(number: int, data: object) -> Recipient:
     where = f"side-car recipients[{number}]"
-    if not isinstance(data, dict) or set(data) - _KEYS or not all(isinstance(value, str) for value in data.values()):
+    if not isinstance(data, dict) or set(data) - _KEYS or not all(_is_text(value) for value in data.values()):
         raise InputError("side-car.bad-recipient", "A recipient holds rpps, finess, address and name, as texts.", where=where)
     rpps, finess = rpps_of(data.get("rpps", "")), finess_of(data.get("finess", ""))
     address = mail_address(data.get("address", ""))
@@ -58,3 +64,7 @@ def _recipient(number: int, data: object) -> Recipient:
         raise InputError("side-car.bad-recipient", "A number or address of a recipient cannot be used.", where=where)
     kind = RecipientKind.ORGANISATION if finess and not rpps and not address else RecipientKind.PROFESSIONAL
     return Recipient(kind, address=address, rpps=rpps, finess=finess, name=data.get("name", ""), role_hint="side-car")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and _FORBIDDEN.search(value) is None

@@ -23,9 +23,11 @@ def yes_no(value: str) -> bool:
 def rpps_of(value: str) -> str:
     """RPPS as 11 digits: an IDNPS is `8` + RPPS; anything else is no RPPS and gives an empty text."""
     digits = value.strip()
-    if len(digits) == 12 and digits.startswith("8") and digits.isdigit():
+    if not (digits.isascii() and digits.isdigit()):
+        return ""
+    if len(digits) == 12 and digits.startswith("8"):
         return digits[1:]
-    return digits if len(digits) == 11 and digits.isdigit() else ""
+    return digits if len(digits) == 11 else ""
 
 
 def finess_of(value: str) -> str:
@@ -36,7 +38,7 @@ def finess_of(value: str) -> str:
     shape = (
         number.replace("2A", "20", 1) if number[:2] == "2A" else number.replace("2B", "20", 1) if number[:2] == "2B" else number
     )
-    return number if len(number) == 9 and shape.isdigit() else ""
+    return number if len(number) == 9 and shape.isascii() and shape.isdigit() else ""
 
 
 def mail_address(value: str) -> str:

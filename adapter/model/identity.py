@@ -98,7 +98,8 @@ def ins_key(thirteen: str) -> int | None:
     """The check key of the first 13 characters of a matricule, or None when they cannot carry one."""
     department = thirteen[5:7].upper()
     corsica = thirteen[:5] + {"2A": "19", "2B": "18"}.get(department, department) + thirteen[7:]
-    if len(corsica) != 13 or not corsica.isdigit():
+    # `²` and Arabic figures are digits to Python: a matricule holds ASCII ones.
+    if len(corsica) != 13 or not (corsica.isascii() and corsica.isdigit()):
         return None
     return 97 - int(corsica) % 97
 
@@ -106,4 +107,4 @@ def ins_key(thirteen: str) -> int | None:
 def ins_is_valid(matricule: str) -> bool:
     """True when a matricule has 15 characters and its key is right."""
     key = ins_key(matricule[:13])
-    return len(matricule) == 15 and key is not None and matricule[13:].isdigit() and int(matricule[13:]) == key
+    return len(matricule) == 15 and key is not None and matricule[13:] == f"{key:02d}"

@@ -69,7 +69,7 @@ def record_objection(submission: Submission, wishes: PatientWishes) -> Objection
 def is_of_age(birth_date: str, on: date) -> bool:
     """True only when 18 are surely past: a missing day or month counts as the last one, a missing date as a child."""
     parts = birth_date.split("-")
-    if not all(part.isdigit() for part in parts):
+    if not all(part.isascii() and part.isdigit() for part in parts) or len(birth_date) > 10:
         return False
     year, month, day = (int(parts[i]) if i < len(parts) else last for i, last in enumerate((0, 12, 31)))
     return (year + MAJORITY_YEARS, month, day) <= (on.year, on.month, on.day)

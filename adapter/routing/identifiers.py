@@ -26,7 +26,7 @@ def domain_is_under(domain: str, parent: str) -> bool:
 
 def finess_is_valid(value: str) -> bool:
     """Nine characters with a right Luhn key (Corsica's letters have no known key: the form alone is checked)."""
-    return bool(_FINESS.match(value)) and (not value.isdigit() or _luhn(value))
+    return bool(_FINESS.match(value)) and (not value.isdecimal() or _luhn(value))
 
 
 def rpps_is_valid(value: str) -> bool:
