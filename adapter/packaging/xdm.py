@@ -16,7 +16,7 @@ from adapter.model.document import BodyKind, Code, DocumentHeader
 from adapter.model.identity import INS_OIDS, PatientIdentity
 from adapter.model.parties import Organisation, Party
 from adapter.model.submission import Intent, Submission, Visibility
-from adapter.packaging.cda import patient_number
+from adapter.packaging.cda_header import patient_number
 from adapter.packaging.code_tables import PDF_FORMAT, activity_of, class_of, format_of, load_codes, oid_of, type_scheme
 from adapter.packaging.parcel import MailContent, SenderProfile
 from mssante.errors import MssanteError
@@ -171,7 +171,8 @@ def _patient(submission: Submission) -> Patient:
 
 
 def _number_in_source(identity: PatientIdentity) -> PatientNumber | None:
-    return PatientNumber(identity.ins.value, identity.ins.oid, "NH") if identity.ins else None
+    """The INS of a qualified identity only: as patientId it would claim what nobody proved, and file the letter under it."""
+    return PatientNumber(identity.ins.value, identity.ins.oid, "NH") if identity.ins and identity.is_qualified else None
 
 
 def _number_in_wrapper(submission: Submission) -> PatientNumber:

@@ -16,7 +16,8 @@ from adapter.model.document import BodyKind, Code, DocumentHeader, ReferringPart
 from adapter.model.identity import Address, LocalIdentifier, PatientIdentity, Reliability, Telecom
 from adapter.model.parties import Device, Organisation, Party, Professional
 from adapter.model.submission import Submission
-from adapter.packaging.cda import cda_time, system_oid, wrap_as_n1
+from adapter.packaging.cda import wrap_as_n1
+from adapter.packaging.cda_xml import cda_time, system_oid
 from tests.builders.cda import tiny_pdf
 from tests.builders.directory import letter_header, qualified_patient, submission
 
