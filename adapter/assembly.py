@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+
+import structlog
 
 from adapter import __version__
 from adapter.channels.base import Channel
@@ -23,7 +25,7 @@ from adapter.channels.registry import channel_class
 from adapter.channels.shared_record import SharedRecordSettings
 from adapter.config import Config, LegalEntity, Mode
 from adapter.config.settings import MailSecurity
-from adapter.errors import ConfigurationError
+from adapter.errors import TduError
 from adapter.fhir.validate import Level
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.vault import Vault
@@ -38,6 +40,8 @@ from adapter.pipeline.judge import InstanceRules, Judge
 from adapter.pipeline.verbs import Pipeline, PipelineSettings
 from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import Directory, load_directory
+
+log = structlog.get_logger()
 
 
 def _form_envelope(arrival: Arrival, receipt_id: str) -> tuple[Submission, ...]:
@@ -67,13 +71,18 @@ def new_id() -> str:
 
 
 class LiveDirectory:
-    """The partners files, read again when one changes on disk; a wrong new version leaves the last good one in force."""
+    """The partners files, read again when one changes on disk; a wrong new version leaves the last good one in force.
+
+    `problem` is then its code, shown by the health page, and the log says it once a version: an operator who corrected an
+    address must not believe that it is in use.
+    """
 
     def __init__(self, files: tuple[Path, ...]) -> None:
         self._files = files
         self._lock = threading.Lock()
-        self._seen: tuple[tuple[str, int, int], ...] = ()
+        self._seen: tuple[tuple[str, int, int, int], ...] = ()
         self._directory: Directory | None = None
+        self.problem = ""
 
     def __call__(self) -> Directory:
         """The directory in force now."""
@@ -86,19 +95,26 @@ class LiveDirectory:
 
     def _load(self) -> Directory:
         try:
-            return load_directory({str(path): path.read_bytes() for path in self._files})
-        except (OSError, ConfigurationError):
+            directory = load_directory({str(path): path.read_bytes() for path in self._files})
+        except (OSError, ValueError, TduError) as error:
             if self._directory is None:
                 raise
+            self.problem = error.code if isinstance(error, TduError) else type(error).__name__
+            log.error("directory.not-reloaded", code=self.problem, in_force=self._directory.revision)
             return self._directory
+        if self._directory is not None:
+            log.info("directory.reloaded", revision=directory.revision)
+        self.problem = ""
+        return directory
 
 
-def _stamp(path: Path) -> tuple[str, int, int]:
+def _stamp(path: Path) -> tuple[str, int, int, int]:
+    """What changes when a file does; the inode's own time tells of rights and renames that keep the file's date."""
     try:
         stat = path.stat()
     except OSError:
-        return str(path), 0, 0
-    return str(path), stat.st_mtime_ns, stat.st_size
+        return str(path), 0, 0, 0
+    return str(path), stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
 
 
 @dataclass(frozen=True)
@@ -116,6 +132,7 @@ def assemble(config: Config) -> Instance:
     """Wire one process; opens the ledger, so call it after any fork."""
     ledger = open_ledger(config)
     directory = LiveDirectory(config.directory.files)
+    directory()  # a partners file that cannot be read stops the start, not the first letter
     channels = build_channels(config)
     judge = Judge(INSPECTORS, ENVELOPES, directory, instance_rules(config), clock=now, new_id=new_id)
     pipeline = Pipeline(
@@ -192,9 +209,11 @@ def _shared_record(config: Config) -> SharedRecordSettings | None:
         return None
     sandbox = config.instance.sandbox
     is_test = config.instance.mode is Mode.TEST and sandbox is not None
-    token = record.token
+    base_url = sandbox.record if is_test and sandbox is not None and sandbox.record else record.base_url
+    # A token is for the record it was given for: a sandbox elsewhere never sees it.
+    token = record.token if _origin(base_url) == _origin(record.base_url) else None
     return SharedRecordSettings(
-        base_url=sandbox.record if is_test and sandbox is not None and sandbox.record else record.base_url,
+        base_url=base_url,
         connect_timeout_seconds=min(10.0, record.timeout_seconds),
         send_timeout_seconds=record.timeout_seconds,
         token=token.read(os.environ) if token is not None and token.file is None else "",
@@ -203,6 +222,11 @@ def _shared_record(config: Config) -> SharedRecordSettings | None:
         client_certificate=record.tls.certificate,
         client_key=record.tls.key,
     )
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
 
 
 def _fax(config: Config) -> FaxSpoolSettings | None:

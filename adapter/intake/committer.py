@@ -17,6 +17,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from adapter.errors import LedgerError, TduError
+from adapter.ledger.database import UNWRITABLE
 from adapter.model.receipt import Answer, Arrival
 
 log = structlog.get_logger()
@@ -112,7 +113,10 @@ class GroupCommitter(Generic[J]):
             answers = self._commit([judged for judged, _ in group])
         except LedgerError as error:
             log.error("intake.commit-failed", code=error.code, size=len(group))
-            _fail(group, _later(error.code))
+            if error.code == UNWRITABLE:
+                self._commit_one_by_one(group)
+            else:
+                _fail(group, _later(error.code))
         except Exception as error:
             log.error("intake.commit-failed", error=type(error).__name__, size=len(group))
             self._commit_one_by_one(group)
@@ -127,7 +131,7 @@ class GroupCommitter(Generic[J]):
                 future.set_result(self._commit([judged])[0])
             except Exception as error:  # whatever it is, nothing was kept and the sender must know
                 log.error("intake.commit-refused", error=type(error).__name__)
-                future.set_exception(_later("intake.commit-failed"))
+                future.set_exception(_not_kept(error))
 
 
 class Intake(Generic[J]):
@@ -171,6 +175,13 @@ class Intake(Generic[J]):
 
 def _later(code: str) -> TryLaterError:
     return TryLaterError(code, "Nothing was kept.", remedy="Send it again later.")
+
+
+def _not_kept(error: Exception) -> NotKeptError:
+    """A value that can never be written is refused for good; anything else may go better next time."""
+    if isinstance(error, LedgerError) and error.code == UNWRITABLE:
+        return NotKeptError(error.code, "This cannot be kept: nothing was.")
+    return _later("intake.commit-failed")
 
 
 def _fail(group: Sequence[tuple[object, Future[Answer]]], error: TryLaterError) -> None:

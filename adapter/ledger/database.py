@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, bindparam, create_engine, event, func, insert, select, update
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from adapter.errors import LedgerError, VaultError
 from adapter.ledger import tables
@@ -26,6 +26,8 @@ from adapter.ledger.vault import Vault
 from adapter.model.audit import AuditEntry, AuditRow, ChainHead, SealRows
 from adapter.model.work_item import WorkAbout
 
+# Code of what is the value's fault (a NUL sign in PostgreSQL), not the database's.
+UNWRITABLE = "ledger.unwritable"
 BUSY_TIMEOUT_SECONDS = 30
 _TRIES = 5
 _MIGRATING, _KEY_CHECK, _SEALING = 7_402_001, 7_402_002, 7_402_003
@@ -190,7 +192,7 @@ class Database:
         self._ready = True
 
     def _check_schema(self) -> None:
-        remedy = "Run the migrations (`tdu serve` and `tdu check` name how)."
+        remedy = "Run `tdu check`: it makes the tables, or brings them up to date."
         try:
             with self._read() as connection:
                 found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
@@ -336,6 +338,9 @@ def _naming_errors() -> Iterator[None]:
     """Whatever the engine raises becomes a LedgerError: the lane stops and starts again."""
     try:
         yield
+    except DataError as error:
+        text, remedy = "a value cannot be written by this database", "Sending it again will not help."
+        raise LedgerError(UNWRITABLE, text, remedy=remedy) from error
     except SQLAlchemyError as error:
         origin = getattr(error, "orig", None)
         raise LedgerError(

@@ -30,12 +30,12 @@ from adapter.ledger.rows import (
     write_unread,
 )
 from adapter.ledger.versions import Line, LineKeeper, Placement, lock_names, place_in_line
-from adapter.ledger.work_items import add_work_items
+from adapter.ledger.work_items import STOPPED_BY_PERSON, URGENT_BELOW, add_delivery_item, add_work_items
 from adapter.model.delivery import Delivery, DeliveryState, Purpose
 from adapter.model.effects import Ignored, Parked
 from adapter.model.plan import RoutePlan
 from adapter.model.receipt import ReceiptState
-from adapter.model.submission import Submission
+from adapter.model.submission import Submission, Urgency
 from adapter.model.work_item import WorkAbout, WorkItem
 
 S = DeliveryState
@@ -43,6 +43,9 @@ Row = Mapping[Any, Any]
 _STEP_NAMESPACE = uuid.UUID("5d2a6d1c-6a0e-5a4e-8d53-1f8c1a0b7e55")
 # Another submission's delivery in one of these states did not serve the role, and nobody looks after it.
 _FAILED = frozenset({S.REFUSED.value, S.SUPERSEDED.value})
+_SENT_AGAIN_ADVICE = "L'émetteur renvoie ce document, refusé sur tous les canaux : corriger la cause, puis relancer cet envoi."
+_STOPPED_ADVICE = "L'émetteur renvoie ce document, qu'une personne avait arrêté : rien ne part. Vérifier avec l'émetteur."
+_OTHER_CONTENT_ADVICE = "Identifiant et version d'un document déjà reçu, mais autre contenu : demander une nouvelle version."
 
 
 @dataclass
@@ -234,6 +237,7 @@ def _new_deliveries(
     for delivery in sorted(stored.deliveries, key=lambda one: one.leg):
         by_role.setdefault((delivery.role_id, delivery.purpose), []).append(delivery)
     known = _known_deliveries(tx, stored)
+    _flag_other_content(tx, stored, known)
     for (role_id, purpose), legs in by_role.items():
         fresh = _not_yet_served(tx, legs, known.get((role_id, purpose.value), []), tally)
         placement = keeper.place(role_id) if purpose is Purpose.DOCUMENT and fresh else Placement()
@@ -259,27 +263,65 @@ def _known_deliveries(tx: Transaction, stored: StoredSubmission) -> dict[tuple[s
 
 
 def _not_yet_served(tx: Transaction, legs: Sequence[Delivery], known: Sequence[Row], tally: _Tally) -> list[Delivery]:
-    """The legs to insert for one role: none when another submission's delivery served it, is on its way, or waits."""
-    mine = legs[0].submission_id
-    others = [row for row in known if row["submission_id"] != mine]
-    serving = next((row for row in others if row["state"] not in _FAILED), None)
+    """The legs to insert for one role: none when another submission's delivery served it, is on its way, or waits.
+
+    Prepared again, a role that has its legs keeps them as they are: a directory that changed in the meantime adds no second one.
+    """
+    if any(row["submission_id"] == legs[0].submission_id for row in known):
+        return []
+    serving = next((row for row in known if row["state"] not in _FAILED and not _stopped_by_person(row)), None)
     if serving is not None:
         _tell_served(tx, legs[0], serving["id"], tally)
         return []
     taken = {row["channel"]: row["id"] for row in known}
-    own = {row["id"] for row in known if row["submission_id"] == mine}
     fresh: list[Delivery] = []
     for leg in legs:
-        if leg.id in own:
-            continue
         if leg.channel.value in taken:
             _tell_served(tx, leg, taken[leg.channel.value], tally)
             continue
         taken[leg.channel.value] = leg.id
         fresh.append(leg)
-    if fresh and not own and fresh[0].state is S.WAITING:
+    if not fresh:
+        _ask_about_failed(tx, legs[0], known)
+    elif fresh[0].state is S.WAITING:
         fresh[0] = replace(fresh[0], state=S.QUEUED)  # the legs before it were tried, and refused, under another submission
     return fresh
+
+
+def _stopped_by_person(row: Row) -> bool:
+    return bool(row["state"] == S.CANCELLED.value and row["cause"] in STOPPED_BY_PERSON)
+
+
+def _ask_about_failed(tx: Transaction, leg: Delivery, known: Sequence[Row]) -> None:
+    """The sender sends again what failed on every channel: nothing leaves by itself, so somebody must know."""
+    failed = sorted((row for row in known if not row["superseded_by"] and row["state"] != S.SUPERSEDED.value), key=_leg_number)
+    if not failed:
+        return  # a newer version serves this role
+    refused = next((row for row in failed if row["state"] == S.REFUSED.value), None)
+    if refused is not None:
+        add_delivery_item(tx, refused, "sent-again", _SENT_AGAIN_ADVICE)
+        return
+    about, urgent = WorkAbout.SUBMISSION, leg.priority < URGENT_BELOW
+    item = WorkItem(tx.new_id(), leg.legal_entity, about, leg.submission_id, "sent-again", _STOPPED_ADVICE, tx.now, urgent)
+    add_work_items(tx, [item])
+
+
+def _leg_number(row: Row) -> int:
+    return int(row["leg"])
+
+
+def _flag_other_content(tx: Transaction, stored: StoredSubmission, known: Mapping[tuple[str, str], Sequence[Row]]) -> None:
+    """One id and version, two contents: those already served keep the first one, and nobody would know."""
+    submission = stored.translation.submission
+    if submission.content_kind != "cda":
+        return  # a form's id comes from its answers, which may be spelt in several ways
+    others = sorted({row["submission_id"] for rows in known.values() for row in rows} - {submission.id})
+    for other in others[:1]:
+        if read_chunk(tx.connection, tx.vault, other, PayloadKind.SOURCE) == stored.translation.source_document:
+            return
+        entity, about = submission.legal_entity, WorkAbout.SUBMISSION
+        reason, urgent = "same-id-other-content", submission.urgency is Urgency.URGENT
+        add_work_items(tx, [WorkItem(tx.new_id(), entity, about, submission.id, reason, _OTHER_CONTENT_ADVICE, tx.now, urgent)])
 
 
 def _tell_served(tx: Transaction, leg: Delivery, by: str, tally: _Tally) -> None:

@@ -81,6 +81,8 @@ class _Batch:
             return self._store(new, macs)
         if known.fingerprint == new.receipt.fingerprint:
             return self._repeat(new, known)
+        if new.receipt.verdict is not Verdict.ACCEPTED:
+            return self._store(new, macs)  # its own refusal says more than the conflict
         return self._conflict(new, known)
 
     def _store(self, new: NewReceipt, macs: tuple[tuple[str, str], ...]) -> CommittedReceipt:

@@ -143,10 +143,15 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True)
 class WorkFilter:
-    """Which work items to list; the default is every open one."""
+    """Which work items to list; the default is every open one.
+
+    `parked_only`: what stands still until somebody decides. `unclear_only`: sends that may have arrived.
+    """
 
     open_only: bool = True
     urgent_only: bool = False
+    parked_only: bool = False
+    unclear_only: bool = False
     reason: str = ""
     about: WorkAbout | None = None
     about_id: str = ""

@@ -27,8 +27,16 @@ Row = Mapping[Any, Any]
 
 # What a decision other than retry writes as the cause of what it stops.
 _CAUSES = {Decision.CANCEL: "cancelled", Decision.HAND_OVER: "handed-over", Decision.CLOSE: "closed"}
+# Causes of what a person stopped without having it handed over.
+STOPPED_BY_PERSON = frozenset({_CAUSES[Decision.CANCEL], _CAUSES[Decision.CLOSE]})
 # Priorities below this one are urgent documents'.
 URGENT_BELOW = 50
+# A submission's question is always a recipient for whom there is no plan.
+_IS_PARKED = or_(
+    tables.work_item.c.about == WorkAbout.SUBMISSION.value,
+    tables.work_item.c.about_id.in_(select(tables.delivery.c.id).where(tables.delivery.c.state == S.PARKED.value)),
+    tables.work_item.c.about_id.in_(select(tables.receipt.c.id).where(tables.receipt.c.state == ReceiptState.PARKED.value)),
+)
 _NOT_ON_WIRE = (S.WAITING, S.QUEUED, S.CLAIMED, S.UNCLEAR, S.PARKED)
 
 
@@ -99,6 +107,10 @@ def list_work_items(database: Database, which: WorkFilter, legal_entity: str) ->
         query = query.where(tables.IS_UNDECIDED)
     if which.urgent_only:
         query = query.where(w.c.urgent.is_(True))
+    if which.parked_only:
+        query = query.where(_IS_PARKED)
+    if which.unclear_only:
+        query = query.where(w.c.about_id.in_(select(tables.delivery.c.id).where(tables.delivery.c.unclear_count > 0)))
     if which.reason:
         query = query.where(w.c.reason == which.reason)
     if which.about is not None:
@@ -142,7 +154,8 @@ def _undecided(tx: Transaction, item_id: str, legal_entity: str) -> WorkItem:
     w = tables.work_item
     row = tx.execute(select(w).where(w.c.id == item_id, w.c.legal_entity == legal_entity).with_for_update()).mappings().first()
     if row is None:
-        raise LedgerError("work-item.unknown", "no such work item for this legal entity", where=item_id)
+        remedy = "`tdu queue` lists them."
+        raise LedgerError("work-item.unknown", "no such work item for this legal entity", where=item_id, remedy=remedy)
     if row["decision"]:
         raise LedgerError("work-item.decided", f"already decided: {row['decision']}", where=item_id)
     return work_item_value(row)

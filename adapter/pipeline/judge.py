@@ -256,7 +256,9 @@ def _repeat_key(arrival: Arrival, inspection: Inspection) -> str:
     if inspection.kind is ContentKind.HL7V2:
         parts = (control.application, control.facility, control.event, control.control_id)
     else:
-        parts = (arrival.door, arrival.form, control.control_id or arrival.reference or inspection.fingerprint)
+        # The side-car says to whom: the same letter with another one is for somebody else, and no repeat.
+        companion = hashlib.sha256(arrival.side_car).hexdigest() if arrival.side_car.strip() else ""
+        parts = (arrival.door, arrival.form, control.control_id or arrival.reference or inspection.fingerprint, companion)
     return hashlib.sha256("\x1f".join((arrival.principal.name, *parts)).encode()).hexdigest()
 
 
@@ -281,6 +283,12 @@ def _write_answer(inspection: Inspection, receipt_id: str, submissions: tuple[Su
         ],
         "warnings": [
             {"code": f.code, "text": f.text, "where": f.location} for f in inspection.findings if f.severity is Severity.WARNING
+        ],
+        # What a safety search came to, also when it found nothing: silence must not read as "no contra-indication".
+        "alerts": [
+            {"code": f.code, "severity": f.severity.value, "text": f.text, "where": f.location, "rule": f.remedy}
+            for f in inspection.findings
+            if f.code.startswith("safety.")
         ],
     }
     return json.dumps(summary, ensure_ascii=False).encode()

@@ -6,6 +6,7 @@ import uuid
 from datetime import datetime
 
 from adapter.model.delivery import Delivery, DeliveryState
+from adapter.model.parties import RecipientKind
 from adapter.model.plan import ChannelName, Leg, RecipientPlan, RoutePlan
 from adapter.model.submission import Submission, Urgency
 from adapter.model.work_item import WorkAbout, WorkItem
@@ -55,7 +56,7 @@ def _reference(delivery_id: str, channel: ChannelName, sender: SenderProfile) ->
 def open_questions(submission: Submission, plan: RoutePlan, now: datetime) -> tuple[WorkItem, ...]:
     """One work item per recipient that cannot be served, and one when there is no recipient at all."""
     items = [
-        _question(submission, r.role_id, r.parked_because, r.explanation, r.phone_line, now)
+        _question(submission, r.role_id, r.parked_because, _naming(r), r.phone_line, now)
         for r in plan.recipients
         if r.parked_because
     ]
@@ -64,6 +65,13 @@ def open_questions(submission: Submission, plan: RoutePlan, now: datetime) -> tu
             _question(submission, "", "no-recipient", "Aucun destinataire : indiquer à qui adresser ce document.", "", now)
         )
     return tuple(items)
+
+
+def _naming(recipient: RecipientPlan) -> str:
+    """Which recipient the question is about; a patient, or what may be a patient's address, is never named."""
+    if recipient.kind is RecipientKind.PATIENT or "@patient." in recipient.display.lower() or not recipient.display:
+        return recipient.explanation
+    return f"{recipient.display} : {recipient.explanation}"
 
 
 def _question(submission: Submission, role: str, reason: str, advice: str, phone: str, now: datetime) -> WorkItem:

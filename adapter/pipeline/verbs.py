@@ -181,11 +181,12 @@ class Pipeline:
     def dispatch_some(self, worker: str, channel: ChannelName, limit: int = 4, goes_on: GoesOn = _always) -> int:
         """Send what is due on one channel; returns how many were taken. A slow partner holds its own channel only.
 
-        Told to stop, it finishes the send at hand and gives back the rest untouched.
+        Told to stop, or after a slow send, it gives back the rest untouched: no claim runs out behind another's wait.
         """
+        began = self._clock()
         claimed = self._ledger.claim_deliveries(worker, channel, limit, self._settings.lease)
         for claim in claimed:
-            if not goes_on():
+            if not goes_on() or self._clock() - began > self._settings.lease / 2:
                 self._give_back(self._ledger.release_delivery, claim.delivery.id, claim.delivery.fence)
                 continue
             try:

@@ -117,7 +117,10 @@ def _worker_body(config: Config, listeners: Listeners, number: int, leash_read: 
     os.close(leash_write)
     threading.Thread(target=_end_with_supervisor, args=(leash_read,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    run_worker(config, listeners.mllp, listeners.http, number)
+    told_to_stop = threading.Event()
+    # The handler inherited from the supervisor would swallow a stop that comes while we wire ourselves up.
+    signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
+    run_worker(config, listeners.mllp, listeners.http, number, told_to_stop)
 
 
 def _end_with_supervisor(leash_read: int) -> None:

@@ -60,13 +60,16 @@ class WokenPipeline:
         return answers
 
 
-def run_worker(config: Config, mllp: socket.socket | None, http: socket.socket | None, number: int) -> None:
-    """The whole life of a worker process."""
+def run_worker(
+    config: Config, mllp: socket.socket | None, http: socket.socket | None, number: int, told_to_stop: threading.Event
+) -> None:
+    """The whole life of a worker process. `told_to_stop` is set by a SIGTERM that comes before the doors are open."""
     configure_logs(config.log)
     instance = assemble(config)
     figures = Figures()
-    dispatch = _dispatch_lanes(instance, number)
-    prepare = _prepare_lane(instance, number, dispatch)
+    halt = threading.Event()
+    dispatch = _dispatch_lanes(instance, number, halt)
+    prepare = _prepare_lane(instance, number, dispatch, halt)
     lanes = [prepare, *dispatch]
     if number == 0:  # on each host one worker takes the proofs and gives back lost leases; a double would be harmless
         lanes.append(Lane("settle", instance.pipeline.settle_some, SETTLE_IDLE_SECONDS, after=_waker(dispatch)))
@@ -76,9 +79,10 @@ def run_worker(config: Config, mllp: socket.socket | None, http: socket.socket |
     for lane in lanes:
         lane.start()
     try:
-        asyncio.run(_keep_doors(config, instance, intake, figures, mllp, http, number))
+        asyncio.run(_keep_doors(config, instance, intake, figures, mllp, http, number, told_to_stop))
     finally:
         intake.stop()
+        halt.set()
         _stop_lanes(lanes)
         instance.ledger.close()
 
@@ -87,17 +91,21 @@ def _worker_name(number: int, lane: str) -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{number}:{lane}"
 
 
-def _prepare_lane(instance: Instance, number: int, dispatch: list[Lane]) -> Lane:
-    step = partial(instance.pipeline.prepare_some, _worker_name(number, "prepare"))
+def _prepare_lane(instance: Instance, number: int, dispatch: list[Lane], halt: threading.Event) -> Lane:
+    step = partial(instance.pipeline.prepare_some, _worker_name(number, "prepare"), goes_on=lambda: not halt.is_set())
     return Lane("prepare", step, PREPARE_IDLE_SECONDS, after=_waker(dispatch))
 
 
-def _dispatch_lanes(instance: Instance, number: int) -> list[Lane]:
+def _dispatch_lanes(instance: Instance, number: int, halt: threading.Event) -> list[Lane]:
     """Threads per channel: a slow partner holds its own channel only."""
+
+    def goes_on() -> bool:
+        return not halt.is_set()
+
     return [
         Lane(
             f"dispatch-{channel.value}-{thread}",
-            partial(instance.pipeline.dispatch_some, _worker_name(number, f"{channel.value}-{thread}"), channel),
+            partial(instance.pipeline.dispatch_some, _worker_name(number, f"{channel.value}-{thread}"), channel, goes_on=goes_on),
             DISPATCH_IDLE_SECONDS,
         )
         for channel in ChannelName
@@ -129,10 +137,13 @@ async def _keep_doors(
     mllp: socket.socket | None,
     http: socket.socket | None,
     number: int,
+    told_to_stop: threading.Event,
 ) -> None:
     """Open this worker's doors, wait for SIGTERM, close them in order."""
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    if told_to_stop.is_set():
+        return
     zone = config.instance.time_zone
     mllp_server = None
     if mllp is not None and config.doors.mllp is not None:
@@ -198,4 +209,4 @@ def _health(instance: Instance) -> Health:
         instance.ledger.ping()
     except Exception as error:
         return Health(False, {"ledger": type(error).__name__})
-    return Health(True, {"ledger": "ok"})
+    return Health(True, {"ledger": "ok", "directory": instance.directory.problem or "ok"})

@@ -369,7 +369,7 @@ def test_an_older_version_queued_again_after_an_unclear_send_may_have_left(world
     assert world.deliveries(newer.id)[0].replaces_sent_on == world.clock().isoformat()
 
 
-def test_a_fallback_added_to_a_role_that_was_served_waits(world: World) -> None:
+def test_a_role_that_has_its_legs_keeps_them_when_it_is_prepared_again(world: World) -> None:
     receipt_id = world.receive()
     first = stored_submission("doc-1", receipt_id, channels=(MAIL,))
     submission = first.translation.submission
@@ -378,4 +378,4 @@ def test_a_fallback_added_to_a_role_that_was_served_waits(world: World) -> None:
     world.accepted()
     world.ledger.resolve(item.id, Decision.RETRY, "x", legal_entity=ENTITY)
     world.prepare(stored_submission("doc-1", receipt_id, channels=(MAIL, FAX)), receipt_id=receipt_id)
-    assert world.states(submission) == {"role:a/mssante": "accepted", "role:a/fax": "waiting"}
+    assert world.states(submission) == {"role:a/mssante": "accepted"}

@@ -57,7 +57,7 @@ def test_an_urgent_document_goes_before_others() -> None:
 
 def test_a_parked_recipient_becomes_a_question_that_says_why() -> None:
     [item] = open_questions(_submission(Urgency.URGENT), _plan(_recipient(parked="no-channel")), NOW)
-    assert (item.reason, item.advice, item.urgent) == ("no-channel", "explique", True)
+    assert (item.reason, item.advice, item.urgent) == ("no-channel", "Dr X : explique", True)
 
 
 def test_a_document_without_recipient_is_a_question_too() -> None:
