@@ -30,8 +30,8 @@ class TduError(Exception):
 
     def __str__(self) -> str:
         place = f" [{self.where}]" if self.where else ""
-        remedy = f" {self.remedy}" if self.remedy else ""
-        return f"{self.code}{place}: {self.message}{remedy}"
+        end = "" if not self.remedy else " " if self.message.endswith((".", "?", "!")) else ". "
+        return f"{self.code}{place}: {self.message}{end}{self.remedy}"
 
 
 class ConfigurationError(TduError):

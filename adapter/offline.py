@@ -77,8 +77,9 @@ def translate(arrival: Arrival) -> tuple[Translation, ...]:
     kind, findings = inspect(arrival)
     errors = errors_of(findings)
     if errors:
-        first = errors[0]
-        raise InputError(first.code, first.text, where=first.location, remedy=first.remedy)
+        first, more = errors[0], len(errors) - 1
+        remedy = f"{first.remedy} {more} more: `tdu validate` tells them all.".strip() if more else first.remedy
+        raise InputError(first.code, first.text, where=first.location, remedy=remedy)
     return _READERS[kind](arrival, stable_id("offline", arrival.form, str(len(arrival.content))))
 
 
@@ -135,9 +136,14 @@ def report_of(name: str, translation: Translation, version: str) -> Mapping[str,
         "document": translation.submission.document.unique_id,
         "unread": [node.path for node in translation.unread],
         "warnings": [{"code": f.code, "severity": f.severity.value, "where": f.location, "text": f.text} for f in findings],
+def refusal_of(name: str, error: InputError, version: str) -> Mapping[str, object]:
+    """What `--report` says of a file that a door would refuse."""
+    return {"file": name, "version": version, "refused": {"code": error.code, "where": error.where, "text": error.message}}
+
+
     }
 
 
 def write_report(reports: list[Mapping[str, object]]) -> bytes:
     """The report file."""
-    return json.dumps(reports, ensure_ascii=False, indent=2).encode()
+    return (json.dumps(reports, ensure_ascii=False, indent=2) + "\n").encode()

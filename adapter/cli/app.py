@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from adapter import __version__
-from adapter.cli import desk, offline, running
-from adapter.errors import ConfigurationError, TduError
+from adapter.cli import desk, forms, offline, running
+from adapter.errors import ConfigurationError, TduError, VaultError
+
+
+class _Tree(TyperGroup):
+    """The commands; an error of ours, or of the files named, is a sentence on standard error and an exit code, never a trace."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ConfigurationError, VaultError) as error:
+            typer.echo(f"tdu: {error}", err=True)
+            raise typer.Exit(2) from None
+        except TduError as error:
+            typer.echo(f"tdu: {error}", err=True)
+            raise typer.Exit(1) from None
+        except OSError as error:
+            if not error.filename:  # no file that the user named: a defect, whose trace is wanted
+                raise
+            typer.echo(f"tdu: {error.filename}: {error.strerror}", err=True)
+            raise typer.Exit(1) from None
+
 
 app = typer.Typer(
     name="tdu",
+    cls=_Tree,
     help="Trait d'union: takes what hospitals and town send each other to its reader, and brings back every proof.",
     no_args_is_help=True,
     add_completion=False,
@@ -21,6 +42,7 @@ app = typer.Typer(
 )
 running.register(app)
 offline.register(app)
+forms.register(app)
 desk.register(app)
 
 
@@ -40,12 +62,5 @@ def _root(
 
 
 def main() -> None:
-    """Entry point: our errors are a sentence on standard error, never a trace."""
-    try:
-        app()
-    except ConfigurationError as error:
-        typer.echo(f"tdu: {error}", err=True)
-        sys.exit(2)
-    except TduError as error:
-        typer.echo(f"tdu: {error}", err=True)
-        sys.exit(1)
+    """Entry point of `tdu` and of `python -m adapter`."""
+    app()

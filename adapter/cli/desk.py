@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from dataclasses import asdict
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from adapter.assembly import open_ledger
-from adapter.cli.options import DEFAULT_CONFIG, ConfigOption, EntityOption, JsonOption, chosen_entity, read_config
+from adapter.cli.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    EntityOption,
+    JsonOption,
+    chosen_entity,
+    operator_name,
+    read_config,
+)
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import Decision, Timeline, WorkFilter
 from adapter.model.work_item import WorkItem
@@ -49,7 +55,7 @@ def trace(
         typer.echo(json.dumps([timeline_data(t) for t in timelines], ensure_ascii=False, indent=2))
         return
     for timeline in timelines:
-        print_timeline(timeline, Console())
+        typer.echo("\n".join(timeline_lines(timeline, settings.instance.time_zone)))
 
 
 def _timelines(ledger: Ledger, reference: str, legal_entity: str) -> list[Timeline]:
@@ -109,50 +115,73 @@ def timeline_data(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-def print_timeline(timeline: Timeline, console: Console) -> None:
-    """One line per event, in time order, then what waits for a person."""
-    receipt = timeline.receipt
-    console.print(
-        f"[bold]{receipt.control_id or receipt.id}[/bold] {receipt.kind.value} by {receipt.door} from {receipt.principal}"
-    )
-    names = {d.id: f"{d.channel.value} → {d.role_id}" for s in timeline.submissions for d in s.deliveries}
+def timeline_lines(timeline: Timeline, zone: str) -> list[str]:
+    """What a person reads: what it is and where it stands, one line per event in civil time, then what waits for a person."""
+    receipt, civil = timeline.receipt, ZoneInfo(zone)
+    lines = [
+        f"{receipt.control_id or receipt.id}: {receipt.kind.value} by {receipt.door} from {receipt.principal}",
+        f"  receipt {receipt.id}: {receipt.verdict.value}",
+    ]
+    names = {}
+    for sent in timeline.submissions:
+        document = sent.submission.document
+        lines.append(f"  document {document.unique_id} ({document.type.code}): {sent.status.phase.value}, {sent.status.summary}")
+        for delivery in sent.deliveries:
+            names[delivery.id] = f"{delivery.channel.value} → {delivery.role_id}"
+            lines.append(
+                f"    {names[delivery.id]}: {delivery.state.value} {delivery.cause}".rstrip() + f", {delivery.reference}"
+            )
+    lines.append(f"  events ({zone})")
     for event in timeline.events:
         who = names.get(event.about_id, event.about.value)
-        console.print(f"  {event.at:%Y-%m-%d %H:%M:%S.%f}  {event.kind:<28} {who}  {event.detail}", highlight=False, markup=False)
-    for item in timeline.work_items:
-        if not item.decision:
-            console.print(f"  waits for a person: {item.reason} – {item.advice} {item.phone_line}", highlight=False, markup=False)
+        instant = event.at.astimezone(civil)
+        lines.append(f"  {instant:%Y-%m-%d %H:%M:%S.%f}  {event.kind:<16} {who}  {event.detail}".rstrip())
+    waiting = [item for item in timeline.work_items if not item.decision]
+    return [*lines, *(f"  waits for a person: {i.id} {i.reason} – {i.advice} {i.phone_line}".rstrip() for i in waiting)]
 
 
 def queue(
     config: ConfigOption = DEFAULT_CONFIG,
     entity: EntityOption = "",
+    parked: Annotated[bool, typer.Option("--parked", help="Only what stands still until somebody decides.")] = False,
+    unclear: Annotated[bool, typer.Option("--unclear", help="Only sends that may have arrived.")] = False,
     urgent: Annotated[bool, typer.Option("--urgent", help="Only urgent ones.")] = False,
     reason: Annotated[str, typer.Option("--reason", help="Only this reason.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List what waits for a person, oldest first.
+    """List what waits for a person, urgent first, then oldest.
 
     Example: tdu queue --urgent
     """
     settings = read_config(config)
+    legal_entity = chosen_entity(settings, entity)
+    which = WorkFilter(urgent_only=urgent, reason=reason, parked_only=parked, unclear_only=unclear)
     ledger = open_ledger(settings)
     try:
-        items = ledger.list_work_items(
-            WorkFilter(urgent_only=urgent, reason=reason), legal_entity=chosen_entity(settings, entity)
-        )
+        items = ledger.list_work_items(which, legal_entity=legal_entity)
     finally:
         ledger.close()
     if as_json:
         typer.echo(json.dumps([work_item_data(item) for item in items], ensure_ascii=False, indent=2))
         return
-    table = Table("id", "opened", "urgent", "about", "reason", "what to do", "phone")
     for item in items:
-        table.add_row(
-            item.id, f"{item.opened_at:%Y-%m-%d %H:%M}", "URGENT" if item.urgent else "",
-            f"{item.about.value} {item.about_id}", item.reason, item.advice, item.phone_line,
-        )  # fmt: skip
-    Console().print(table)
+        typer.echo("\n".join(work_item_lines(item, settings.instance.time_zone)))
+    if not items:
+        typer.echo("Nothing waits for a person.")
+    elif len(items) == which.limit:
+        typer.echo(f"The first {which.limit} only: decide some, or narrow with --urgent or --reason.")
+
+
+def work_item_lines(item: WorkItem, zone: str) -> list[str]:
+    """The id alone on its line, to be copied; then why, what to do, whom to call."""
+    opened = item.opened_at.astimezone(ZoneInfo(zone))
+    urgent = "URGENT " if item.urgent else ""
+    phone = f"  ☎ {item.phone_line}" if item.phone_line else ""
+    return [
+        item.id,
+        f"  {urgent}{item.reason}, since {opened:%Y-%m-%d %H:%M}, on {item.about.value} {item.about_id}",
+        f"  {item.advice}{phone}",
+    ]
 
 
 def work_item_data(item: WorkItem) -> dict[str, Any]:
@@ -166,7 +195,13 @@ def work_item_data(item: WorkItem) -> dict[str, Any]:
 
 def resolve(
     item: Annotated[str, typer.Argument(help="The work item's id (tdu queue).")],
-    decision: Annotated[Decision, typer.Argument(help="retry: try again; hand-over: given by hand; cancel: do not send; close.")],
+    decision: Annotated[
+        Decision,
+        typer.Argument(
+            help="retry: try again, with today's directory; hand-over: given by other means; cancel: do not send; "
+            "close: nothing to do."
+        ),
+    ],
     config: ConfigOption = DEFAULT_CONFIG,
     entity: EntityOption = "",
     by: Annotated[str, typer.Option("--by", help="Who decides (default: the system user).")] = "",
@@ -179,7 +214,7 @@ def resolve(
     settings = read_config(config)
     ledger = open_ledger(settings)
     try:
-        decided = ledger.resolve(item, decision, by or getpass.getuser(), legal_entity=chosen_entity(settings, entity))
+        decided = ledger.resolve(item, decision, by or operator_name(), legal_entity=chosen_entity(settings, entity))
     finally:
         ledger.close()
     if as_json:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,19 +14,34 @@ import typer
 
 from adapter import __version__
 from adapter.assembly import LiveDirectory, route_settings
-from adapter.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, chosen_day, read_config
+from adapter.cli.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    EntityOption,
+    FormOption,
+    JsonOption,
+    arrival_from,
+    chosen_day,
+    chosen_entity,
+    finding_line,
+    known_zone,
+    read_config,
+)
+from adapter.config import Config
 from adapter.errors import InputError
 from adapter.model.finding import Finding, Severity, errors_of
 from adapter.model.parties import Recipient, RecipientKind
-from adapter.offline import Target, arrival_of, inspect, render, report_of, translate, write_report
+from adapter.model.plan import ChannelName
+from adapter.model.submission import Submission
+from adapter.offline import Output, Target, refusal_of, render, report_of, translate, write_report
 from adapter.packaging.parcel import SenderProfile
 from adapter.routing.choose import choose_route
-from adapter.routing.explain import plan_as_dict, render_plan
-from adapter.validation import validate_file
+from adapter.routing.explain import plan_as_dict, probe_submission, render_plan
+from adapter.validation import kind_in_words, validate_file
 
-FileArgument = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Files: HL7 v2, CDA, form (JSON).")]
-FormOption = Annotated[str, typer.Option("--form", help="The form's slug when a file is a form.")]
-ZoneOption = Annotated[str, typer.Option("--zone", help="Civil time of instants without a zone.")]
+ZoneOption = Annotated[
+    str, typer.Option("--zone", callback=known_zone, help="Civil time of instants without a zone.", show_default=True)
+]
 _OFFLINE_SENDER = SenderProfile(
     "", "Émetteur non configuré", "", "hors-ligne@exemple.invalid", "Hors ligne", "2.25.0", f"traitdunion-{__version__}"
 )
@@ -38,10 +55,12 @@ def register(app: typer.Typer) -> None:
 
 
 def translate_files(
-    files: FileArgument,
+    files: Annotated[
+        list[Path], typer.Argument(exists=True, dir_okay=False, help="HL7 v2 messages, CDA documents, forms (JSON).")
+    ],
     to: Annotated[Target, typer.Option("--to", help="What to make.")] = Target.FHIR,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the results (default: standard output for one FHIR).")
+        Path | None, typer.Option("--out", help="Folder for the results; left out: one result, on standard output.")
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Write unread fields, warnings and version as JSON.")] = None,
     form: FormOption = "",
@@ -51,21 +70,25 @@ def translate_files(
 
     Example: tdu translate lettre.xml --to fhir --out results --report results/report.json
     """
+    stems = _result_names(files)
+    if out is None and len(files) > 1:
+        raise typer.BadParameter("several files need a folder for their results", param_hint="--out")
     failed = False
     reports = []
     with typer.progressbar(files, label="translate", file=typer.get_text_stream("stderr"), hidden=len(files) < 2) as bar:
-        for path in bar:
+        for path, name in zip(bar, stems, strict=True):
             try:
-                translations = translate(_arrival(path, form, zone))
+                translations = translate(arrival_from(path, form, zone))
             except InputError as error:
-                typer.echo(f"{path.name}: {error}", err=True)
+                typer.echo(f"{path}: {error}", err=True)
+                reports.append(refusal_of(str(path), error, __version__))
                 failed = True
                 continue
             for number, translation in enumerate(translations, 1):
-                stem = path.stem if len(translations) == 1 else f"{path.stem}-{number}"
+                stem = name if len(translations) == 1 else f"{name}-{number}"
                 outputs = render(translation, to, _OFFLINE_SENDER, _made_at(translation.submission.document.created))
                 _write(outputs, stem, out)
-                reports.append(report_of(path.name, translation, __version__))
+                reports.append(report_of(str(path), translation, __version__))
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)
         report.write_bytes(write_report(reports))
@@ -73,10 +96,13 @@ def translate_files(
         raise typer.Exit(1)
 
 
-def _arrival(path: Path, form: str, zone: str):  # type: ignore[no-untyped-def]
-    side_car = path.with_name(path.name + ".json")
-    companion = side_car.read_bytes() if side_car.is_file() else b""
-    return arrival_of(path.read_bytes(), companion, datetime.now(UTC), form, zone)
+def _result_names(files: Sequence[Path]) -> list[str]:
+    """`letter` for letter.xml, the whole name when a letter.hl7 is there too; two files of one name cannot share a folder."""
+    stems, names = Counter(path.stem for path in files), Counter(path.name for path in files)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise typer.BadParameter(f"two files are named {twice[0]}: their results would have one name", param_hint="files")
+    return [path.stem if stems[path.stem] == 1 else path.name for path in files]
 
 
 def _made_at(created: str) -> datetime:
@@ -88,11 +114,11 @@ def _made_at(created: str) -> datetime:
     return made if made.tzinfo else made.replace(tzinfo=UTC)
 
 
-def _write(outputs, stem: str, out: Path | None) -> None:  # type: ignore[no-untyped-def]
+def _write(outputs: Sequence[Output], stem: str, out: Path | None) -> None:
     if out is None:
-        stream = typer.get_binary_stream("stdout")
-        for output in outputs:
-            stream.write(output.content)
+        typer.get_binary_stream("stdout").write(outputs[0].content)
+        for more in outputs[1:]:
+            typer.echo(f"not shown: {stem}{more.suffix} (name a folder with --out)", err=True)
         return
     out.mkdir(parents=True, exist_ok=True)
     for output in outputs:
@@ -100,34 +126,43 @@ def _write(outputs, stem: str, out: Path | None) -> None:  # type: ignore[no-unt
 
 
 def validate_files(
-    files: FileArgument, form: FormOption = "", zone: ZoneOption = "Europe/Paris", as_json: JsonOption = False
+    files: Annotated[
+        list[Path], typer.Argument(exists=True, dir_okay=False, help="HL7 v2, CDA, FHIR (JSON), IHE_XDM.zip, forms (JSON).")
+    ],
+    form: FormOption = "",
+    zone: ZoneOption = "Europe/Paris",
+    as_json: JsonOption = False,
 ) -> None:
-    """Say which files are wrong, and where.
+    """Say what each file is, whether it is right, and what is wrong where.
 
-    Example: tdu validate message.er7 lettre.xml bundle.json IHE_XDM.zip
+    Example: tdu validate message.hl7 lettre.xml bundle.json IHE_XDM.zip
     """
-    results = {}
+    rows = []
+    refused = False
     for path in files:
+        content = path.read_bytes()
         try:
-            results[path.name] = validate_file(path.read_bytes(), form, zone, datetime.now(UTC))
+            found = validate_file(content, form, zone, datetime.now(UTC))
         except InputError as error:
-            results[path.name] = (Finding(Severity.ERROR, error.code, error.message, error.where, error.remedy),)
+            found = (Finding(Severity.ERROR, error.code, error.message, error.where, error.remedy),)
+        verdict = "refused" if errors_of(found) else "ok"
+        refused = refused or verdict == "refused"
+        kind = kind_in_words(content, form)
+        rows.append({"file": str(path), "kind": kind, "verdict": verdict, "findings": [asdict(f) for f in found]})
+        if not as_json:
+            typer.echo("\n".join((f"{path}: {verdict} ({kind})", *map(finding_line, found))))
     if as_json:
-        typer.echo(json.dumps({n: [asdict(f) for f in found] for n, found in results.items()}, ensure_ascii=False, indent=2))
-    else:
-        for name, found in results.items():
-            typer.echo(f"{name}: {'refused' if errors_of(found) else 'ok'}")
-            for f in found:
-                typer.echo(f"  {f.severity.value} {f.code} [{f.location}] {f.text} {f.remedy}")
-    if any(errors_of(found) for found in results.values()):
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+    if refused:
         raise typer.Exit(1)
 
 
 def explain(
-    file: Annotated[Path | None, typer.Argument(help="A document to plan.")] = None,
+    file: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False, help="A document to plan.")] = None,
     to: Annotated[str, typer.Option("--to", help="An RPPS, FINESS or mailbox instead of a file.")] = "",
     on: Annotated[str, typer.Option("--on", help="Another day: 2027-01-15.")] = "",
     config: ConfigOption = DEFAULT_CONFIG,
+    entity: EntityOption = "",
     form: FormOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -136,35 +171,49 @@ def explain(
     Example: tdu explain lettre.hl7 --on 2027-01-15
     """
     if (file is None) == (not to):
-        raise typer.BadParameter("give a file or --to, not both")
+        raise typer.BadParameter("give a file, or --to with an RPPS, FINESS or mailbox: one of them")
     settings = read_config(config)
+    legal_entity = chosen_entity(settings, entity)
     directory = LiveDirectory(settings.directory.files)()
     day = chosen_day(on, settings.instance.time_zone)
-    submissions = (
-        [t.submission for t in translate(_arrival(file, form, settings.instance.time_zone))]
-        if file is not None
-        else [_submission_to(to, settings.legal_entities[0].finess_ej)]
-    )
+    if file is not None:
+        submissions = _submissions_in(file, form, settings.instance.time_zone, legal_entity)
+    else:
+        submissions = [probe_submission(_recipient(to), legal_entity)]
     plans = [choose_route(s, directory, day, route_settings(settings)) for s in submissions]
     if as_json:
         typer.echo(json.dumps([plan_as_dict(plan) for plan in plans], ensure_ascii=False, indent=2))
         return
     for plan in plans:
         typer.echo(render_plan(plan))
+    used = {leg.channel for plan in plans for recipient in plan.recipients for leg in recipient.legs}
+    for channel in sorted(used & closed_channels(settings)):
+        typer.echo(f"⚠ [channels.{channel.value}] n'est pas configuré ici : cet envoi serait refusé, le suivant servirait.")
 
 
-def _submission_to(identifier: str, entity: str):  # type: ignore[no-untyped-def]
-    """A plain letter to one recipient, to see how they are reached."""
-    from adapter.routing.explain import probe_submission
-
-    digits = identifier.strip()
-    if "@" in digits:
-        recipient = Recipient(RecipientKind.PROFESSIONAL, address=digits.lower(), role_hint="explain")
-    elif len(digits) == 9:
-        recipient = Recipient(RecipientKind.ORGANISATION, finess=digits, role_hint="explain")
-    else:
-        recipient = Recipient(RecipientKind.PROFESSIONAL, rpps=digits, role_hint="explain")
-    return probe_submission(recipient, entity)
+def _submissions_in(file: Path, form: str, zone: str, legal_entity: str) -> list[Submission]:
+    arrival = arrival_from(file, form, zone)
+    spoken = replace(arrival, principal=replace(arrival.principal, legal_entity=legal_entity))
+    return [translation.submission for translation in translate(spoken)]
 
 
-__all__ = ["inspect", "register"]
+def closed_channels(settings: Config) -> set[ChannelName]:
+    """The channels that this instance has no table for."""
+    tables = {
+        ChannelName.SECURE_MAIL: settings.channels.mssante,
+        ChannelName.SHARED_RECORD: settings.channels.shared_record,
+        ChannelName.FAX: settings.channels.fax,
+    }
+    return {name for name, table in tables.items() if table is None}
+
+
+def _recipient(identifier: str) -> Recipient:
+    """Who is meant: a mailbox, an RPPS (11 digits) or a FINESS (9 signs)."""
+    text = identifier.replace(" ", "")
+    if "@" in text:
+        return Recipient(RecipientKind.PROFESSIONAL, address=text.lower(), role_hint="explain")
+    if len(text) == 11 and text.isdigit():
+        return Recipient(RecipientKind.PROFESSIONAL, rpps=text, role_hint="explain")
+    if len(text) == 9 and text.isalnum():
+        return Recipient(RecipientKind.ORGANISATION, finess=text, role_hint="explain")
+    raise typer.BadParameter("an RPPS has 11 digits, a FINESS 9 signs, a mailbox an @", param_hint="--to")

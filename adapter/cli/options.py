@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import getpass
 import os
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
 from adapter.config import Config, load_config
+from adapter.model.finding import Finding
+from adapter.model.receipt import Arrival
+from adapter.offline import arrival_of
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", envvar="TDU_CONFIG", help="Configuration file.", show_default=True)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 EntityOption = Annotated[str, typer.Option("--entity", help="Legal entity (FINESS EJ); needed when the instance has several.")]
+FormOption = Annotated[str, typer.Option("--form", help="The form's slug when a file is a form.", show_default=False)]
 DEFAULT_CONFIG = Path("tdu.toml")
 
 
@@ -43,3 +48,33 @@ def chosen_day(text: str, zone: str) -> date:
         return date.fromisoformat(text)
     except ValueError as error:
         raise typer.BadParameter("a date is written 2027-01-15", param_hint="--on") from error
+
+
+def known_zone(name: str) -> str:
+    """A civil time zone that this machine knows."""
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise typer.BadParameter("a zone is written Europe/Paris", param_hint="--zone") from error
+
+
+def arrival_from(path: Path, form: str, zone: str) -> Arrival:
+    """A file as a door would see it now, with its side-car `FILE.json` when there is one beside it."""
+    side_car = path.with_name(path.name + ".json")
+    companion = side_car.read_bytes() if side_car.is_file() else b""
+    return arrival_of(path.read_bytes(), companion, datetime.now(UTC), form, zone)
+
+
+def operator_name() -> str:
+    """The system user, for the ledger's audit."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def finding_line(finding: Finding) -> str:
+    """One finding as a person reads it: how bad, the stable code, where, what, and what to do."""
+    place = f"[{finding.location}]" if finding.location else ""
+    words = (finding.severity.value, finding.code, place, finding.text, finding.remedy)
+    return "  " + " ".join(word for word in words if word)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +14,20 @@ from rich.console import Console
 
 from adapter.assembly import assemble, migrate_ledger
 from adapter.checkup import check_instance
-from adapter.cli.options import DEFAULT_CONFIG, ConfigOption, EntityOption, JsonOption, chosen_entity, read_config
+from adapter.cli.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    EntityOption,
+    FormOption,
+    JsonOption,
+    arrival_from,
+    chosen_entity,
+    finding_line,
+    operator_name,
+    read_config,
+)
 from adapter.errors import ConfigurationError
 from adapter.model.receipt import Answer, Arrival, Principal, Verdict
-from adapter.offline import arrival_of
 from adapter.setup import write_instance
 
 
@@ -84,7 +93,7 @@ def submit(
     ],
     config: ConfigOption = DEFAULT_CONFIG,
     entity: EntityOption = "",
-    form: Annotated[str, typer.Option("--form", help="The form's slug when a file is a form.")] = "",
+    form: FormOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Accept files into the ledger as a door would; the running service sends them.
@@ -108,10 +117,8 @@ def submit(
 
 
 def _arrival(path: Path, legal_entity: str, form: str, zone: str) -> Arrival:
-    side_car = path.with_name(path.name + ".json")
-    companion = side_car.read_bytes() if side_car.is_file() else b""
-    seen = arrival_of(path.read_bytes(), companion, datetime.now(UTC), form, zone)
-    principal = Principal(f"operator:{os.environ.get('USER', 'unknown')}", "operator", legal_entity)
+    seen = arrival_from(path, form, zone)
+    principal = Principal(f"operator:{operator_name()}", "operator", legal_entity)
     return Arrival(
         seen.content,
         "cli",
@@ -143,4 +150,4 @@ def _tell_answers(files: list[Path], answers: list[Answer], as_json: bool) -> No
     for path, answer in zip(files, answers, strict=True):
         typer.echo(f"{path.name}: {answer.verdict.value} ({answer.kept.value}) receipt {answer.receipt_id}")
         for f in answer.findings:
-            typer.echo(f"  {f.severity.value} {f.code} [{f.location}] {f.text} {f.remedy}")
+            typer.echo(finding_line(f))
