@@ -34,6 +34,13 @@ def answers_table(rows: Iterable[Row], caption: str = "", strong: frozenset[str]
     return f"<table>{head}<tbody>{body}</tbody></table>"
 
 
+def framed(title: str, sentences: Iterable[str]) -> str:
+    """A frame that must not be missed: a bold title, a first sentence in bold, the others below."""
+    first, *others = sentences
+    cell = "".join((strong_paragraph(title), strong_paragraph(first), *(paragraph(text) for text in others)))
+    return f'<table border="1"><tbody><tr><td>{cell}</td></tr></tbody></table>'
+
+
 def columns_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table with a heading line."""
     head = "".join(f"<th>{_lines(heading)}</th>" for heading in headings)

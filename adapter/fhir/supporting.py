@@ -204,6 +204,38 @@ def patient_informed(*, resource_id: str, subject: Resource, informed: bool) -> 
     }
 
 
+def detected_issue(
+    *,
+    resource_id: str,
+    subject: Resource,
+    code: Code,
+    title: str,
+    detail: tuple[str, ...],
+    implicated: tuple[Resource, ...],
+    evidence: Resource,
+    author: Resource,
+    identified: str,
+) -> Resource:
+    """A risk that software points at, for a person to decide: preliminary, without a severity of its own.
+
+    `code` is ours, beside the category of HL7 (therapeutic product alert).
+    """
+    category = {"system": p.V3_ACT_CODE, "code": "TPROD", "display": "Therapeutic Product Alert"}
+    return {
+        "resourceType": "DetectedIssue",
+        "id": resource_id,
+        "text": generated(" ".join((title, *detail))),
+        "status": "preliminary",
+        "code": {"coding": [category, _coding(code)], "text": title},
+        "patient": subject,
+        "identifiedDateTime": identified,
+        "author": author,
+        "implicated": list(implicated),
+        "evidence": [{"detail": [evidence]}],
+        "detail": " ".join(detail),
+    }
+
+
 def decimal_text(value: Decimal) -> str:
     """A number as a French reader writes it."""
     return format(value, "f").replace(".", ",")

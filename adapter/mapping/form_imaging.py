@@ -31,16 +31,23 @@ from adapter.mapping.engine import Values
 from adapter.mapping.form_answers import response_items
 from adapter.mapping.form_facts import FormFacts
 from adapter.mapping.form_imaging_words import ImagingWords
+from adapter.mapping.form_safety import AlertKind, MetforminAlert, metformin_alert
 from adapter.mapping.form_values import plain
 from adapter.mapping.terminology import load_table
 from adapter.model.confidential import Confidential
 from adapter.model.document import Code
-from adapter.model.parties import Organisation
+from adapter.model.parties import Device, Organisation, Party
 
 Resource = dict[str, Any]
 
 _SIDES = {"droit": "côté droit", "gauche": "côté gauche", "bilateral": "des deux côtés"}
 _INJECTION = {"avec": "avec injection de produit de contraste", "sans": "sans injection", "non-precise": "injection non précisée"}
+# Who points at a risk: software, never a person.
+_SOFTWARE = Party(device=Device(software="Trait d’union"))
+_ALERT_LABELS = {
+    AlertKind.NAMED: "Metformine nommée, scanner possiblement injecté",
+    AlertKind.VERIFY: "Prise de metformine à vérifier, scanner possiblement injecté",
+}
 _TERM = re.compile(r"(\d{2})\s*(?:sa|semaines?(?:\s+d['’]amenorrhee)?|s)?\s*(?:\+?\s*(\d)\s*(?:j|jours?)?)?")
 
 
@@ -72,12 +79,13 @@ def _section(name: str, divs: Mapping[str, str], resources: Sequence[Resource] =
 
 @dataclass(frozen=True, repr=False)
 class Actors(Confidential):
-    """References of those whom the orders name, minted by the document."""
+    """References of those whom the orders name, minted by the document; `software` only when it points at a risk."""
 
     patient: Resource
     encounter: Resource
     requester: Resource
     site: Resource
+    software: Resource
 
 
 @dataclass(frozen=True, repr=False)
@@ -116,13 +124,16 @@ def imaging_document(facts: FormFacts) -> Resource:
     parties = Parties(ids)
     requester = parties.role(facts.header.authors[0])
     site = parties.organization(Organisation(name=f"{facts.request['target']} – {facts.display('site')}"))
+    alert = metformin_alert(facts.checked, facts.rules)
+    raised = alert is not None and alert.is_raised
     actors = Actors(
         patient={"reference": patient_url(ids)},
         encounter={"reference": encounter_url(ids)},
         requester=reference_to(requester),
         site=reference_to(site),
+        software=reference_to(parties.actor(_SOFTWARE)) if raised else {},
     )
-    imaging = ImagingRequestBuilder(facts, ids, actors).build()
+    imaging = ImagingRequestBuilder(facts, ids, actors, alert).build()
     return document_bundle_from(
         facts.header,
         imaging.sections(),
@@ -137,7 +148,7 @@ def imaging_document(facts: FormFacts) -> Resource:
 class ImagingRequestBuilder:
     """Builds one request; `ids` is the document's own minting."""
 
-    def __init__(self, facts: FormFacts, ids: Ids, actors: Actors) -> None:
+    def __init__(self, facts: FormFacts, ids: Ids, actors: Actors, alert: MetforminAlert | None) -> None:
         self._checked = facts.checked
         self._rules = facts.rules
         self._ids = ids
@@ -149,16 +160,20 @@ class ImagingRequestBuilder:
         self._exams = facts.found.many("exams")
         self._wording = facts.wording
         self._withheld = facts.withheld
-        self._words = ImagingWords(facts)
+        self._alert = alert
+        self._assembled = facts.assembled
+        self._words = ImagingWords(facts, alert)
         self._namespace = f"{p.OURS.rpartition('/StructureDefinition')[0]}/sid/{facts.author['finess'] or 'formulaire'}"
 
     def build(self) -> ImagingRequest:
         """The resources and the sections' narratives."""
-        history = (*self._conditions(), *self._allergy(), *self._treatment(), *self._birth_term())
+        treatment = self._treatment()
+        response_id = self._ids.mint("QuestionnaireResponse")
+        alert = self._detected_issue(treatment, {"reference": f"urn:uuid:{response_id}"})
+        history = (*alert, *self._conditions(), *self._allergy(), *treatment, *self._birth_term())
         results = (*self._creatinine(), *self._weight())
         informed = self._informed()
         exams = [self._exam(number, exam) for number, exam in enumerate(self._exams, start=1)]
-        response_id = self._ids.mint("QuestionnaireResponse")
         stated = (reference_to(r) for r in (*history, *results, *informed))
         supports = (*stated, {"reference": f"urn:uuid:{response_id}"})
         order = self._order(supports)
@@ -188,7 +203,11 @@ class ImagingRequestBuilder:
             requester=self._actors.requester,
             performer=self._actors.site,
             supporting=supports,
-            notes=(f"Degré d’urgence écrit par le prescripteur : {urgency}.", self._words.premedication()),
+            notes=(
+                f"Degré d’urgence écrit par le prescripteur : {urgency}.",
+                self._words.premedication(),
+                *self._words.alert_note(),
+            ),
         )
 
     def _exam(self, number: int, exam: Values) -> RequestedExam:
@@ -207,6 +226,25 @@ class ImagingRequestBuilder:
         )
 
     # Supporting resources
+
+    def _detected_issue(self, treatment: Sequence[Resource], evidence: Resource) -> list[Resource]:
+        """The alert as a resource, pointing at the scans and the treatment that it is about."""
+        alert = self._alert
+        if alert is None or not alert.is_raised:
+            return []
+        exams = tuple({"reference": f"urn:uuid:{self._ids.mint('ServiceRequest', str(rank + 1))}"} for rank in alert.exams)
+        issue = supporting.detected_issue(
+            resource_id=self._ids.mint("DetectedIssue", "metformin"),
+            subject=self._actors.patient,
+            code=Code(f"metformin-{alert.kind}", f"{p.OUR_CODES}safety-alert", _ALERT_LABELS[alert.kind]),
+            title=alert.title,
+            detail=(*alert.sentences, f"Liste de noms du {alert.names_revision}."),
+            implicated=(*exams, *(reference_to(each) for each in treatment)),
+            evidence=evidence,
+            author=self._actors.software,
+            identified=self._assembled,
+        )
+        return [issue]
 
     def _conditions(self) -> list[Resource]:
         found = []

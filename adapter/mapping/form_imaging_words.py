@@ -9,6 +9,7 @@ from adapter.fhir.request import Order, RequestedExam
 from adapter.fhir.supporting import decimal_text
 from adapter.mapping.form_answers import answer_rows, answer_tables
 from adapter.mapping.form_facts import FormFacts
+from adapter.mapping.form_safety import MetforminAlert
 
 # What the reader must not miss in the checklist.
 _STRONG = frozenset({"Oui", "Ne sait pas"})
@@ -17,8 +18,9 @@ _STRONG = frozenset({"Oui", "Ne sait pas"})
 class ImagingWords:
     """The narrative of one request."""
 
-    def __init__(self, facts: FormFacts) -> None:
+    def __init__(self, facts: FormFacts, alert: MetforminAlert | None) -> None:
         self._facts = facts
+        self._alert = alert
         self._checked = facts.checked
         self._request = facts.request
         self._patient = facts.patient
@@ -30,6 +32,18 @@ class ImagingWords:
         answers = {"true": "reminder", "false": "no_premedication"}
         return self._wording[answers.get(self._request["premedication"], "unstated_premedication")]
 
+    def alert_note(self) -> tuple[str, ...]:
+        """The alert on the order itself, for software that shows nothing else; nothing when none is raised."""
+        return (f"{self._alert.title}. {self._alert.sentence}",) if self._alert and self._alert.is_raised else ()
+
+    def _alert_blocks(self) -> list[str]:
+        """The alert as it stands in the history: framed when raised, one sentence that concludes nothing otherwise."""
+        if self._alert is None:
+            return []
+        if not self._alert.is_raised:
+            return [say.paragraph(sentence) for sentence in self._alert.sentences]
+        return [say.framed(self._alert.title, self._alert.sentences)]
+
     def divs(self, exams: list[RequestedExam], order: Order) -> dict[str, str]:
         """The narrative of each section that has something to say."""
         informed = {"true": "oui", "false": "non"}.get(self._request["informed"], "")
@@ -38,6 +52,7 @@ class ImagingWords:
         divs = {
             "clinical": say.request_div(
                 say.strong_paragraph(f"Degré d’urgence : {self._request['urgency'].upper()}"),
+                *(say.strong_paragraph(note) for note in self.alert_note()),
                 *(say.paragraph(exam.wording) for exam in exams),
             ),
             "aim": say.request_div(say.paragraph(self._request["aim"])),
@@ -76,8 +91,9 @@ class ImagingWords:
         if self._patient["premature"] and not child:
             child = [("Né prématuré", "Oui" if self._patient["premature"] == "true" else "Non")]
         if not rows:
-            return [say.answers_table(child), say.paragraph(self._wording["not_asked"])]
+            return [*self._alert_blocks(), say.answers_table(child), say.paragraph(self._wording["not_asked"])]
         return [
+            *self._alert_blocks(),
             say.answers_table(rows, group.text, _STRONG),
             say.answers_table(child),
             say.paragraph(self._wording["answers_only"]),

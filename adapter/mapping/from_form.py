@@ -27,6 +27,7 @@ from adapter.mapping.form_conditions import CheckedForm, Derived, FormRules, che
 from adapter.mapping.form_facts import FormFacts
 from adapter.mapping.form_header import form_header, patient_class
 from adapter.mapping.form_questionnaire import load_questionnaire
+from adapter.mapping.form_safety import safety_findings
 from adapter.mapping.rules import RuleFile, load_rules
 from adapter.mapping.sources import JsonSource
 from adapter.model.confidential import Confidential
@@ -116,6 +117,8 @@ def _read(arrival: Arrival) -> _Reading:
     number = _number_of(shaped, content.envelope)
     checked = check_form(form, _form_rules(rules), shaped, zone, arrival.received_at.astimezone(zone).date())
     found = (*checked.findings, *findings_of(form, content, checked, rules))
+    if not errors_of(found):  # a form that is refused is no request: nothing is searched in it
+        found += safety_findings(checked, rules)
     return _Reading(slug, content, CheckedForm(form, checked.values, found), rules, _fingerprint(slug, number, shaped), number)
 
 
