@@ -14,12 +14,13 @@ import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from adapter.assembly import ENVELOPES, INSPECTORS, READERS
 from adapter.channels.base import Capabilities
 from adapter.fhir.validate import Level
 from adapter.ledger.ledger import Ledger
-from adapter.ledger.records import Conservation, Timeline
+from adapter.ledger.records import Conservation, Decision, Timeline
 from adapter.ledger.vault import Vault
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
@@ -164,10 +165,10 @@ class Instance:
 
     # ── the verbs ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def accept(self, content: bytes, **changes: object) -> Answer:
+    def accept(self, content: bytes, **changes: Any) -> Answer:
         """One arrival, judged and made durable."""
-        values: dict[str, object] = {"door": "mllp", "principal": HOSPITAL, "received_at": self.clock(), **changes}
-        judged = self.pipeline.judge(Arrival(content, **values))  # type: ignore[arg-type]
+        values: dict[str, Any] = {"door": "mllp", "principal": HOSPITAL, "received_at": self.clock(), **changes}
+        judged = self.pipeline.judge(Arrival(content, **values))
         return self.pipeline.commit([judged])[0]
 
     def prepare(self) -> int:
@@ -181,7 +182,7 @@ class Instance:
         """What is due on one channel, once."""
         return self.pipeline.dispatch_some("w1", channel)
 
-    def letter(self, content: bytes, **changes: object) -> str:
+    def letter(self, content: bytes, **changes: Any) -> str:
         """Accepted and prepared; its receipt's id."""
         answer = self.accept(content, **changes)
         self.prepare()
@@ -189,8 +190,6 @@ class Instance:
 
     def resolve(self, decision: str, number: int = 0) -> None:
         """A person decides on an open item."""
-        from adapter.ledger.records import Decision
-
         self.ledger.resolve(self.items()[number].id, Decision(decision), "operator", legal_entity=APHP_EJ)
 
     # ── what can be seen ──────────────────────────────────────────────────────────────────────────────────────

@@ -278,6 +278,13 @@ def test_the_patient_is_known_by_ins_then_by_the_permanent_number_then_by_traits
     assert number(with_header(patient=replace(PATIENT, ins=None, local_ids=()))) == []
 
 
+def test_an_ins_that_nobody_qualified_appears_nowhere_around_the_document() -> None:
+    assert PATIENT.ins is not None
+    tree = metadata(with_header(patient=replace(PATIENT, reliability=Reliability.PROVISIONAL)))
+    assert PATIENT.ins.value not in etree.tostring(tree, encoding="unicode")
+    assert len(tree.xpath(".//r:ExternalIdentifier[starts-with(@value, '900000123^^^')]", namespaces=NS)) == 2
+
+
 @pytest.mark.parametrize(
     "patient",
     [
