@@ -136,12 +136,12 @@ def report_of(name: str, translation: Translation, version: str) -> Mapping[str,
         "document": translation.submission.document.unique_id,
         "unread": [node.path for node in translation.unread],
         "warnings": [{"code": f.code, "severity": f.severity.value, "where": f.location, "text": f.text} for f in findings],
+    }
+
+
 def refusal_of(name: str, error: InputError, version: str) -> Mapping[str, object]:
     """What `--report` says of a file that a door would refuse."""
     return {"file": name, "version": version, "refused": {"code": error.code, "where": error.where, "text": error.message}}
-
-
-    }
 
 
 def write_report(reports: list[Mapping[str, object]]) -> bytes:
