@@ -181,7 +181,7 @@ class DropFolder:
         if (self._settings.path / document_of(name)).exists():
             self._move(claim / name, self._settings.path)
         else:
-            self._refuse(claim, name, _alone(name))
+            self._refuse(claim, name, ALONE)
 
     # ── accepting ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -228,7 +228,7 @@ class DropFolder:
         self._count("folder.refused")
         folder = self._settings.path / "error"
         kept_as = _free_name(folder, name)
-        (folder / f"{kept_as}.reason.txt").write_text(_reason_text(name, findings, receipt), encoding="utf-8")
+        (folder / f"{kept_as}.reason.txt").write_text(_reason_text(findings, receipt), encoding="utf-8")
         (folder / f"{kept_as}.reason.json").write_text(_reason_json(findings, receipt), encoding="utf-8")
         for path in _files_of(claim, name):
             path.rename(folder / (kept_as + path.name.removeprefix(name)))
@@ -301,17 +301,22 @@ def _wrong_size(size: int, limit: int) -> Finding:
     return Finding(Severity.ERROR, "folder.too-large", text, "fichier", "Réduire le document, ou relever max_file_bytes.")
 
 
-def _alone(name: str) -> Finding:
-    text = "Fichier d'accompagnement sans document."
-    return Finding(Severity.ERROR, "folder.side-car-alone", text, name, f"Déposer {document_of(name)} avec lui.")
+ALONE = Finding(
+    Severity.ERROR,
+    "folder.side-car-alone",
+    "Fichier d'accompagnement sans document.",
+    "fichier",
+    "Déposer le document de même nom avec lui.",
+)
 
 
 def _our_defect(code: str) -> Finding:
     return Finding(Severity.ERROR, code, "Erreur interne : rien n'a été conservé.", "", "Prévenir l'exploitant du service.")
 
 
-def _reason_text(name: str, findings: tuple[Finding, ...], receipt: str) -> str:
-    lines = [f"{name} n'a pas été accepté."]
+def _reason_text(findings: tuple[Finding, ...], receipt: str) -> str:
+    """No file name: it may name a patient, and a reason is forwarded to those who mend things."""
+    lines = ["Ce fichier n'a pas été accepté."]
     lines += [f"Référence : {receipt}"] if receipt else []
     for finding in findings:
         place = f" [{finding.location}]" if finding.location else ""

@@ -26,7 +26,7 @@ from adapter.intake.committer import Count, Intake, NotKeptError, TryLaterError,
 from adapter.intake.peers import Peer, recognise_peer
 from adapter.mapping.from_hl7v2 import read_control
 from adapter.model.finding import Finding, Severity
-from adapter.model.receipt import Arrival, Verdict
+from adapter.model.receipt import Arrival, MessageControl, Verdict
 
 log = structlog.get_logger()
 
@@ -125,6 +125,8 @@ class MllpServer:
         except (ConnectionError, TimeoutError, ssl.SSLError) as error:
             # What was committed stays committed: the sender presents it again and gets the same answer.
             self._note("mllp.connection-lost", number, error=type(error).__name__)
+        except Exception as error:  # a defect of ours ends one conversation, and says nothing of what was said in it
+            self._note("mllp.defect", number, error=type(error).__name__)
         finally:
             self._connections.discard(connection)
             writer.close()
@@ -183,10 +185,13 @@ class MllpServer:
                 return frame.size <= CHUNK_BYTES
 
     async def _accept(self, connection: Connection, content: bytes) -> bytes:
-        peer = recognise_peer(self._settings.peers, read_control(content), connection.certificate_cn)
+        control = read_control(content)
+        peer = recognise_peer(self._settings.peers, control, connection.certificate_cn)
         if peer is None:
-            self._note("mllp.unknown-peer", connection.id)
-            return self._refusal(content, Verdict.REFUSED, UNKNOWN_PEER)
+            # Nobody's message belongs to no legal entity: it cannot be kept.
+            finding = UNKNOWN_PEER if control != MessageControl() else NOT_HL7
+            self._note(finding.code, connection.id)
+            return self._refusal(content, Verdict.REFUSED, finding)
         arrival = Arrival(content, "mllp", peer.principal, self._clock(), zone=peer.zone)
         try:
             answer = await asyncio.wrap_future(self._intake.take(arrival))
@@ -240,6 +245,14 @@ UNKNOWN_PEER = Finding(
     "Ask the operator to add MSH-3 and MSH-4, or the certificate.",
     hl7_code="207",
     app_code="906",
+)
+NOT_HL7 = Finding(
+    Severity.ERROR,
+    "mllp.not-hl7",
+    "The frame does not begin with an MSH segment.",
+    "MSH",
+    "Send HL7 v2 ER7.",
+    hl7_code="100",
 )
 TRY_LATER = Finding(
     Severity.ERROR, "mllp.try-later", "Nothing could be kept now.", remedy="Send the same message again later.", hl7_code="207"

@@ -1,15 +1,23 @@
-"""Log lines are an event and ids. A last guard cuts any value that is not short and plain, so content cannot slip in."""
+"""Log lines are an event and ids. A last guard cuts any value that is not short and plain, so content cannot slip in.
+
+What libraries say, warn of or raise is told by its place and class only: their texts quote what they were given.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
+import traceback
 from collections.abc import MutableMapping
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import structlog
 
 from adapter.config import Logging
+from adapter.errors import TduError
 
 LONGEST_VALUE = 200
 
@@ -32,7 +40,29 @@ def configure_logs(settings: Logging) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[_Libraries()], force=True)
+    logging.captureWarnings(True)
+    sys.excepthook = _tell_exception
+    threading.excepthook = lambda args: _tell_exception(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+class _Libraries(logging.Handler):
+    """Standard logging, which only libraries use."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Where it was said, and the class of the error it was said of."""
+        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
+        structlog.get_logger().warning(
+            "library.said", logger=record.name, severity=record.levelname, place=f"{record.module}:{record.lineno}", error=error
+        )
+
+
+def _tell_exception(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """An exception that nobody caught: its class and where it came from."""
+    frames = traceback.extract_tb(trace)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    code = error.code if isinstance(error, TduError) else ""
+    structlog.get_logger().error("process.failed", error=kind.__name__, code=code, place=place)
 
 
 def keep_plain_values(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

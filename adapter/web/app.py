@@ -88,11 +88,16 @@ class SilentFailures:
         try:
             await self._app(scope, receive, note_begin)
         except ClientDisconnect:
-            log.info("web.caller-left", path=scope.get("path", ""))
+            log.info("web.caller-left", route=_route_of(scope))
         except Exception as error:
-            log.error("web.defect", path=scope.get("path", ""), error=type(error).__name__)
+            log.error("web.defect", route=_route_of(scope), error=type(error).__name__)
             if not begun and scope["type"] == "http":
                 await _defect_response()(scope, receive, send)
+
+
+def _route_of(scope: Scope) -> str:
+    """Our own name of the place that was called: the path is the caller's text, and may hold anything."""
+    return str(getattr(scope.get("route"), "path", ""))
 
 
 def _defect_response() -> Response:
