@@ -173,7 +173,6 @@ def test_every_import_is_a_declared_dependency_and_every_dependency_is_imported(
     brought_along = {
         "starlette": "fastapi",
         "pydantic": "fhir-resources",
-        "fontTools": "fpdf2",
         "click": "typer",
         "urllib3": "requests",
     }

@@ -83,7 +83,8 @@ def test_any_bytes_after_msh_are_written_back_or_refused_with_our_error(rest: by
     Hl7Source(message).unread()
 
 
-@given(_er7)
+# The oracle strips a message first: spaces that end the last segment are not its to judge.
+@given(_er7.filter(lambda text: text == text.strip() + "\r"))
 def test_values_are_those_that_another_reader_finds(text: str) -> None:
     message, oracle = read_message(text.encode()), hl7.parse(text)
     for segment, theirs in zip(message.segments(), oracle, strict=True):
