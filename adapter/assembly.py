@@ -233,7 +233,8 @@ def _fax(config: Config) -> FaxSpoolSettings | None:
     spool = config.channels.fax
     if spool is None:
         return None
-    return FaxSpoolSettings(directory=spool.spool_directory, max_waiting=spool.max_waiting)
+    dials = config.instance.mode is Mode.PRODUCTION
+    return FaxSpoolSettings(directory=spool.spool_directory, max_waiting=spool.max_waiting, dials=dials)
 
 
 def instance_rules(config: Config) -> InstanceRules:

@@ -3,6 +3,7 @@
 Law of the spool (a fax engine, or `demo/fax_partner`, is the other side):
 - `<name>.tiff` then `<name>.json` appear, each whole, by rename; a job exists when its JSON does;
 - the engine writes `<name>.done.json` (`pages`, `at`) or `<name>.failed.json` (`cause`, `at`) beside them, by rename;
+- `dial: false` in the job (a test instance): the engine must not call the number, and may report as if it had;
 - a report that says neither pages nor cause is left alone: it may still be being written;
 - a report is moved to `collected/` one round after its evidence was committed, and the pages, which are a patient's, deleted.
 `<name>` is our reference, so a job handed over twice is one job, and a fax whose pages were confirmed is never sent again.
@@ -38,10 +39,11 @@ _REPORTS = (".done.json", ".failed.json")
 
 @dataclass(frozen=True)
 class FaxSpoolSettings:
-    """Where the spool is, and how much may wait in it."""
+    """Where the spool is, and how much may wait in it. A test instance never dials: its jobs say so to the engine."""
 
     directory: Path
     max_waiting: int = 1000
+    dials: bool = True
     size_limit_bytes: int = 32 * 1024 * 1024
     free_bytes_kept: int = 64 * 1024 * 1024
 
@@ -76,7 +78,7 @@ class FaxSpoolChannel:
         number = re.sub(r"[ .\-()/]", "", parcel.address)
         if not _NUMBER.fullmatch(number):
             return _refused("no-such-number", "not a telephone number")
-        job = _job(parcel, content, number)
+        job = _job(parcel, content, number) | {"dial": self._settings.dials}
         try:
             return self._known(parcel.reference, job) or self._full() or self._spool(parcel.reference, content.tiff, job)
         except OSError as error:

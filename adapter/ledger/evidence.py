@@ -21,7 +21,7 @@ from adapter.ledger.database import Database, Transaction
 from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item, add_work_items, close_work_items
 from adapter.model.delivery import LADDER, TRANSITIONS, DeliveryState
 from adapter.model.evidence import Evidence
-from adapter.model.work_item import WorkAbout, WorkItem
+from adapter.model.work_item import NO_BOX_ADVICE, NO_BOX_REASON, WorkAbout, WorkItem
 
 S = DeliveryState
 Row = Mapping[Any, Any]
@@ -135,7 +135,10 @@ def _after_refusal(tx: Transaction, row: Row, evidence: Evidence, before: Delive
         close_work_items(tx, row["id"], f"proof:{evidence.source}")
         _tell_if_urgent(tx, row, reason)
         return row
-    add_delivery_item(tx, row, reason, _LAST_LEG_ADVICE if may_go_on else _HELD_ADVICE)
+    if may_go_on and row["role_id"] == "patient":
+        add_delivery_item(tx, row, NO_BOX_REASON, NO_BOX_ADVICE)
+    else:
+        add_delivery_item(tx, row, reason, _LAST_LEG_ADVICE if may_go_on else _HELD_ADVICE)
     return row
 
 

@@ -251,12 +251,19 @@ def _lost(connection: Connection, entity: str) -> list[str]:
         d.c.state == "waiting",
         ~exists().where(same_role, sibling.c.id != d.c.id, sibling.c.state != "waiting"),
     )
+    # Parked, and nobody is asked.
+    unasked = select(d.c.id).where(
+        d.c.legal_entity == entity,
+        d.c.state == "parked",
+        ~exists().where(w.c.about_id.in_([d.c.id, d.c.submission_id]), tables.IS_UNDECIDED),
+    )
     found: list[str] = []
     for kind, query in (
         ("receipt", silent_receipts),
         ("submission", silent_submissions),
         ("delivery", dropped),
         ("delivery", stuck),
+        ("delivery", unasked),
     ):
         found += [f"{kind}:{row_id}" for row_id in connection.execute(query.limit(_LOST_LIMIT)).scalars()]
     return found

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+# A patient without an open box: nothing else may carry the letter (seam 16).
+NO_BOX_REASON = "hand-over-or-post"
+NO_BOX_ADVICE = "Le patient n'a pas de boîte ouverte : remettre le document en main propre ou par la poste."
+
 
 class WorkAbout(StrEnum):
     """What a work item is on."""

@@ -29,10 +29,11 @@ from adapter.ledger.records import (
 from adapter.model.delivery import Delivery, OutcomeKind, SendOutcome
 from adapter.model.effects import Ignored, Parked, Translation
 from adapter.model.finding import errors_of
+from adapter.model.parties import RecipientKind
 from adapter.model.plan import ChannelName, RecipientPlan, RoutePlan
 from adapter.model.receipt import Answer, Arrival, ContentKind
 from adapter.model.submission import Urgency
-from adapter.model.work_item import WorkAbout, WorkItem
+from adapter.model.work_item import NO_BOX_ADVICE, NO_BOX_REASON, WorkAbout, WorkItem
 from adapter.packaging.build import Document, build_parcel
 from adapter.packaging.parcel import Parcel, SenderProfile
 from adapter.pipeline.judge import Judge, Judged
@@ -273,13 +274,14 @@ class Pipeline:
 
     def _work_item(self, claim: ClaimedDelivery, decision: Decision, now: datetime) -> WorkItem:
         recipient = _recipient_of(claim.delivery, claim.plan)
+        has_no_box = recipient.kind is RecipientKind.PATIENT and decision.opens_next_leg
         return WorkItem(
             id=self._new_id(),
             legal_entity=claim.delivery.legal_entity,
             about=WorkAbout.DELIVERY,
             about_id=claim.delivery.id,
-            reason=decision.cause,
-            advice=decision.advice,
+            reason=NO_BOX_REASON if has_no_box else decision.cause,
+            advice=NO_BOX_ADVICE if has_no_box else decision.advice,
             opened_at=now,
             urgent=claim.submission.urgency is Urgency.URGENT,
             phone_line=recipient.phone_line,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from adapter.assembly import migrate_ledger
+from adapter.assembly import LiveDirectory, migrate_ledger
 from adapter.config import Config
 from adapter.errors import ConfigurationError
 from adapter.service.logs import configure_logs
@@ -48,6 +48,7 @@ class _Crew:
 def serve(config: Config) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code (0 after an orderly stop)."""
     configure_logs(config.log)
+    LiveDirectory(config.directory.files)()  # a wrong partners file is said here, not by workers that die one after another
     migrate_ledger(config)
     listeners = bind_doors(config)
     stopping = threading.Event()

@@ -16,6 +16,7 @@ from adapter.model.effects import Translation
 from adapter.model.plan import ChannelName
 from adapter.model.receipt import Arrival, ContentKind, Kept, Principal, Verdict
 from adapter.model.work_item import WorkAbout, WorkItem
+from adapter.packaging.build import build_parcel
 from adapter.packaging.parcel import Parcel
 from adapter.pipeline import verbs
 from adapter.pipeline.verbs import MOST_TRIES, POISON_CLAIMS, SETTLE_PAUSES, Understand
@@ -380,7 +381,7 @@ def test_a_channel_that_is_closed_here_opens_the_next_one(house: Instance) -> No
 def test_a_rendition_that_cannot_be_made_is_a_person_s_and_the_channel_goes_on(
     house: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = verbs.build_parcel
+    whole = build_parcel
 
     def fragile(delivery: Delivery, *rest: Any) -> Parcel:
         if delivery.submission_id == broken:
@@ -425,7 +426,7 @@ def test_behind_a_slow_send_the_other_claims_are_given_back(house: Instance) -> 
 def test_a_version_replaced_while_its_mail_was_made_never_reaches_the_wire(
     house: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = verbs.build_parcel
+    whole = build_parcel
 
     def overtaken(delivery: Delivery, *rest: Any) -> Parcel:
         submission = house.timeline(receipt).submissions[0].submission
@@ -636,7 +637,15 @@ def test_a_patient_whose_mail_is_refused_gets_no_fax(house: Instance) -> None:
     house.mail.script(refused("mailbox-unknown"))
     house.dispatch()
     assert house.states(receipt) == {"mssante": "refused"}
-    assert house.reasons() == ["mailbox-unknown"]
+    assert house.reasons() == ["hand-over-or-post"]
+
+
+def test_a_patient_s_box_that_turns_out_closed_is_a_letter_to_hand_over_or_post(house: Instance) -> None:
+    flags = {"DESTMSSANTEPS": "N", "DESTMSSANTEPAT": "Y"}
+    house.letter(build_mdm(build_ldl_ses(), recipients=(to_patient(),), flags=flags))
+    house.dispatch()
+    house.prove(house.mail, DeliveryState.REFUSED, "mailbox-unknown")
+    assert house.reasons() == ["hand-over-or-post"]
 
 
 def test_a_record_leg_beside_a_mail_waits_for_nobody(house: Instance) -> None:
