@@ -28,7 +28,6 @@ from adapter.packaging.xdm import build_xdm_zip
 from adapter.pipeline.plan import stable_id
 from adapter.requests.steps import project_task
 
-DEFAULT_FORM = "demande-imagerie"
 _READERS = {ContentKind.HL7V2: understand_hl7v2, ContentKind.CDA: understand_cda, ContentKind.FORM: understand_form}
 _INSPECTORS = {ContentKind.HL7V2: inspect_hl7v2, ContentKind.CDA: inspect_cda, ContentKind.FORM: inspect_form}
 
@@ -53,9 +52,7 @@ class Output(Confidential):
 
 def arrival_of(content: bytes, side_car: bytes, at: datetime, form: str, zone: str) -> Arrival:
     """A file as if it had come by a door, from the operator at the keyboard."""
-    kind = detect_content(content)
-    slug = (form or DEFAULT_FORM) if kind is ContentKind.FORM or form else ""
-    return Arrival(content, "cli", Principal("operator", "operator", ""), at, side_car=side_car, form=slug, zone=zone)
+    return Arrival(content, "cli", Principal("operator", "operator", ""), at, side_car=side_car, form=form, zone=zone)
 
 
 def kind_of(arrival: Arrival) -> ContentKind:

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from adapter import __version__
-from adapter.cli import desk, offline, running
+from adapter.cli import desk, forms, offline, running
 from adapter.errors import ConfigurationError, TduError, VaultError
 
 
@@ -42,6 +42,7 @@ app = typer.Typer(
 )
 running.register(app)
 offline.register(app)
+forms.register(app)
 desk.register(app)
 
 

@@ -1,4 +1,4 @@
-"""Says what bytes are from their first ones: HL7 v2, CDA, form (JSON) or unknown. Reads no further than it must.
+"""Says what bytes are from their first ones: HL7 v2, CDA, form (JSON, or a PDF that names its form) or unknown.
 
 Only the kind is decided here: whether the content is right is its reader's business.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from adapter.formats.pdf_form import form_code_of
 from adapter.model.receipt import ContentKind
 
 _BOM = b"\xef\xbb\xbf"
@@ -26,7 +27,7 @@ def detect_content(content: bytes) -> ContentKind:
         return ContentKind.FORM
     if head.startswith(b"<") or content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return ContentKind.CDA if _root_is_clinical_document(content[:_PROLOG_BYTES]) else ContentKind.UNKNOWN
-    return ContentKind.UNKNOWN
+    return ContentKind.FORM if form_code_of(content) else ContentKind.UNKNOWN
 
 
 def is_hl7v2(head: bytes) -> bool:

@@ -23,7 +23,9 @@ from typing import Any
 
 from adapter.errors import InputError
 from adapter.model.confidential import Confidential
+from adapter.model.finding import Finding
 
+JSON, FHIR_JSON = "application/json", "application/fhir+json"
 MAX_FORM_BYTES = 1_048_576
 MAX_FORM_DEPTH = 24
 MAX_NUMBER_LENGTH = 100
@@ -48,13 +50,17 @@ _PLAIN_VALUES = (
 class FormContent(Confidential):
     """What a form's bytes hold: nested `answers`, a response's own elements (`envelope`), and leaves that no answer took.
 
-    `slug` is what the content says it is (`formulaire`, or the last part of `questionnaire`), or empty.
+    `slug` is what the content says it is (`formulaire`, or the last part of `questionnaire`), or empty. `findings`: what is to
+    be said of the file itself. `places`: the questions that it has a place for, when it is a sheet that has places.
     """
 
     answers: dict[str, Any]
     envelope: dict[str, Any] = field(default_factory=dict)
     slug: str = ""
     unused: tuple[tuple[str, str], ...] = ()
+    media_type: str = JSON
+    findings: tuple[Finding, ...] = ()
+    places: frozenset[str] = frozenset()
 
 
 def read_form(content: bytes, max_bytes: int = MAX_FORM_BYTES) -> dict[str, Any]:
@@ -225,7 +231,7 @@ def _from_response(data: dict[str, Any]) -> FormContent:
     envelope = {key: value for key, value in data.items() if key not in _TOP_OF_RESPONSE}
     questionnaire = data.get("questionnaire", "")
     slug = questionnaire.partition("|")[0].rpartition("/")[2] if isinstance(questionnaire, str) else ""
-    return FormContent(answers, envelope, slug, tuple(reader.unused))
+    return FormContent(answers, envelope, slug, tuple(reader.unused), FHIR_JSON)
 
 
 def _add(target: dict[str, Any], key: str, value: Any) -> None:

@@ -2,7 +2,7 @@
 
 202 accepted (the same request again gets the same bytes), 422 refused with an OperationOutcome that words the question,
 401/403 unknown caller, 404 unknown form, 408 too slow, 409 the Idempotency-Key was used for another content, 413 too large,
-415 neither JSON nor FHIR JSON, 503 nothing was kept. Texts are French where a secretary reads them.
+415 neither JSON, nor FHIR JSON, nor the form's PDF, 503 nothing was kept. Texts are French where a secretary reads them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from fastapi import APIRouter, Request, Response
 
 from adapter.errors import InputError
 from adapter.fhir.outcome import operation_outcome
+from adapter.formats.pdf_form import is_pdf
 from adapter.intake.committer import Count, Intake, NotKeptError, TryLaterError, count_nothing
 from adapter.model.finding import Finding, Severity
 from adapter.model.receipt import Answer, Arrival, Kept, Principal, Verdict
@@ -28,6 +29,7 @@ log = structlog.get_logger()
 
 JSON = "application/json"
 FHIR_JSON = "application/fhir+json"
+PDF = "application/pdf"
 RETRY_AFTER_SECONDS = "5"
 LONGEST_KEY = 200
 
@@ -107,15 +109,19 @@ async def _arrival(
     if slug not in settings.forms:
         raise HttpRefusalError(HTTPStatus.NOT_FOUND, _error("form.unknown", "Ce formulaire n'existe pas.", "slug"))
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type not in (JSON, FHIR_JSON):
-        text = f"Le contenu doit être annoncé comme {JSON} ou {FHIR_JSON}."
+    if media_type not in (JSON, FHIR_JSON, PDF):
+        text = f"Le contenu doit être annoncé comme {JSON}, {FHIR_JSON} ou {PDF}."
         raise HttpRefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _error("http.media-type", text, "Content-Type"))
     reference = request.headers.get("idempotency-key", "")
     if len(reference) > LONGEST_KEY:
         text = f"La clé dépasse {LONGEST_KEY} caractères."
         raise HttpRefusalError(HTTPStatus.BAD_REQUEST, _error("http.key-too-long", text, "Idempotency-Key"))
+    body = await _read_body(request, settings)
+    if (media_type == PDF) is not is_pdf(body):
+        text = f"Le contenu n’est pas du {media_type}."
+        raise HttpRefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _error("http.media-type", text, "Content-Type"))
     return Arrival(
-        content=await _read_body(request, settings),
+        content=body,
         door="http",
         principal=principal,
         received_at=clock(),

@@ -16,9 +16,11 @@ def findings_of(form: Questionnaire, content: FormContent, checked: CheckedForm,
     """All of them, in the order in which they are told."""
     return (
         *_version_finding(form, content),
+        *_missing_places(form, content),
         *_identifier_findings(checked, rules),
         *_identity_findings(checked),
         *_doubtful_findings(checked, rules),
+        *_expected_findings(checked, rules),
     )
 
 
@@ -29,6 +31,17 @@ def _version_finding(form: Questionnaire, content: FormContent) -> tuple[Finding
         return ()
     text = f"La réponse vise une autre version du formulaire que la version {form.version}."
     return (Finding(Severity.WARNING, "form.other-version", text, "questionnaire"),)
+
+
+def _missing_places(form: Questionnaire, content: FormContent) -> tuple[Finding, ...]:
+    """A sheet from which fields were taken out: its questions could not be answered."""
+    if not content.places:
+        return ()
+    asked = (q for q in form.walk() if q.kind != "group" and not q.read_only and q.link_id not in content.places)
+    return tuple(
+        Finding(Severity.WARNING, "form.pdf-field-missing", f"« {q.text} » : ce champ manque dans le PDF.", q.link_id)
+        for q in asked
+    )
 
 
 def _identifier_findings(checked: CheckedForm, rules: RuleFile) -> tuple[Finding, ...]:
@@ -55,6 +68,16 @@ def _identity_findings(checked: CheckedForm) -> tuple[Finding, ...]:
             text = "Date de naissance partielle ou au 1er janvier : à vérifier lors du rapprochement d’identité."
             return (Finding(Severity.INFORMATION, "form.conventional-birth-date", text, "patient.date-naissance"),)
     return ()
+
+
+def _expected_findings(checked: CheckedForm, rules: RuleFile) -> tuple[Finding, ...]:
+    """Answers that are expected and not required: their lack is told, and stops nothing."""
+    return tuple(
+        Finding(Severity.WARNING, "form.answer-expected", told["text"], told["question"])
+        for told in rules.data.get("expected", [])
+        if all(answer in checked.values_of(link_id) for link_id, answer in told["when"].items())
+        and not checked.values_of(told["question"])
+    )
 
 
 def _doubtful_findings(checked: CheckedForm, rules: RuleFile) -> tuple[Finding, ...]:

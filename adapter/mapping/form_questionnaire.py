@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from adapter.data import mappings_root
-from adapter.errors import MappingError
+from adapter.errors import InputError, MappingError
 
 _KINDS = frozenset({"group", "string", "text", "boolean", "decimal", "integer", "date", "dateTime", "choice"})
 _OPERATORS = frozenset({"exists", "=", "!="})
@@ -117,6 +117,20 @@ def load_questionnaire(slug: str) -> Questionnaire:
         raise MappingError("mapping.questionnaire-unreadable", f"{type(error).__name__} while reading", where=where) from error
     _check(form)
     return form
+
+
+def questionnaire_resource(slug: str) -> dict[str, Any]:
+    """The Questionnaire as it is written, for those who show it. Raises InputError for a form that does not exist."""
+    if slug not in form_slugs():
+        raise InputError("form.unknown-form", "there is no such form", where=slug, remedy=f"Known: {', '.join(form_slugs())}.")
+    data: dict[str, Any] = json.loads((mappings_root() / f"forms/{slug}.questionnaire.json").read_bytes())
+    return data
+
+
+def form_slugs() -> tuple[str, ...]:
+    """The forms of this instance, in order."""
+    suffix = ".questionnaire.json"
+    return tuple(sorted(path.name.removesuffix(suffix) for path in (mappings_root() / "forms").glob(f"*{suffix}")))
 
 
 def _question(raw: dict[str, Any]) -> Question:

@@ -1,7 +1,7 @@
 """A form that came in: inspected at the door, then understood as one request document with its envelope.
 
-Law: the same answers are the same document, whatever the door, the file's layout or the shape (plain JSON or
-QuestionnaireResponse): its unique id derives from the canonical answers alone. A form's identity is provisional (seam 14).
+Law: the same answers are the same document, whatever the door, the file's layout or the shape (plain JSON,
+QuestionnaireResponse or PDF): its unique id derives from the answers as understood. A form's identity is provisional (seam 14).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 from adapter.data import mappings_root
 from adapter.errors import InputError
 from adapter.formats.form import FormContent, parse_form
+from adapter.formats.pdf_form import is_pdf, parse_pdf_form
 from adapter.mapping.engine import extract
 from adapter.mapping.form_builders import builder_named
 from adapter.mapping.form_checks import findings_of
@@ -89,7 +90,7 @@ def understand_form(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...
     source = JsonSource(reading.checked.values)
     found = extract(reading.rules, source)
     header = form_header(reading.slug, f"2.25.{uuid.uuid5(_ROOT, reading.fingerprint).int}", found, reading.rules)
-    media_type = _media_type(reading.content)
+    media_type = reading.content.media_type
     facts = FormFacts(
         checked=reading.checked,
         found=found,
@@ -109,17 +110,19 @@ def understand_form(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...
 
 
 def _read(arrival: Arrival) -> _Reading:
-    content = parse_form(arrival.content)
+    content = parse_pdf_form(arrival.content) if is_pdf(arrival.content) else parse_form(arrival.content)
     slug = _slug_of(arrival, content)
     form, rules = load_questionnaire(slug), load_rules(f"forms/{slug}")
     zone = ZoneInfo(arrival.zone)
     shaped = shape_answers(form, content.answers)
     number = _number_of(shaped, content.envelope)
     checked = check_form(form, _form_rules(rules), shaped, zone, arrival.received_at.astimezone(zone).date())
-    found = (*checked.findings, *findings_of(form, content, checked, rules))
+    found = (*content.findings, *checked.findings, *findings_of(form, content, checked, rules))
     if not errors_of(found):  # a form that is refused is no request: nothing is searched in it
         found += safety_findings(checked, rules)
-    return _Reading(slug, content, CheckedForm(form, checked.values, found), rules, _fingerprint(slug, number, shaped), number)
+    # Answers that cannot all be read are told apart as they were written.
+    fingerprint = _fingerprint(slug, number, shaped if errors_of(found) else checked.values)
+    return _Reading(slug, content, CheckedForm(form, checked.values, found), rules, fingerprint, number)
 
 
 def _slug_of(arrival: Arrival, content: FormContent) -> str:
@@ -155,9 +158,10 @@ def _form_rules(rules: RuleFile) -> FormRules:
     )
 
 
-def _fingerprint(slug: str, number: str, shaped: Mapping[str, Any]) -> str:
-    """SHA-256 of the canonical answers: sorted keys, no layout, numbers without idle zeros."""
-    canonical = json.dumps([slug, number, _canonical(shaped)], ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+def _fingerprint(slug: str, number: str, answers: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical answers: sorted keys, no layout, numbers without idle zeros, the form's number said once."""
+    others = {key: value for key, value in answers.items() if key != "numero"}
+    canonical = json.dumps([slug, number, _canonical(others)], ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
 
 
@@ -178,10 +182,6 @@ def _unread_envelope(reading: _Reading) -> tuple[UnreadNode, ...]:
         source.ignore(name)
     leaves = tuple(UnreadNode(path, excerpt) for path, excerpt in reading.content.unused)
     return (*source.unread(), *leaves)
-
-
-def _media_type(content: FormContent) -> str:
-    return "application/fhir+json" if content.envelope else "application/json"
 
 
 def _steps(arrival: Arrival, header: DocumentHeader, rules: RuleFile) -> tuple[RequestStep, ...]:

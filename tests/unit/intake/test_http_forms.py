@@ -216,3 +216,15 @@ def test_a_defect_in_any_route_says_nothing_but_that(intake: Intake[Any]) -> Non
         response = caller(app).get("/casse")
     assert response.status_code == 500
     assert "MARTIN" not in response.text + str(logs)
+
+
+def test_a_filled_pdf_is_taken_under_its_own_media_type(client: TestClient, acceptor: FakeAcceptor) -> None:
+    answer = client.post(FORM, content=b"%PDF-1.7\n", headers={"Content-Type": "application/pdf"})
+    assert answer.status_code == 202
+    assert acceptor.kept[-1].content == b"%PDF-1.7\n"
+
+
+@pytest.mark.parametrize(("media_type", "body"), [("application/pdf", b"{}"), ("application/json", b"%PDF-1.7\n")])
+def test_a_media_type_that_is_not_that_of_the_content_is_refused(client: TestClient, media_type: str, body: bytes) -> None:
+    answer = client.post(FORM, content=body, headers={"Content-Type": media_type})
+    assert (answer.status_code, code_of(answer)) == (415, "http.media-type")
