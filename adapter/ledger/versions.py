@@ -191,7 +191,6 @@ class LineKeeper:
                 moves.change_values(self._tx, row, superseded_by=by)
         return touched
 
-
     def _newest_of(self, older: Row) -> str:
         """A newer version that came before us, for an older row's role; it learns from us what it replaces."""
         newer = [row for row in self._newer if row["role_id"] == older["role_id"]]

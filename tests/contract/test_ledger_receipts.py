@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from adapter.errors import StaleClaimError
+from adapter.errors import LedgerError, StaleClaimError
+from adapter.ledger.database import UNWRITABLE
 from adapter.ledger.records import CommittedReceipt, PayloadKind
 from adapter.model.finding import Finding, Severity
-from adapter.model.receipt import Kept, ReceiptState
+from adapter.model.receipt import Kept, ReceiptState, Verdict
 from tests.builders.ledger import ENTITY, LEASE, OTHER_ENTITY, PATIENT_NAME, World
 
 pytestmark = pytest.mark.contract
@@ -245,3 +246,25 @@ def test_workers_that_claim_together_share_the_receipts(world: World) -> None:
         thread.join()
     assert len(claimed) == len(set(claimed)) and set(claimed) <= expected
     assert set(claimed) | {c.receipt.id for c in world.ledger.claim_receipts("late", 50, LEASE)} == expected
+
+
+def test_a_value_that_no_row_can_hold_is_told_apart_from_a_ledger_that_is_away(world: World) -> None:
+    """PostgreSQL takes no NUL sign: the neighbours of such a message must not be told to come back for ever."""
+    assert _code_of_keeping(world, "A\x00B") in (UNWRITABLE, "")
+    assert world.receive()
+
+
+def _code_of_keeping(world: World, control_id: str) -> str:
+    try:
+        world.receive(control_id=control_id)
+    except LedgerError as error:
+        return error.code
+    return ""  # SQLite keeps it
+
+
+def test_a_refused_message_under_a_live_key_is_kept_as_refused_and_opens_nothing(world: World) -> None:
+    world.receive("key")
+    refused = world.new_receipt("key", content=b"third", state=ReceiptState.REFUSED, verdict=Verdict.REFUSED)
+    (kept,) = world.ledger.commit_receipts([refused])
+    (again,) = world.ledger.commit_receipts([world.new_receipt("key", content=b"other")])
+    assert (kept.outcome, again.outcome) == (Kept.STORED, Kept.CONFLICT)

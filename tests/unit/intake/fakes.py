@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from itertools import count
 
 from adapter.errors import LedgerError
+from adapter.ledger.database import UNWRITABLE
 from adapter.model.finding import Finding, Severity
 from adapter.model.receipt import Answer, Arrival, Kept, Verdict
 
@@ -42,6 +43,8 @@ class FakeAcceptor:
         time.sleep(self.commit_seconds)
         if self.down:
             raise LedgerError("ledger.unavailable", "the ledger is down")
+        if any(b"NUL" in arrival.content for arrival in batch):
+            raise LedgerError(UNWRITABLE, "this value cannot be written")
         if any(b"POISON" in arrival.content for arrival in batch):
             raise ValueError("this row cannot be written")
         with self.lock:

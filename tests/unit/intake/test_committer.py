@@ -60,6 +60,15 @@ def test_one_arrival_that_cannot_be_written_does_not_refuse_its_neighbours(
     assert {futures[n].result(timeout=5).body for n in (0, 1, 3)} == {b"answer to a", b"answer to b", b"answer to c"}
 
 
+def test_a_value_that_can_never_be_written_is_refused_for_good_and_alone(acceptor: FakeAcceptor, intake: Intake[Arrival]) -> None:
+    acceptor.commit_seconds = 0.02
+    futures = [intake.take(arrival(content)) for content in (b"a", b"b", b"NUL", b"c")]
+    refusal = futures[2].exception(timeout=5)
+    assert isinstance(refusal, NotKeptError)
+    assert not isinstance(refusal, TryLaterError)
+    assert {futures[n].result(timeout=5).body for n in (0, 1, 3)} == {b"answer to a", b"answer to b", b"answer to c"}
+
+
 def test_a_defect_of_the_judge_is_not_told_as_try_later_and_quotes_nothing(intake: Intake[Arrival]) -> None:
     with pytest.raises(NotKeptError) as caught:
         intake.take(arrival(b"JUDGE-BREAKS MARTIN")).result(timeout=5)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
-from adapter.tracking.causes import Reaction, decide_after_send, load_causes
+from adapter.tracking.causes import Reaction, decide_after_send, load_causes, retry_after_proof
 
 WAIT = timedelta(minutes=15)
 
@@ -57,3 +57,20 @@ def test_every_cause_has_an_advice_and_a_bounded_number_of_tries() -> None:
     for rule in load_causes().values():
         assert rule.advice and rule.max_attempts >= 1
         assert rule.reaction is not Reaction.RETRY or rule.first_delay_seconds > 0
+
+
+def test_a_proof_that_refuses_is_tried_again_as_often_as_its_cause_allows() -> None:
+    assert [retry_after_proof("line-busy", n, 0.5) is not None for n in (1, 5, 6)] == [True, True, False]
+
+
+@pytest.mark.parametrize("cause", ["mailbox-unknown", "no-such-number", "identity-904", "no-answer", "never-heard-of", ""])
+def test_a_proof_for_another_channel_or_a_person_is_not_tried_again(cause: str) -> None:
+    assert retry_after_proof(cause, 1, 0.5) is None
+
+
+def test_after_an_unclear_send_only_a_plain_no_opens_another_channel() -> None:
+    exhausted = _decide(OutcomeKind.DEFERRED, "connect-failed", attempts=8, unclear=1)
+    asked = _decide(OutcomeKind.DEFERRED, "content-refused", attempts=2, unclear=1)
+    plain = _decide(OutcomeKind.REFUSED, "content-refused", attempts=2, unclear=1)
+    assert [d.opens_next_leg for d in (exhausted, asked, plain)] == [False, False, True]  # type: ignore[attr-defined]
+    assert [d.needs_person for d in (exhausted, asked)] == [True, True]  # type: ignore[attr-defined]
