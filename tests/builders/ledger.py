@@ -30,6 +30,7 @@ START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
 MAIL, FAX, RECORD = ChannelName.SECURE_MAIL, ChannelName.FAX, ChannelName.SHARED_RECORD
 KEY = bytes(range(32))
+PHONE_LINE = "+33199001122"
 PATIENT_NAME = "ZEBULONNE"
 INS_VALUE = "279035121518989"
 
@@ -237,7 +238,7 @@ def stored_submission(
 
 def _recipient(role: str, channels: tuple[ChannelName, ...]) -> RecipientPlan:
     legs = tuple(Leg(channel, f"{role}@{channel.value}.example", order, "test") for order, channel in enumerate(channels, 1))
-    return RecipientPlan(role, RecipientKind.PROFESSIONAL, "Dr Essai", legs)
+    return RecipientPlan(role, RecipientKind.PROFESSIONAL, "Dr Essai", legs, phone_line=PHONE_LINE)
 
 
 def _delivery(submission: Submission, recipient: RecipientPlan, leg: Leg, priority: int) -> Delivery:

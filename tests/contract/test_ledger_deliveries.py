@@ -11,7 +11,7 @@ from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError
 from adapter.ledger.records import Decision, Settlement
 from adapter.model.delivery import DeliveryState as S
 from adapter.model.work_item import WorkAbout
-from tests.builders.ledger import ENTITY, FAX, LEASE, MAIL, World, work_item
+from tests.builders.ledger import ENTITY, FAX, LEASE, MAIL, PHONE_LINE, World, work_item
 
 pytestmark = pytest.mark.contract
 WAIT = {MAIL: timedelta(minutes=15)}
@@ -335,3 +335,52 @@ def test_a_worker_whose_claim_was_cancelled_does_not_send(world: World) -> None:
     with pytest.raises(StaleClaimError):
         world.settle(delivery, S.QUEUED)
     assert world.states(submission)["role:a/mssante"] == "cancelled"
+
+
+def test_a_success_that_comes_after_lease_and_wait_counts_while_nobody_sent_again(world: World) -> None:
+    submission = world.send()
+    delivery = world.on_wire()
+    world.clock.advance(seconds=61)
+    world.ledger.reap({MAIL: timedelta(0)})
+    world.ledger.reap({MAIL: timedelta(0)})
+    assert world.states(submission)["role:a/mssante"] == "queued"
+    world.settle(delivery, S.ACCEPTED)
+    assert world.states(submission)["role:a/mssante"] == "accepted"
+
+
+def test_a_failure_that_comes_so_late_is_not_heard(world: World) -> None:
+    world.send()
+    delivery = world.on_wire()
+    world.clock.advance(seconds=61)
+    world.ledger.reap({MAIL: timedelta(0)})
+    world.ledger.reap({MAIL: timedelta(0)})
+    with pytest.raises(StaleClaimError):
+        world.settle(delivery, S.REFUSED, cause="too-large")
+
+
+def test_a_delivery_whose_worker_died_before_the_wire_is_claimed_alone(world: World) -> None:
+    world.send("doc-1")
+    world.claim()
+    world.clock.advance(seconds=61)
+    world.ledger.reap({})
+    world.send("doc-2")
+    world.send("doc-3")
+    assert [sorted(claim.delivery.document_id for claim in world.claim()) for _ in range(3)] == [["doc-1"], ["doc-2", "doc-3"], []]
+
+
+def test_the_questions_of_a_delivery_close_when_it_leaves_after_all(world: World) -> None:
+    world.send(priority=10)
+    delivery = world.on_wire()
+    item = work_item(world, WorkAbout.DELIVERY, delivery.id, "connect-failed")
+    world.settle(delivery, S.QUEUED, cause="connect-failed", work_item=item)
+    assert len(world.items()) == 1
+    world.accepted()
+    assert world.items() == []
+
+
+def test_an_urgent_document_that_died_on_the_wire_is_told_with_the_line_to_call(world: World) -> None:
+    world.send(priority=10)
+    world.on_wire()
+    world.clock.advance(seconds=61)
+    world.ledger.reap({})
+    assert [(item.reason, item.urgent, item.phone_line) for item in world.items()] == [("lease-lost", True, PHONE_LINE)]

@@ -12,7 +12,7 @@ from adapter.ledger.records import Settlement
 from adapter.model.delivery import DeliveryState as S
 from adapter.model.evidence import Evidence
 from adapter.model.work_item import WorkAbout
-from tests.builders.ledger import ENTITY, FAX, MAIL, OTHER_ENTITY, RECORD, World, work_item
+from tests.builders.ledger import ENTITY, FAX, MAIL, OTHER_ENTITY, PHONE_LINE, RECORD, World, work_item
 
 pytestmark = pytest.mark.contract
 
@@ -227,3 +227,52 @@ def test_a_second_refusal_does_not_open_a_third_channel_while_the_second_is_trie
         "role:a/fax": "on_wire",
         "role:a/shared_record": "waiting",
     }
+
+
+# ── a refusal that its cause lets us try again ────────────────────────────────────────────────────────────────
+
+
+def _again(_cause: str, attempts: int) -> timedelta | None:
+    return timedelta(minutes=2) if attempts < 2 else None
+
+
+def test_a_proved_refusal_is_tried_again_after_its_wait_and_then_goes_on(world: World) -> None:
+    submission = world.send()
+    world.prove(world.accepted(), S.REFUSED, "line-busy", retry_after=_again)
+    assert world.states(submission) == {"role:a/mssante": "queued", "role:a/fax": "waiting"}
+    assert world.claim(MAIL) == []
+    world.clock.advance(minutes=3)
+    world.prove(world.accepted(), S.REFUSED, "line-busy", retry_after=_again)
+    assert world.states(submission) == {"role:a/mssante": "refused", "role:a/fax": "queued"}
+
+
+def test_what_a_person_holds_is_not_tried_again_by_a_proof(world: World) -> None:
+    submission = world.send(channels=(MAIL,))
+    delivery = world.on_wire()
+    world.settle(delivery, S.PARKED, cause="conflict")
+    world.prove(delivery, S.REFUSED, "line-busy", retry_after=_again)
+    assert world.states(submission) == {"role:a/mssante": "refused"}
+    assert [item.reason for item in world.items()] == ["line-busy"]
+
+
+def test_nothing_is_tried_again_once_another_channel_took_over(world: World) -> None:
+    submission = world.send()
+    delivery = world.on_wire()
+    world.settle(delivery, S.REFUSED, cause="too-large", open_next_leg=True)
+    world.prove(delivery, S.DELIVERED)
+    assert world.states(submission)["role:a/fax"] == "cancelled"
+    world.prove(delivery, S.REFUSED, "line-busy", retry_after=_again)
+    assert world.states(submission)["role:a/mssante"] == "queued"
+    other = world.send("doc-2")
+    mail = world.accepted()
+    world.prove(mail, S.REFUSED, "mailbox-unknown")
+    world.accepted(FAX)
+    world.prove(mail, S.DELIVERED)
+    world.prove(mail, S.REFUSED, "line-busy", retry_after=_again)
+    assert world.states(other) == {"role:a/mssante": "refused", "role:a/fax": "accepted"}
+
+
+def test_an_urgent_document_refused_late_is_told_with_the_line_to_call(world: World) -> None:
+    world.send(priority=10)
+    world.prove(world.accepted(), S.REFUSED, "mailbox-unknown")
+    assert [(item.reason, item.urgent, item.phone_line) for item in world.items()] == [("mailbox-unknown", True, PHONE_LINE)]

@@ -233,3 +233,53 @@ def test_an_item_is_found_by_its_id(world: World) -> None:
     delivery = parked_delivery(world)
     (item,) = world.items()
     assert world.ledger.find(item.id, legal_entity=ENTITY) == world.ledger.find(delivery.id, legal_entity=ENTITY)
+
+
+def test_a_question_asked_under_the_id_of_a_decided_one_is_asked(world: World) -> None:
+    """The pipeline's questions have the same id each time a receipt is prepared."""
+    submission = world.send()
+    item = work_item(world, WorkAbout.SUBMISSION, submission.id, "unknown-recipient")
+    for _ in range(3):
+        assert world.ledger.open_work_item(item)
+        assert not world.ledger.open_work_item(item)
+        decide(world, Decision.CLOSE)
+
+
+def test_two_questions_with_one_reason_and_other_words_are_two(world: World) -> None:
+    submission = world.send()
+    for advice in ("Dr A : inconnu", "Dr B : inconnu", "Dr A : inconnu"):
+        world.ledger.open_work_item(work_item(world, WorkAbout.SUBMISSION, submission.id, "unknown-recipient", advice=advice))
+    assert sorted(item.advice for item in world.items()) == ["Dr A : inconnu", "Dr B : inconnu"]
+
+
+def test_a_refused_leg_is_not_retried_while_another_serves(world: World) -> None:
+    world.send()
+    delivery = world.on_wire()
+    item = work_item(world, DELIVERY, delivery.id, "mailbox-unknown")
+    world.settle(delivery, S.REFUSED, cause="mailbox-unknown", open_next_leg=True, work_item=item)
+    with pytest.raises(LedgerError, match="another channel"):
+        world.ledger.resolve(item.id, Decision.RETRY, "x", legal_entity=ENTITY)
+    world.accepted(FAX)
+    with pytest.raises(LedgerError, match="another channel"):
+        world.ledger.resolve(item.id, Decision.RETRY, "x", legal_entity=ENTITY)
+
+
+def test_a_parked_delivery_that_nobody_is_asked_about_is_counted_as_lost(world: World) -> None:
+    delivery = parked_delivery(world)
+    assert world.ledger.conservation(legal_entity=ENTITY).holds
+    world.send("doc-2")
+    silent = world.on_wire()
+    world.settle(silent, S.PARKED, cause="conflict")
+    assert world.ledger.conservation(legal_entity=ENTITY).lost == (f"delivery:{silent.id}",)
+    assert delivery.id != silent.id
+
+
+def test_a_document_that_failed_everywhere_and_comes_again_is_asked_about_and_can_be_sent(world: World) -> None:
+    first = world.send(channels=(FAX,))
+    delivery = world.on_wire(FAX)
+    world.settle(delivery, S.REFUSED, cause="no-such-number", open_next_leg=True)
+    decide(world, Decision.CLOSE)
+    world.send(channels=(FAX,))
+    assert [(item.reason, item.about_id) for item in world.items()] == [("sent-again", delivery.id)]
+    decide(world, Decision.RETRY)
+    assert world.states(first) == {"role:a/fax": "queued"}
