@@ -1,0 +1,66 @@
+"""Every command explains itself, and says by its exit status who must act."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from adapter.cli.app import app
+from tests.unit.cli.conftest import Terminal
+
+COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+PRINT_DATA = ("check", "explain", "queue", "resolve", "submit", "trace", "validate")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_with_an_example(command: str, tdu: Terminal) -> None:
+    result = tdu(command, "--help")
+    assert result.exit_code == 0
+    if "COMMAND [ARGS]" not in result.stdout:
+        assert f"Example: tdu {command}" in result.stdout
+
+
+@pytest.mark.parametrize("command", PRINT_DATA)
+def test_what_prints_data_prints_json_too(command: str, tdu: Terminal) -> None:
+    assert "--json" in tdu(command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["no-such-command"],
+        ["translate"],
+        ["translate", "no-such-file.hl7"],
+        ["translate", "."],
+        ["validate", "."],
+        ["explain", "no-such-file.hl7"],
+        ["explain", "."],
+        ["submit", "no-such-file.hl7"],
+        ["resolve", "some-id", "fly"],
+        ["queue", "--overdue-by-far"],
+    ],
+)
+def test_a_wrong_command_line_is_told_with_status_two(words: list[str], tdu: Terminal) -> None:
+    result = tdu(*words)
+    assert result.exit_code == 2
+    assert "Usage: tdu" in result.stderr
+
+
+@pytest.mark.parametrize("words", [["queue"], ["trace", "X"], ["check"], ["serve"], ["explain", "--to", "99900000037"]])
+def test_a_missing_configuration_is_told_with_its_place_and_what_to_do(words: list[str], tdu: Terminal, tmp_path: Path) -> None:
+    result = tdu(*words, "--config", tmp_path / "none.toml")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"tdu: config.no-file [{tmp_path / 'none.toml'}]")
+    assert "tdu init" in result.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence_not_a_trace(letter: Path, tdu: Terminal) -> None:
+    result = tdu("translate", letter, "--out", letter)
+    assert result.exit_code == 1
+    assert result.stderr == f"tdu: {letter}: File exists\n"
+
+
+def test_the_version_is_that_of_the_package(tdu: Terminal) -> None:
+    assert tdu("--version").stdout.startswith("tdu 0.")
