@@ -43,6 +43,8 @@ class Section:
     div: str = ""
     entries: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
+    authors: tuple[Resource, ...] = ()
+    focus: str = ""
     empty_reason: str = ""
     narrative_status: str = "generated"
     extensions: tuple[Resource, ...] = ()
@@ -57,13 +59,16 @@ class EncounterDetails:
     discharge_disposition: Resource = field(default_factory=dict)
     location_name: str = ""
     location_address: Resource = field(default_factory=dict)
+    location_identifiers: tuple[Resource, ...] = ()
+    period_absent: str = "unknown"
 
 
 @dataclass(frozen=True)
 class DocumentExtras:
     """What a source says of the document beyond its header. All optional: a form has none of it.
 
-    `patient` holds elements merged into the Patient; `date_literal` is the date as written, when FHIR had to change it.
+    `patient` holds elements merged into the Patient; `confidentiality` is the source's own coding;
+    `date_literal` is the date as written, when FHIR had to change it.
     """
 
     status: str = "final"
@@ -78,6 +83,9 @@ class DocumentExtras:
     encounter: EncounterDetails = field(default_factory=EncounterDetails)
     event_extensions: tuple[tuple[Resource, ...], ...] = ()
     patient: Resource = field(default_factory=dict)
+    confidentiality: Resource = field(default_factory=dict)
+    replaced: tuple[Resource, ...] = ()
+    realm: str = ""
     timestamp: str = ""
     date_literal: str = ""
 
@@ -170,12 +178,15 @@ def _composition(
         "title": header.title or header.type.label or "Document",
         "confidentiality": header.confidentiality or "N",
     }
+    if more.confidentiality:
+        resource["_confidentiality"] = {"extension": [source_code(more.confidentiality)]}
     attesters = _attesters(header, more, actors)
     if attesters:
         resource["attester"] = attesters
     resource["custodian"] = reference_to(actors.organization(header.custodian))
     if header.replaces:
-        resource["relatesTo"] = [{"code": "replaces", "targetIdentifier": uri_identifier(header.replaces)}]
+        replaced = {"code": "replaces", "targetIdentifier": uri_identifier(header.replaces)}
+        resource["relatesTo"] = [({"extension": list(more.replaced)} if more.replaced else {}) | replaced]
     resource["event"] = _events(header, more, actors)
     resource["section"] = [_section(section) for section in sections]
     return resource
@@ -183,6 +194,8 @@ def _composition(
 
 def _composition_extensions(header: DocumentHeader, more: DocumentExtras, actors: Parties) -> list[Resource]:
     found: list[Resource] = [{"url": p.EXT_COMPOSITION_VERSION, "valueString": str(header.version)}]
+    if more.realm:
+        found.append({"url": p.EXT_REALM, "valueCode": more.realm})
     found += [template_extension(template) for template in header.template_ids]
     if more.data_enterer is not None:
         found.append(_participation(p.EXT_DATA_ENTERER, "ENT", more.data_enterer, actors))
@@ -198,6 +211,11 @@ def _composition_extensions(header: DocumentHeader, more: DocumentExtras, actors
     return found
 
 
+def source_code(coding: Resource) -> Resource:
+    """The source's coding, kept beside the FHIR code that it was translated to."""
+    return {"url": p.EXT_SOURCE_CODE, "valueCoding": coding}
+
+
 def template_extension(template: str) -> Resource:
     """A CDA templateId (`root` or `root|version`) kept for the way back."""
     return {"url": p.EXT_TEMPLATE_ID, "valueString": template}
@@ -208,18 +226,32 @@ def _participation(url: str, type_code: str, party: Party, actors: Parties, func
     if type_code in _TYPE_LABELS:
         type_coding["display"] = _TYPE_LABELS[type_code]
     parts: list[Resource] = [{"url": "type", "valueCodeableConcept": {"coding": [type_coding]}}]
-    code = function_code or party.function_code
-    if code:
-        concept: Resource = {"coding": [{"system": _function_system(code), "code": code}]}
-        if party.function_label:
-            concept["coding"][0]["display"] = party.function_label
+    concept = _function_concept(party, function_code or party.function_code)
+    if concept:
         parts.append({"url": "function", "valueCodeableConcept": concept})
     if party.time:
         start, slash, end = party.time.partition("/")
-        period = {"start": start} if not slash else {k: v for k, v in (("start", start), ("end", end)) if v}
+        period: Resource = {"start": start} if not slash else {k: v for k, v in (("start", start), ("end", end)) if v}
+        if party.time_literal:
+            period["_start"] = _literal(party.time_literal)
         parts.append({"url": "time", "valuePeriod": period})
     parts.append({"url": "party", "valueReference": reference_to(actors.actor(party))})
     return {"url": url, "extension": parts}
+
+
+def _function_concept(party: Party, code: str) -> Resource:
+    """A function with the codings and the words that came with it."""
+    words = party.function_words
+    codings: list[Resource] = []
+    if code:
+        codings.append(coding_of(Code(code, words.system or _function_system(code), party.function_label)))
+    codings += [coding_of(Code(*other)) for other in words.translations]
+    return {key: value for key, value in (("coding", codings), ("text", words.text)) if value}
+
+
+def _literal(text: str) -> Resource:
+    """A primitive's extension that keeps what the source wrote."""
+    return {"extension": [{"url": p.EXT_ORIGINAL_LITERAL, "valueString": text}]}
 
 
 _FRENCH_FUNCTIONS = frozenset({"CORRE", "PRELV", "ES-REF", "ES-PREF", "330", "353"})
@@ -242,12 +274,15 @@ def timed_reference(party: Party, actor: Resource) -> Resource:
     if interval:
         extensions.append({"url": p.EXT_AUTHOR_TIME, "valuePeriod": _period(start, end)})
     elif start:
-        extensions.append({"url": p.EXT_AUTHOR_TIME, "valueDateTime": start})
-    if party.function_code:
-        function: Resource = {"system": _function_system(party.function_code), "code": party.function_code}
-        if party.function_label:
-            function["display"] = party.function_label
-        extensions.append({"url": p.EXT_FUNCTION, "valueCoding": function})
+        point: Resource = {"url": p.EXT_AUTHOR_TIME, "valueDateTime": start}
+        if party.time_literal:
+            point["_valueDateTime"] = _literal(party.time_literal)
+        extensions.append(point)
+    function = _function_concept(party, party.function_code)
+    if set(function) == {"coding"} and len(function["coding"]) == 1:
+        extensions.append({"url": p.EXT_FUNCTION, "valueCoding": function["coding"][0]})
+    elif function:
+        extensions.append({"url": p.EXT_FUNCTION, "valueCodeableConcept": function})
     return ({"extension": extensions} if extensions else {}) | reference
 
 
@@ -259,6 +294,8 @@ def _attesters(header: DocumentHeader, more: DocumentExtras, actors: Parties) ->
         attester: Resource = {"mode": mode}
         if party.time:
             attester["time"] = party.time
+            if party.time_literal:
+                attester["_time"] = _literal(party.time_literal)
         found.append(attester | {"party": reference_to(actors.role(party))})
     return found
 
@@ -305,6 +342,10 @@ def _section(section: Section) -> Resource:
     code = _concept(section.code)
     if code:
         found["code"] = code
+    if section.authors:
+        found["author"] = list(section.authors)
+    if section.focus:
+        found["focus"] = {"reference": section.focus}
     found["text"] = {"status": section.narrative_status, "div": section.div or div_of(found["title"])}
     if section.sections:
         # FHIR (comp-4 of the French profile): entries or sub-sections, so the entries get a sub-section of their own.
@@ -362,7 +403,8 @@ def _encounter(
     participants = [_encounter_participant(code, party, actors) for code, party in more.encounter.participants]
     if participants:
         resource["participant"] = participants
-    resource["period"] = _period(start, end) or {"_start": {"extension": [{"url": p.EXT_DATA_ABSENT, "valueCode": "unknown"}]}}
+    absent = {"_start": {"extension": [{"url": p.EXT_DATA_ABSENT, "valueCode": more.encounter.period_absent}]}}
+    resource["period"] = _period(start, end) or absent
     hospitalization: Resource = {}
     if more.encounter.admit_source:
         hospitalization["admitSource"] = more.encounter.admit_source
@@ -419,6 +461,7 @@ def _location(stay: Stay, details: EncounterDetails, organisation: Organisation,
         "id": ids.mint("Location"),
         "meta": {"profile": [p.LOCATION]},
         "text": generated(name),
+        **({"identifier": list(details.location_identifiers)} if details.location_identifiers else {}),
         "name": name,
     }
     if stay.facility_type.code:

@@ -7,6 +7,7 @@ the only identifier with use `official`. Otherwise no matricule leaves: neither 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from adapter.fhir import profiles as p
@@ -62,7 +63,11 @@ def contact_point(telecom: Telecom) -> Resource:
     """One ContactPoint."""
     point: Resource = {"system": telecom.system or "other", "value": telecom.value}
     _put(point, "use", telecom.use if telecom.use in ("home", "work", "temp", "old", "mobile") else "")
-    return point
+    kept: list[Resource] = []
+    if telecom.uri:
+        kept.append({"url": p.EXT_TELECOM_URI, "valueUrl": telecom.uri})
+    kept += [{"url": p.EXT_TELECOM_USE, "valueCode": word} for word in telecom.use_words.split()]
+    return {"extension": kept, **point} if kept else point
 
 
 def addresses(values: Iterable[Address]) -> list[Resource]:
@@ -73,14 +78,15 @@ def addresses(values: Iterable[Address]) -> list[Resource]:
 def address(value: Address) -> Resource:
     """One Address; the INSEE code goes in its French extension."""
     result: Resource = {}
-    if value.insee:
-        result["extension"] = [_insee(value.insee)]
+    kept = [_insee(value.insee)] if value.insee else []
+    kept += [{"url": p.EXT_ADDRESS_USE, "valueCode": word} for word in value.use_words.split()]
+    _put(result, "extension", kept)
     _put(result, "use", value.use if value.use in ("home", "work", "temp", "old", "billing") else "")
     _put(result, "line", [line for line in value.lines if line])
     _put(result, "city", value.city)
     _put(result, "postalCode", value.postal_code)
     _put(result, "country", value.country)
-    return result if set(result) - {"use"} else {}
+    return result if value.insee or set(result) - {"use", "extension"} else {}
 
 
 def _insee(code: str) -> Resource:
@@ -95,7 +101,10 @@ def _extensions(identity: PatientIdentity, qualified: bool) -> list[Resource]:
     place: Resource = {}
     if identity.birth_place_insee:
         place["extension"] = [_insee(identity.birth_place_insee)]
+    _put(place, "text", identity.birth_place_name)
     _put(place, "city", identity.birth_place_city)
+    if identity.birth_place_address is not None:
+        place = address(replace(identity.birth_place_address, insee="")) | place
     if place:
         extensions.append({"url": p.EXT_BIRTH_PLACE, "valueAddress": place})
     return extensions

@@ -29,14 +29,22 @@ def practitioner_resource(professional: Professional, id: str) -> Resource:  # n
     identifiers = []
     if professional.rpps:
         identifiers.append(_identifier("official", "RPPS", p.RPPS_SYSTEM, professional.rpps))
-    if "^" in professional.national_id:
-        root, _, extension = professional.national_id.partition("^")  # another authority's number
-        identifiers.append({"system": uri_of_root(root), "value": extension})
-    elif professional.national_id:
-        identifiers.append(_identifier("" if identifiers else "official", "IDNPS", p.IDNPS_SYSTEM, professional.national_id))
+    for number in (professional.national_id, *professional.other_ids):
+        if "^" in number:
+            identifiers.append(_of_other_authority(number))
+        elif number:
+            identifiers.append(_identifier("" if identifiers else "official", "IDNPS", p.IDNPS_SYSTEM, number))
     _put(resource, "identifier", identifiers)
     _put(resource, "name", _names(professional))
     return resource
+
+
+def _of_other_authority(number: str) -> Resource:
+    """`root^number`, or `root^` when the root is all that there is."""
+    root, _, extension = number.partition("^")
+    if not extension:
+        return {"system": p.URI_SYSTEM, "value": uri_of_root(root)}
+    return {"system": uri_of_root(root), "value": extension}
 
 
 def professional_label(professional: Professional) -> str:
@@ -63,17 +71,18 @@ def organization_resource(organisation: Organisation, id: str) -> Resource:  # n
         "text": generated(organisation.name or "Structure"),
     }
     if organisation.setting_code:
-        coding: Resource = {"system": p.TRE_SETTING, "code": organisation.setting_code}
+        system = p.system_uri(organisation.setting_system) or p.TRE_SETTING
+        coding: Resource = {"system": system, "code": organisation.setting_code}
         _put(coding, "display", organisation.setting_label)
         resource["extension"] = [{"url": p.EXT_PRACTICE_SETTING, "valueCoding": coding}]
     identifiers = []
     if organisation.finess:
         identifiers.append(_identifier("", "FINEG", p.FINESS_SYSTEM, organisation.finess))
-    if "^" in organisation.national_id:
-        root, _, extension = organisation.national_id.partition("^")
-        identifiers.append({"system": uri_of_root(root), "value": extension})
-    elif organisation.national_id:
-        identifiers.append(_identifier("official", "IDNST", p.IDNST_SYSTEM, organisation.national_id))
+    for number in (organisation.national_id, *organisation.other_ids):
+        if "^" in number:
+            identifiers.append(_of_other_authority(number))
+        elif number:
+            identifiers.append(_identifier("official", "IDNST", p.IDNST_SYSTEM, number))
     if organisation.unit:
         identifiers.append(_identifier("", "INTRN", f"{p.OURS}unit", organisation.unit))
     _put(resource, "identifier", identifiers)
@@ -148,12 +157,20 @@ def device_resource(device: Device, id: str) -> Resource:  # noqa: A002 - FHIR's
     if device.identifier:
         root, _, extension = device.identifier.partition("^")
         resource["identifier"] = [{"system": uri_of_root(root), "value": extension} if extension else {"value": root}]
+    if device.addresses:
+        resource["extension"] = [{"url": p.EXT_ADDRESS, "valueAddress": a} for a in addresses(device.addresses)]
     names = []
     if device.software:
         names.append({"name": device.software, "type": "user-friendly-name"})
     if device.model:
         names.append({"name": device.model, "type": "model-name"})
     _put(resource, "deviceName", names)
+    if device.kind_code:
+        kind: Resource = {"code": device.kind_code}
+        _put(kind, "system", p.system_uri(device.kind_system))
+        _put(kind, "display", device.kind_label)
+        resource["type"] = {"coding": [kind]}
+    _put(resource, "contact", telecoms(device.telecoms))
     return resource
 
 
@@ -172,7 +189,7 @@ class Parties:
 
     def role(self, party: Party) -> Resource:
         """The PractitionerRole of a party, with its Practitioner and Organization made beside it."""
-        practitioner = self.practitioner(party.professional) if party.professional else None
+        practitioner = self.practitioner(party.professional) if party.professional and _is_someone(party.professional) else None
         organization = self.organization(party.organisation) if party.organisation else None
         key = ("PractitionerRole", party.professional, party.organisation)
         return self._once(
@@ -193,7 +210,7 @@ class Parties:
         """The Practitioner: the person alone, whatever the address or phone of the role."""
         bare = Professional(
             professional.family, professional.given, professional.rpps, professional.national_id, professional.title,
-            professional.civility,
+            professional.civility, other_ids=professional.other_ids,
         )  # fmt: skip
         return self._once(("Practitioner", bare), lambda made: practitioner_resource(bare, made))
 
@@ -208,6 +225,11 @@ class Parties:
             self._counts[kind] = self._counts.get(kind, 0) + 1
             resource = self._made[key] = make(self._ids.mint(kind, str(self._counts[kind])))
         return resource
+
+
+def _is_someone(professional: Professional) -> bool:
+    """A service that is reached by phone only, with no name nor number, is nobody: its role says how to reach it."""
+    return bool(professional.family or professional.given or professional.rpps or professional.national_id)
 
 
 def party_entries(party: Party, ids: Ids) -> list[Resource]:

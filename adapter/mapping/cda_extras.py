@@ -10,17 +10,18 @@ from typing import Any
 
 from adapter.fhir import profiles as p
 from adapter.fhir.bundle import Ids, reference_to
-from adapter.fhir.document import DocumentExtras, EncounterDetails, patient_url
+from adapter.fhir.document import DocumentExtras, EncounterDetails, patient_url, source_code
 from adapter.fhir.identity import address, addresses, telecoms
 from adapter.fhir.narrative import generated
 from adapter.fhir.parties import Parties
-from adapter.mapping.cda_header import header_rules, interval_text
+from adapter.mapping.cda_header import header_rules, interval_text, template_of
 from adapter.mapping.cda_people import read_address, read_addresses, read_name, read_organisation, read_party, read_telecoms
 from adapter.mapping.cda_time import as_instant
 from adapter.mapping.cda_values import CdaValues
 from adapter.mapping.sources import XmlNode
 from adapter.mapping.terminology import load_table, translate_code
 from adapter.model.document import Code, DocumentHeader, ReferringParty
+from adapter.model.identity import INS_OIDS, ins_is_valid
 from adapter.model.parties import Party
 
 Fhir = dict[str, Any]
@@ -43,7 +44,7 @@ def read_extras(root: XmlNode, header: DocumentHeader, values: CdaValues, ids: I
         category=_category(header),
         type_translations=tuple(c for node in root.select("code/translation") if (c := values.coding(node)) is not None),
         authenticators=tuple(
-            read_party(rules, values, node.first("assignedEntity"), time=values.plain_time(node.first("time")))
+            read_party(rules, values, node.first("assignedEntity"), time=values.plain_time(node.first("time")), acting=node)
             for node in _templated(root, "authenticator")
         ),
         data_enterer=_timed(values, enterer, "assignedEntity") if enterer is not None else None,
@@ -58,9 +59,28 @@ def read_extras(root: XmlNode, header: DocumentHeader, values: CdaValues, ids: I
         encounter=_encounter(root, values),
         event_extensions=tuple(_event_extensions(node, values) for node in root.select("documentationOf/serviceEvent")),
         patient=_patient(root, values, actors),
+        confidentiality=_coding(root.first("confidentialityCode"), values),
+        replaced=_replaced(root, values),
+        realm=root.value_at("realmCode/@code"),
         timestamp=as_instant(header.created, zone),
         date_literal=_date_literal(root, values),
     )
+
+
+def _replaced(root: XmlNode, values: CdaValues) -> tuple[Fhir, ...]:
+    """Which set and version the replaced document was."""
+    node = root.first("relatedDocument[@typeCode=RPLC]/parentDocument")
+    if node is None:
+        return ()
+    whole = values.identifier(node.first("setId"))
+    version = node.value_at("versionNumber/@value")
+    found = [{"url": p.EXT_PARENT_SET, "valueIdentifier": whole}] if whole else []
+    return (*found, *([{"url": p.EXT_PARENT_VERSION, "valueString": version}] if version else []))
+
+
+def _coding(node: XmlNode | None, values: CdaValues) -> Fhir:
+    """A code as the source gives it; empty when there is none."""
+    return (values.coding(node) if node is not None else None) or {}
 
 
 def _date_literal(root: XmlNode, values: CdaValues) -> str:
@@ -80,13 +100,13 @@ def _templated(root: XmlNode, name: str) -> list[XmlNode]:
 
 
 def _timed(values: CdaValues, node: XmlNode, entity: str) -> Party:
-    return read_party(header_rules(), values, node.first(entity), time=interval_text(values, node.first("time")))
+    return read_party(header_rules(), values, node.first(entity), time=interval_text(values, node.first("time")), acting=node)
 
 
 def _status(root: XmlNode) -> str:
     """lab:statusCode tells a provisional laboratory report; a status section is looked at later."""
-    code = root.value_at("documentationOf/serviceEvent/lab:statusCode/@code")
-    return translate_code("document-status", code) or "final"
+    told = [node.read() for node in root.select("documentationOf/serviceEvent/lab:statusCode/@code")]
+    return next((found for code in told if (found := translate_code("document-status", code))), "final")
 
 
 def _category(header: DocumentHeader) -> Code:
@@ -98,6 +118,8 @@ def _recipients(root: XmlNode, values: CdaValues) -> tuple[ReferringParty, ...]:
     """Copies of courtesy: they say who was told, never where to send (seam 3)."""
     found = []
     for node in root.children("informationRecipient"):
+        for template in node.select("intendedRecipient/templateId"):
+            template_of(template)
         party = read_party(header_rules(), values, node.first("intendedRecipient"))
         found.append(ReferringParty(node.get("typeCode") or "PRCP", "", party))
     return tuple(found)
@@ -126,6 +148,9 @@ def _patient(root: XmlNode, values: CdaValues, actors: Parties) -> Fhir:
 
 def _civil_status(patient: XmlNode, values: CdaValues) -> Fhir:
     found: Fhir = {}
+    gender = _coding(patient.first("administrativeGenderCode"), values)
+    if gender:
+        found["_gender"] = {"extension": [source_code(gender)]}
     deceased = patient.value_at("sdtc:deceasedInd/@value")
     died = values.time(patient.first("sdtc:deceasedTime"), "deceasedDateTime")
     if died:
@@ -161,6 +186,10 @@ def _contact(node: XmlNode, role: str, values: CdaValues) -> Fhir:
     places = addresses(read_addresses(node))
     if places:
         found["address"] = places[0]
+    kept = [{"url": p.EXT_ADDRESS, "valueAddress": place} for place in places[1:]]
+    kept += [{"url": p.EXT_CONTACT_IDENTIFIER, "valueIdentifier": i} for i in _contact_numbers(node, values)]
+    if kept:
+        found["extension"] = kept
     period = values.period(node.first("effectiveTime"))
     if period:
         found["period"] = period
@@ -168,6 +197,15 @@ def _contact(node: XmlNode, role: str, values: CdaValues) -> Fhir:
     if organisation is not None and "name" not in found:
         found["name"] = {"text": read_organisation(header_rules(), organisation).name}
     return found
+
+
+def _contact_numbers(node: XmlNode, values: CdaValues) -> list[Fhir]:
+    """Their ids; a matricule whose key is wrong stays where it is, unread."""
+    return [
+        values.identifier(child)
+        for child in node.children("id")
+        if child.element.get("root") not in INS_OIDS or ins_is_valid(child.element.get("extension") or "")
+    ]
 
 
 def _relationships(node: XmlNode, role: str, values: CdaValues) -> list[Fhir]:
@@ -211,12 +249,20 @@ def _encounter(root: XmlNode, values: CdaValues) -> EncounterDetails:
         return EncounterDetails()
     where = node.first("location/healthCareFacility/location")
     place = read_address(found) if where is not None and (found := where.first("addr")) is not None else None
+    time = node.first("effectiveTime")
     return EncounterDetails(
+        period_absent=(values.absent_reason(time) if time is not None else "") or "unknown",
         participants=_encounter_participants(node, values),
         discharge_disposition=values.concept(node.first("dischargeDispositionCode")),
         location_name=" ".join(where.value_at("name").split()) if where is not None else "",
         location_address=address(place) if place is not None else {},
+        location_identifiers=tuple(_typed(i, "FI") for i in _location_identifiers(node, values)),
     )
+
+
+def _location_identifiers(encounter: XmlNode, values: CdaValues) -> list[Fhir]:
+    facility = encounter.first("location/healthCareFacility")
+    return values.identifiers(facility) if facility is not None else []
 
 
 def _encounter_participants(node: XmlNode, values: CdaValues) -> tuple[tuple[Code, Party], ...]:
@@ -262,12 +308,14 @@ def _typed(identifier: Fhir, kind: str) -> Fhir:
 def _consents(root: XmlNode, values: CdaValues, ids: Ids) -> tuple[Fhir, ...]:
     found = []
     for number, node in enumerate(root.select("authorization/consent")):
-        status = node.value_at("statusCode/@code")
+        status = node.first("statusCode")
+        told = _coding(status, values)
         consent: Fhir = {
             "resourceType": "Consent",
             "id": ids.mint("Consent", str(number)),
             "text": generated("Consentement mentionné par le document"),
-            "status": "active" if status == "completed" else "proposed",
+            "status": "active" if told.get("code") == "completed" else "proposed",
+            **({"_status": {"extension": [source_code(told)]}} if told else {}),
             "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]},
             "category": [values.concept(node.first("code")) or {"text": "Consentement"}],
             "patient": {"reference": patient_url(ids)},

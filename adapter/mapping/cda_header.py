@@ -8,7 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from adapter.errors import InputError
-from adapter.mapping.cda_people import read_addresses, read_organisation, read_party, read_structure_number, read_telecoms
+from adapter.mapping.cda_people import (
+    read_address,
+    read_addresses,
+    read_organisation,
+    read_party,
+    read_structure_number,
+    read_telecoms,
+)
 from adapter.mapping.cda_values import CdaValues
 from adapter.mapping.engine import Values, extract, extract_group
 from adapter.mapping.rules import RuleFile, load_rules
@@ -113,6 +120,8 @@ def _patient(root: XmlNode, told: Values, values: CdaValues) -> PatientIdentity:
         sex=told["sex"],
         birth_place_insee=told["birth_place_insee"],
         birth_place_city=told["birth_place_city"] or told["birth_place_name"],
+        birth_place_name=told["birth_place_name"] if told["birth_place_city"] else "",
+        birth_place_address=read_address(place) if (place := role.first("patient/birthplace/place/addr")) is not None else None,
         ins=ins,
         local_ids=local_ids,
         addresses=read_addresses(role),
@@ -190,7 +199,7 @@ def _authenticator(rules: RuleFile, values: CdaValues, root: XmlNode) -> Party |
     node = root.first("legalAuthenticator")
     if node is None:
         return None
-    return read_party(rules, values, node.first("assignedEntity"), time=values.plain_time(node.first("time")))
+    return read_party(rules, values, node.first("assignedEntity"), time=values.plain_time(node.first("time")), acting=node)
 
 
 def _participants(rules: RuleFile, values: CdaValues, root: XmlNode) -> tuple[ReferringParty, ...]:
@@ -264,7 +273,7 @@ def _facility_organisation(rules: RuleFile, encounter: XmlNode, custodian: Organ
     facility = encounter.first("location/healthCareFacility")
     if facility is None:
         return None
-    finess, national_id = read_structure_number(facility)
+    finess, national_id, _ = read_structure_number(facility)
     provider = facility.first("serviceProviderOrganization")
     told = read_organisation(rules, provider) if provider is not None else None
     if told is None and ((not finess and not national_id) or finess == custodian.finess):
@@ -276,6 +285,8 @@ def _facility_organisation(rules: RuleFile, encounter: XmlNode, custodian: Organ
         national_id=national_id or (told.national_id if told is not None else ""),
         setting_code=told.setting_code if told is not None else "",
         setting_label=told.setting_label if told is not None else "",
+        setting_system=told.setting_system if told is not None else "",
+        other_ids=told.other_ids if told is not None else (),
         telecoms=told.telecoms if told is not None else (),
         addresses=told.addresses if told is not None else (),
     )

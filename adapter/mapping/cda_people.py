@@ -6,6 +6,7 @@ Sources: CI-SIS structuration minimale; Annuaire Santé numbers (`8` + RPPS, `1`
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from adapter.mapping.cda_values import CdaValues
 from adapter.mapping.engine import extract_group
@@ -13,10 +14,11 @@ from adapter.mapping.rules import RuleFile
 from adapter.mapping.sources import XmlNode
 from adapter.mapping.transforms import finess_of, rpps_of
 from adapter.model.identity import Address, Telecom
-from adapter.model.parties import Device, Organisation, Party, Professional
+from adapter.model.parties import Device, FunctionWords, Organisation, Party, Professional
 
 _IDNPS = "1.2.250.1.71.4.2.1"
 _STRUCT = "1.2.250.1.71.4.2.2"
+_RPPS_DIGITS = 11
 
 _PERSONS = ("assignedPerson", "associatedPerson", "informationRecipient", "relatedPerson", "guardianPerson")
 _ORGANISATIONS = ("representedOrganization", "scopingOrganization", "receivedOrganization", "guardianOrganization")
@@ -66,7 +68,8 @@ def read_address(node: XmlNode) -> Address | None:
         city=" ".join(parts.get("city", ())),
         country=country,
         insee=parts.get("county", [""])[0],
-        use=_ADDRESS_USES.get(use.split()[0], "") if use else "",
+        use=next((_ADDRESS_USES[word] for word in use.split() if word in _ADDRESS_USES), ""),
+        use_words=use,
     )
 
 
@@ -86,8 +89,8 @@ def _telecom(value: str, use: str) -> Telecom:
     system = _TELECOM_SYSTEMS.get(scheme.lower(), "") if colon else ""
     known_use = next((_TELECOM_USES[word] for word in use.split() if word in _TELECOM_USES), "")
     if not system:
-        return Telecom("other", value, known_use)
-    return Telecom(system, value if system == "url" else rest, known_use)
+        return Telecom("other", value, known_use, use_words=use)
+    return Telecom(system, value if system == "url" else rest, known_use, "" if system == "url" else value, use)
 
 
 def read_party(
@@ -102,7 +105,7 @@ def read_party(
         values.concept(acting.first("functionCode"))
     node.get("nullFlavor")
     values.concept(node.first("code"))
-    device = _device(node, told["software"], told["model"])
+    device = _device(node, told)
     return Party(
         professional=None if device and not _names_someone(node) else _professional(node, told),
         organisation=_organisation_of(rules, node),
@@ -110,18 +113,38 @@ def read_party(
         function_code=function["code"],
         function_label=function["label"],
         time=time,
+        time_literal=values.point_literal(acting.first("time")) if acting is not None else "",
+        function_words=_function_words(function, (acting or node).select("functionCode/translation")),
+        place=node.path,
     )
+
+
+def _function_words(function: Mapping[str, str], translations: list[XmlNode]) -> FunctionWords:
+    others = tuple((n.get("code"), n.get("codeSystem"), n.get("displayName")) for n in translations)
+    return FunctionWords(function["system"], " ".join(function["text"].split()), tuple(other for other in others if other[0]))
 
 
 def _names_someone(node: XmlNode) -> bool:
     return any(node.first(name) is not None for name in _PERSONS)
 
 
-def _device(node: XmlNode, software: str, model: str) -> Device | None:
-    if not software and not model:
+def _device(node: XmlNode, told: Mapping[str, str]) -> Device | None:
+    if not told["software"] and not told["model"]:
         return None
     identifier = node.first("id")
-    return Device(identifier=_number(identifier) if identifier is not None else "", software=software, model=model)
+    device = Device(
+        identifier=_number(identifier) if identifier is not None else "", software=told["software"], model=told["model"]
+    )
+    if _names_someone(node):
+        return device  # the code, the telecoms and the addresses are the person's
+    return replace(
+        device,
+        kind_code=told["specialty_code"],
+        kind_system=told["specialty_system"],
+        kind_label=told["specialty_label"],
+        telecoms=read_telecoms(node),
+        addresses=read_addresses(node),
+    )
 
 
 def _number(node: XmlNode) -> str:
@@ -130,9 +153,10 @@ def _number(node: XmlNode) -> str:
 
 
 def _professional(node: XmlNode, told: Mapping[str, str]) -> Professional | None:
-    rpps, national_id = _person_numbers(node)
+    rpps, national_id, other_ids = _person_numbers(node)
     person = next((found for name in _PERSONS if (found := node.first(name)) is not None), None)
-    if person is None and not rpps and not national_id:
+    points, places = read_telecoms(node), read_addresses(node)
+    if person is None and not (rpps or national_id or points or places):
         return None
     family, given, civility, title = read_name(person.first("name") if person is not None else None)
     return Professional(
@@ -145,24 +169,32 @@ def _professional(node: XmlNode, told: Mapping[str, str]) -> Professional | None
         specialty_code=told["specialty_code"],
         specialty_system=told["specialty_system"],
         specialty_label=told["specialty_label"],
-        telecoms=read_telecoms(node),
-        addresses=read_addresses(node),
+        telecoms=points,
+        addresses=places,
+        other_ids=other_ids,
     )
 
 
-def _person_numbers(node: XmlNode) -> tuple[str, str]:
-    """RPPS, else the number as it came: an IDNPS of another kind, or another authority's (`root^number`)."""
-    rpps, others = "", []
+def _person_numbers(node: XmlNode) -> tuple[str, str, tuple[str, ...]]:
+    """RPPS, the national number as it came (else another authority's, `root^number`), and any further ones."""
+    rpps: str = ""
+    others: list[str] = []
     for child in node.children("id"):
         child.get("nullFlavor")
         child.get("assigningAuthorityName")
         root, extension = child.get("root"), child.get("extension")
         if root == _IDNPS:
             rpps = rpps or rpps_of(extension)
-            others += [] if rpps_of(extension) else [extension]
+            others += [extension] if extension and (len(extension) != _RPPS_DIGITS or not rpps_of(extension)) else []
         elif root:
-            others.append(f"{root}^{extension}" if extension else root)
-    return rpps, next((other for other in others if other), "")
+            others.append(f"{root}^{extension}" if extension else f"{root}^")
+    return (rpps, *_first_and_rest(others))
+
+
+def _first_and_rest(numbers: list[str]) -> tuple[str, tuple[str, ...]]:
+    """A national number comes before another authority's, whatever the order of the source."""
+    ordered = sorted(dict.fromkeys(numbers), key=lambda number: "^" in number)
+    return (ordered[0] if ordered else ""), tuple(ordered[1:])
 
 
 def read_name(node: XmlNode | None) -> tuple[str, str, str, str]:
@@ -189,7 +221,7 @@ def read_organisation(rules: RuleFile, node: XmlNode) -> Organisation:
     """A structure, with its practice setting."""
     told, _ = extract_group(rules.groups["at_organisation"], node)
     node.get("nullFlavor")
-    finess, national_id = read_structure_number(node)
+    finess, national_id, other_ids = read_structure_number(node)
     return Organisation(
         name=" ".join(told["name"].split()),
         finess=finess,
@@ -198,19 +230,22 @@ def read_organisation(rules: RuleFile, node: XmlNode) -> Organisation:
         setting_label=told["setting_label"],
         telecoms=read_telecoms(node),
         addresses=read_addresses(node),
+        setting_system=told["setting_system"],
+        other_ids=other_ids,
     )
 
 
-def read_structure_number(node: XmlNode) -> tuple[str, str]:
-    """FINESS, else the number as it came."""
-    finess, others = "", []
+def read_structure_number(node: XmlNode) -> tuple[str, str, tuple[str, ...]]:
+    """FINESS, the national number as it came (else another authority's), and any further ones."""
+    finess: str = ""
+    others: list[str] = []
     for child in node.children("id"):
         child.get("nullFlavor")
         child.get("assigningAuthorityName")
         root, extension = child.get("root"), child.get("extension")
         if root == _STRUCT:
             finess = finess or finess_of(extension)
-            others += [] if finess_of(extension) else [extension]
+            others += [extension] if extension and extension != finess_of(extension) else []
         elif root:
-            others.append(f"{root}^{extension}" if extension else root)
-    return finess, next((other for other in others if other), "")
+            others.append(f"{root}^{extension}" if extension else f"{root}^")
+    return (finess, *_first_and_rest(others))

@@ -13,9 +13,10 @@ from adapter.fhir import profiles as p
 from adapter.fhir.document import Section, binary_resource, template_extension
 from adapter.fhir.narrative import Media, div_of_narrative, words_of
 from adapter.formats.cda import decode_base64, sniff_media_type
-from adapter.mapping.cda_context import Built, EntryContext, Fhir
+from adapter.mapping.cda_context import Built, EntryContext, Fhir, authors
 from adapter.mapping.cda_entries import BUILDERS
 from adapter.mapping.cda_header import template_of
+from adapter.mapping.cda_subject import read_subject
 from adapter.mapping.rules import RuleFile, load_rules
 from adapter.mapping.sources import XmlNode
 
@@ -65,10 +66,22 @@ def _section(node: XmlNode, at: EntryContext, body: Body, media: Mapping[str, tu
         div=div_of_narrative(element, lambda name: media[name][0] if name in media else None) if element is not None else "",
         entries=entries,
         sections=sections,
+        authors=tuple(authors(node, at)),
+        focus=_focus(node, at, body),
         empty_reason="" if words or entries or sections else "unavailable",
         narrative_status="additional",
         extensions=tuple(_extensions(node, at, templates)),
     )
+
+
+def _focus(node: XmlNode, at: EntryContext, body: Body) -> str:
+    """Whom a section is about when it is not the patient: the mother in a newborn's certificate."""
+    subject = node.first("subject")
+    person = read_subject(subject, at) if subject is not None else None
+    if person is None:
+        return ""
+    body.resources.append(person)
+    return f"urn:uuid:{person['id']}"
 
 
 def _extensions(node: XmlNode, at: EntryContext, templates: list[str]) -> list[Fhir]:

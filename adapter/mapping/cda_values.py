@@ -83,6 +83,11 @@ class CdaValues:
             found[f"_{key}"] = {"extension": [literal_extension(literal)]}
         return found
 
+    def point_literal(self, node: XmlNode | None) -> str:
+        """A point in time as written, where its FHIR form cannot be turned back into it; else empty."""
+        literal = node.get("value") if node is not None else ""
+        return literal if literal and read_time(literal, self._zone).doubt is not Doubt.NONE else ""
+
     def plain_time(self, node: XmlNode | None) -> str:
         """A TS as FHIR text alone."""
         value: str = self.time(node, "value").get("value", "")

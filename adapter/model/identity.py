@@ -46,7 +46,7 @@ class LocalIdentifier(Confidential):
 
 @dataclass(frozen=True, repr=False)
 class Address(Confidential):
-    """A postal address; `insee` is the commune's INSEE code where the source gives it."""
+    """A postal address; `insee` is the commune's INSEE code where the source gives it, `use_words` the uses in its own words."""
 
     lines: tuple[str, ...] = ()
     postal_code: str = ""
@@ -54,15 +54,21 @@ class Address(Confidential):
     country: str = ""
     insee: str = ""
     use: str = ""
+    use_words: str = ""
 
 
 @dataclass(frozen=True, repr=False)
 class Telecom(Confidential):
-    """One way to reach somebody; `system` is phone, fax, email or url, `use` is home, work, mobile or empty."""
+    """One way to reach somebody; `system` is phone, fax, email or url, `use` is home, work, mobile or empty.
+
+    `uri` is the address as a source wrote it (`tel:…`), `use_words` its uses in the source's own words (`HV MC`).
+    """
 
     system: str
     value: str
     use: str = ""
+    uri: str = ""
+    use_words: str = ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,6 +88,8 @@ class PatientIdentity(Confidential):
     sex: str = ""
     birth_place_insee: str = ""
     birth_place_city: str = ""
+    birth_place_name: str = ""
+    birth_place_address: Address | None = None
     ins: Ins | None = None
     local_ids: tuple[LocalIdentifier, ...] = ()
     addresses: tuple[Address, ...] = ()

@@ -6,7 +6,7 @@ RPPS = 11 digits (the `8` of IDNPS dropped), FINESS = 9 digits (the `1` of Struc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from adapter.model.confidential import Confidential
@@ -15,7 +15,9 @@ from adapter.model.identity import Address, Telecom
 
 @dataclass(frozen=True)
 class Professional:
-    """A person who practises. `rpps` is 11 digits or empty; `national_id` keeps an IDNPS that holds no RPPS (`0…` ADELI…)."""
+    """A person who practises. `rpps` is 11 digits or empty; `national_id` keeps the IDNPS as the source gave it, or the number
+    of another authority (`root^number`); `other_ids` keep any further ones.
+    """
 
     family: str = ""
     given: str = ""
@@ -28,11 +30,12 @@ class Professional:
     specialty_label: str = ""
     telecoms: tuple[Telecom, ...] = ()
     addresses: tuple[Address, ...] = ()
+    other_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Organisation:
-    """A structure. `finess` is 9 digits or empty; `national_id` keeps another Struct_IdNat; `unit` is a UF code."""
+    """A structure. `finess` is 9 digits or empty; `national_id` keeps the Struct_IdNat as it came; `unit` is a UF code."""
 
     name: str = ""
     finess: str = ""
@@ -42,6 +45,8 @@ class Organisation:
     setting_label: str = ""
     telecoms: tuple[Telecom, ...] = ()
     addresses: tuple[Address, ...] = ()
+    setting_system: str = ""
+    other_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,28 @@ class Device:
     identifier: str = ""
     software: str = ""
     model: str = ""
+    kind_code: str = ""
+    kind_system: str = ""
+    kind_label: str = ""
+    telecoms: tuple[Telecom, ...] = ()
+    addresses: tuple[Address, ...] = ()
+
+
+@dataclass(frozen=True)
+class FunctionWords:
+    """What a function says beyond its code: other codings as (code, system, label), and the author's own words."""
+
+    system: str = ""
+    text: str = ""
+    translations: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Party:
-    """Somebody acting somewhere: a professional and/or a device, and the organisation where the act is done."""
+    """Somebody acting somewhere: a professional and/or a device, and the organisation where the act is done.
+
+    `time_literal` keeps the time as written where FHIR had to change it; `place` is where the source names them.
+    """
 
     professional: Professional | None = None
     organisation: Organisation | None = None
@@ -63,6 +85,9 @@ class Party:
     function_code: str = ""
     function_label: str = ""
     time: str = ""
+    time_literal: str = ""
+    function_words: FunctionWords = field(default_factory=FunctionWords)
+    place: str = field(default="", compare=False)
 
 
 class RecipientKind(StrEnum):

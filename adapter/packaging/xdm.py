@@ -190,7 +190,8 @@ def _submission_author(submission: Submission, sender: SenderProfile) -> Author:
 
 
 def _author(party: Party) -> Author:
-    return Author(_person(party), _institution(party.organisation), party.function_label or party.function_words.text, _specialty(party))
+    role = party.function_label or party.function_words.text
+    return Author(_person(party), _institution(party.organisation), role, _specialty(party))
 
 
 def _person(party: Party) -> Person | Software | None:
