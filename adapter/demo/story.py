@@ -31,6 +31,7 @@ from rich.table import Table
 
 from adapter.assembly import open_ledger
 from adapter.config import load_config
+from adapter.demo.guide import write_guide
 from adapter.demo.messages import Sender, To, mdm_t02, send_mllp, with_new_ids
 from adapter.demo.stage import CENTRE, HOSPITAL, Stage
 from adapter.ledger.ledger import Ledger
@@ -89,6 +90,9 @@ class Play:
         for scene in scenes:
             self._finish(scene)
         self._print(scenes)
+        verdicts = [(scene.reference, scene.title, scene.verdict) for scene in scenes]
+        left = {path.name: path.read_bytes() for path in self._out.iterdir() if path.is_file()}
+        self._keep("LISEZ-MOI.md", write_guide(verdicts, left).encode())
         return all(scene.reached for scene in scenes)
 
     def _announced(self, scene: Scene) -> Scene:
@@ -322,7 +326,6 @@ def run_demo(out: Path, console: Console) -> int:
     started = time.monotonic()
     with Stage(out / "service") as stage:
         reached = Play(stage, out, console).run()
-    console.print(
-        f"{'Tout est arrivé' if reached else 'Quelque chose manque'} en {time.monotonic() - started:.1f} s ; pièces dans {out}/"
-    )
+    ending = "Tout est arrivé" if reached else "Quelque chose manque"
+    console.print(f"{ending} en {time.monotonic() - started:.1f} s ; pièces dans {out}/, à commencer par LISEZ-MOI.md")
     return 0 if reached else 1
