@@ -365,7 +365,8 @@ def test_a_delivery_whose_worker_died_before_the_wire_is_claimed_alone(world: Wo
     world.ledger.reap({})
     world.send("doc-2")
     world.send("doc-3")
-    assert [sorted(claim.delivery.document_id for claim in world.claim()) for _ in range(3)] == [["doc-1"], ["doc-2", "doc-3"], []]
+    claimed = [sorted(claim.delivery.document_id for claim in world.claim()) for _ in range(3)]
+    assert claimed == [["doc-1"], ["doc-2", "doc-3"], []]
 
 
 def test_the_questions_of_a_delivery_close_when_it_leaves_after_all(world: World) -> None:
