@@ -92,6 +92,7 @@ def test_the_tutorial_wires_a_partner(tmp_path: Path) -> None:
     told = follow("\n".join(blocks), tmp_path)
     assert told.status == 0, told.text[-3000:]
     assert "MSA|AA|TUTO-1" in told.text
+    assert "le destinataire ne sera équipé que le 02/03/2020" in told.text
     assert re.search(r"accepted\s+mssante → role:tutoriel-ivry|mssante → .*tutoriel-ivry", told.text), told.text[-3000:]
     # Judged from outside: what the operator received, after the message was sent twice.
     assert len(list((tmp_path / "instance" / "received").glob("*.eml"))) == 1
