@@ -21,7 +21,7 @@ from adapter.model.effects import Translation
 from adapter.model.finding import Finding, errors_of
 from adapter.model.plan import ChannelName
 from adapter.model.receipt import Arrival, ContentKind, Principal
-from adapter.packaging.build import Document, readable_pdf, travelling_cda
+from adapter.packaging.build import Document, readable_pdf, travelling_cda, written_templates
 from adapter.packaging.fax_page import FaxCover, build_fax
 from adapter.packaging.parcel import SenderProfile
 from adapter.packaging.xdm import build_xdm_zip
@@ -92,7 +92,8 @@ def render(translation: Translation, target: Target, sender: SenderProfile, at: 
             return (Output(".pdf", readable_pdf(document, sender.stamp)),)
         case Target.XDM:
             pdf = readable_pdf(document, sender.stamp)
-            zipped = build_xdm_zip(_unsent(translation), translation.submission, travelling_cda(document, pdf), sender, at)
+            cda, templates = travelling_cda(document, pdf), written_templates(document)
+            zipped = build_xdm_zip(_unsent(translation), translation.submission, cda, sender, at, templates=templates)
             return (Output(".IHE_XDM.zip", zipped),)
         case Target.FAX:
             cover = FaxCover(

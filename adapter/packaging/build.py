@@ -1,7 +1,7 @@
 """Chooses and makes the rendition that a delivery's channel carries: mail, record transaction or fax pages.
 
-A CDA that came in travels byte-identical; a document born otherwise is wrapped as CDA N1. The PDF beside an N1 is the embedded
-one (ECO 2.1.5), else our own rendition of the FHIR document.
+A CDA that came in travels byte-identical; a document born otherwise leaves as CDA N3 when its content meets a volet that we
+write, else as N1 around its PDF. The PDF beside is the embedded one (ECO 2.1.5), else our own rendition of the FHIR document.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from adapter.model.document import BodyKind
 from adapter.model.plan import ChannelName, Leg, RecipientPlan
 from adapter.model.submission import Submission, Urgency
 from adapter.packaging.cda import wrap_as_n1
+from adapter.packaging.cda_structured import structured_model, write_as_n3
 from adapter.packaging.fax_page import FaxCover, build_fax
 from adapter.packaging.mhd import build_iti65
 from adapter.packaging.parcel import Content, Parcel, SenderProfile
@@ -67,10 +68,21 @@ def readable_pdf(document: Document, stamp: str) -> bytes:
 
 
 def travelling_cda(document: Document, pdf: bytes) -> bytes:
-    """The CDA that travels: the source itself, or an N1 wrapped around our PDF."""
+    """The CDA that travels: the source itself, an N3 when the content is structured enough, or an N1 around the PDF."""
     if document.submission.content_kind == "cda":
         return document.source
-    return wrap_as_n1(document.submission, pdf)
+    model = structured_model(document.submission, document.bundle)
+    if model is None:
+        return wrap_as_n1(document.submission, pdf)
+    return write_as_n3(document.submission, document.bundle, model, pdf)
+
+
+def written_templates(document: Document) -> tuple[str, ...]:
+    """The templates of the model under which we write a document; none for a CDA that came in, or an N1."""
+    if document.submission.content_kind == "cda":
+        return ()
+    model = structured_model(document.submission, document.bundle)
+    return model.templates if model is not None else ()
 
 
 def _content(
@@ -80,7 +92,8 @@ def _content(
         case ChannelName.SECURE_MAIL:
             pdf = readable_pdf(document, sender.stamp)
             cda = travelling_cda(document, pdf)
-            return build_mail(delivery, document.submission, cda, pdf, sender, leg.address, sent_at)
+            templates = written_templates(document)
+            return build_mail(delivery, document.submission, cda, pdf, sender, leg.address, sent_at, templates=templates)
         case ChannelName.SHARED_RECORD:
             return build_iti65(
                 delivery, document.submission, document.bundle, document.source, document.media_type, sender, sent_at

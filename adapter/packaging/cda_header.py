@@ -172,6 +172,11 @@ def _author(root: Element, party: Party, header: DocumentHeader) -> None:
     author = add(root, "author")
     _function(author, party.function_code, party.function_label)
     add_moment(author, "time", party.time.partition("/")[0] or header.created)
+    write_author(author, party)
+
+
+def write_author(author: Element, party: Party) -> None:
+    """The assignedAuthor of an author: a person, or software, and the structure."""
     assigned = add(author, "assignedAuthor")
     _person_number(assigned, party)
     pro = party.professional or Professional()
@@ -259,10 +264,11 @@ def _legal_authenticator(root: Element, header: DocumentHeader) -> None:
     element = add(root, "legalAuthenticator")
     add_moment(element, "time", party.time.partition("/")[0] or header.created)
     add(element, "signatureCode", code="S")
-    _assigned(add(element, "assignedEntity"), party)
+    write_assigned(add(element, "assignedEntity"), party)
 
 
-def _assigned(entity: Element, party: Party, *, setting: Code | None = None) -> None:
+def write_assigned(entity: Element, party: Party, *, setting: Code | None = None) -> None:
+    """The content of an assignedEntity: number, speciality, addresses, person, structure."""
     pro = party.professional or Professional()
     _person_number(entity, party)
     _specialty(entity, pro)
@@ -307,7 +313,7 @@ def _service_events(root: Element, header: DocumentHeader) -> None:
         performer = event.performer or (header.authors[0] if number == 0 else None)
         if performer is not None:
             assigned = add(add(element, "performer", typeCode="PRF"), "assignedEntity")
-            _assigned(assigned, performer, setting=_setting(header, performer))
+            write_assigned(assigned, performer, setting=_setting(header, performer))
 
 
 def _setting(header: DocumentHeader, performer: Party) -> Code:

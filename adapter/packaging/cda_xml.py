@@ -113,16 +113,24 @@ def add_reach(
         add_telecoms(parent, telecoms)
 
 
-def add_address(parent: Element, address: Address) -> None:
-    """One postal address as lines."""
-    town = " ".join(part for part in (address.postal_code, address.city) if part)
-    lines = [line for line in (*address.lines, town, address.country) if line][:7]
+def add_address(parent: Element, value: Address) -> None:
+    """One postal address: in parts when it has one line, so that its town stays a town; else as lines (never both)."""
+    use = _ADDRESS_USES.get(value.use, "")
+    given = [line for line in value.lines if line.strip()]
+    if len(given) <= 1 and (value.postal_code or value.city):
+        made = add(parent, "addr", use=use)
+        parts = (*(("streetName", line) for line in given), ("postalCode", value.postal_code), ("city", value.city))
+        for name, words in (*parts, ("country", value.country)):
+            add_text(made, name, words)
+        return
+    town = " ".join(part for part in (value.postal_code, value.city) if part)
+    lines = [line for line in (*given, town, value.country) if line][:7]
     if not lines:
         add(parent, "addr", nullFlavor="NASK")
         return
-    element = add(parent, "addr", use=_ADDRESS_USES.get(address.use, ""))
+    made = add(parent, "addr", use=use)
     for line in lines:
-        add_text(element, "streetAddressLine", line)
+        add_text(made, "streetAddressLine", line)
 
 
 def add_telecoms(parent: Element, telecoms: tuple[Telecom, ...]) -> None:

@@ -60,9 +60,14 @@ def build_mail(
     sender: SenderProfile,
     address: str,
     sent_at: datetime,
+    *,
+    templates: tuple[str, ...] = (),
 ) -> MailContent:
-    """The whole mail and its envelope; RenditionError when the header lacks what the norm wants."""
-    archive = build_xdm_zip(delivery, submission, cda, sender, sent_at)
+    """The whole mail and its envelope; RenditionError when the header lacks what the norm wants.
+
+    `templates`: those of a structured CDA that we wrote; the header tells those of a CDA that came in.
+    """
+    archive = build_xdm_zip(delivery, submission, cda, sender, sent_at, templates=templates)
     header = submission.document
     attachments = (
         Attachment(ARCHIVE_NAME, "application/zip", archive),
@@ -91,9 +96,17 @@ def build_mail(
     return MailContent(message, sender.mailbox, address, delivery.id, wants_dsn=True)
 
 
-def build_xdm_zip(delivery: Delivery, submission: Submission, cda: bytes, sender: SenderProfile, sent_at: datetime) -> bytes:
+def build_xdm_zip(
+    delivery: Delivery,
+    submission: Submission,
+    cda: bytes,
+    sender: SenderProfile,
+    sent_at: datetime,
+    *,
+    templates: tuple[str, ...] = (),
+) -> bytes:
     """IHE_XDM.zip alone: one submission set, one CDA."""
-    entry = document_entry(delivery, submission)
+    entry = document_entry(delivery, submission, templates=templates)
     # Derived, not equal to the delivery's id: the archive and our row are two things that must never be taken for another.
     number = uuid.uuid5(uuid.NAMESPACE_OID, f"submission-set:{delivery.id}").int
     submission_set = SubmissionSet(
@@ -115,9 +128,10 @@ def build_xdm_zip(delivery: Delivery, submission: Submission, cda: bytes, sender
         raise _rendition_error(error) from error
 
 
-def document_entry(delivery: Delivery, submission: Submission) -> DocumentEntry:
+def document_entry(delivery: Delivery, submission: Submission, *, templates: tuple[str, ...] = ()) -> DocumentEntry:
     """XDS metadata of the document, as its header and the sender's wishes give them."""
     header = submission.document
+    is_structured = bool(templates) or header.body is BodyKind.STRUCTURED_CDA
     event = header.service_events[0] if header.service_events else None
     start = (event.start if event else "") or (header.stay.start if header.stay else "") or header.created
     return DocumentEntry(
@@ -128,7 +142,7 @@ def document_entry(delivery: Delivery, submission: Submission) -> DocumentEntry:
         authors=tuple(_author(party) for party in header.authors),
         class_code=_coded(class_of(header.type.code)),
         type_code=Coded(header.type.code, type_scheme(header.type), header.type.label or header.title),
-        format_code=_coded(format_of(header.template_ids) if header.body is BodyKind.STRUCTURED_CDA else PDF_FORMAT),
+        format_code=_coded(format_of(templates or header.template_ids) if is_structured else PDF_FORMAT),
         facility_type=_facility(header),
         practice_setting=_practice_setting(header),
         confidentiality=_confidentiality(header, submission.visibility),
