@@ -37,10 +37,11 @@ from adapter.packaging.pdf_layout import (
     line_marks,
     moved,
 )
-from adapter.packaging.pdf_letter import Fact, Letter, Part, all_facts, read_letter
+from adapter.packaging.pdf_letter import Letter, Part, all_facts, read_letter
 from adapter.packaging.pdf_narrative import Ink, Run, blocks_text
 from adapter.packaging.pdf_paint import Imprint, paint, paint_stamps
 from adapter.packaging.pdf_table import flow_blocks
+from adapter.packaging.pdf_words import Fact
 
 BODY_SIZE = 9.5
 FACT_SIZE = 8.5
