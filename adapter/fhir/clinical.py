@@ -15,7 +15,9 @@ Resource = dict[str, Any]
 
 _CLINICAL_STATUS = "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical"
 _CONDITION_STATUS = "http://terminology.hl7.org/CodeSystem/condition-clinical"
+_CONDITION_VERIFICATION = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
 _CONDITION_CATEGORY = "http://terminology.hl7.org/CodeSystem/condition-category"
+_OBSERVATION_CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 
 
 def _resource(kind: str, id_: str, caption: str, elements: Resource) -> Resource:
@@ -57,6 +59,40 @@ def allergy_intolerance(id_: str, caption: str, *, clinical_status: str, code: R
     return _resource(
         "AllergyIntolerance", id_, caption, {"clinicalStatus": status, "code": code, "patient": {"reference": patient}, **more}
     )
+
+
+def condition(
+    id_: str, caption: str, *, clinical_status: str, verification: str, category: str, code: Resource, subject: str, **more: Any
+) -> Resource:
+    """A problem, a diagnosis, something in the past."""
+    fixed = {
+        "clinicalStatus": {"coding": [{"system": _CONDITION_STATUS, "code": clinical_status}]},
+        "verificationStatus": {"coding": [{"system": _CONDITION_VERIFICATION, "code": verification}]} if verification else {},
+        "category": [{"coding": [{"system": _CONDITION_CATEGORY, "code": category}]}, *more.pop("kinds", ())],
+        "code": code,
+        "subject": {"reference": subject},
+    }
+    return _resource("Condition", id_, caption, fixed | more)
+
+
+def observation_category(code: str) -> list[Resource]:
+    """The category of an observation, as a list; none when nothing says it."""
+    return [{"coding": [{"system": _OBSERVATION_CATEGORY, "code": code}]}] if code else []
+
+
+def resource(kind: str, id_: str, caption: str, **elements: Any) -> Resource:
+    """Any resource that FHIR ties to no patient."""
+    return _resource(kind, id_, caption, elements)
+
+
+def about_patient(kind: str, id_: str, caption: str, *, subject: str, **more: Any) -> Resource:
+    """Any resource whose `subject` is the patient."""
+    return _resource(kind, id_, caption, {**more, "subject": {"reference": subject}})
+
+
+def of_patient(kind: str, id_: str, caption: str, *, patient: str, **more: Any) -> Resource:
+    """Any resource whose `patient` is the patient."""
+    return _resource(kind, id_, caption, {**more, "patient": {"reference": patient}})
 
 
 def device(id_: str, caption: str, *, patient: str, **more: Any) -> Resource:

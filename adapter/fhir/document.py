@@ -225,7 +225,8 @@ def _participation(url: str, type_code: str, party: Party, actors: Parties, func
     type_coding = {"system": p.V3_PARTICIPATION_TYPE, "code": type_code}
     if type_code in _TYPE_LABELS:
         type_coding["display"] = _TYPE_LABELS[type_code]
-    parts: list[Resource] = [{"url": "type", "valueCodeableConcept": {"coding": [type_coding]}}]
+    kind: Resource = {"coding": [type_coding]} if type_code else {"text": "participation non précisée"}
+    parts: list[Resource] = [{"url": "type", "valueCodeableConcept": kind}]
     concept = _function_concept(party, function_code or party.function_code)
     if concept:
         parts.append({"url": "function", "valueCodeableConcept": concept})
@@ -274,10 +275,9 @@ def timed_reference(party: Party, actor: Resource) -> Resource:
     if interval:
         extensions.append({"url": p.EXT_AUTHOR_TIME, "valuePeriod": _period(start, end)})
     elif start:
-        point: Resource = {"url": p.EXT_AUTHOR_TIME, "valueDateTime": start}
-        if party.time_literal:
-            point["_valueDateTime"] = _literal(party.time_literal)
-        extensions.append(point)
+        extensions.append({"url": p.EXT_AUTHOR_TIME, "valueDateTime": start})
+        if party.time_literal:  # beside it: the models know no `_valueDateTime` in an Extension
+            extensions += _literal(party.time_literal)["extension"]
     function = _function_concept(party, party.function_code)
     if set(function) == {"coding"} and len(function["coding"]) == 1:
         extensions.append({"url": p.EXT_FUNCTION, "valueCoding": function["coding"][0]})

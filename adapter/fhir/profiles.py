@@ -26,6 +26,7 @@ ENCOUNTER = _FRC + "fr-core-encounter"
 LOCATION = _FRC + "fr-core-location"
 BUNDLE_DOCUMENT = _DOC + "fr-bundle-document"
 COMPOSITION_DOCUMENT = _DOC + "fr-composition-document"
+SERVICE_REQUEST_DOCUMENT = _DOC + "fr-service-request-document"
 SERVICE_REQUEST_IMAGING = _DOC + "fr-service-request-imaging-document"
 BODY_WEIGHT = "http://hl7.org/fhir/StructureDefinition/bodyweight"
 
@@ -65,6 +66,20 @@ EXT_SECTION_IDENTIFIER = OURS + "section-identifier"
 EXT_ADDRESS = OURS + "address"
 EXT_MOOD = OURS + "cda-mood"
 EXT_PRODUCT_NAME = OURS + "product-name"
+EXT_RELATION = OURS + "act-relation"  # the HL7 v3 relation that a reference stands for: typeCode, inversionInd, rank
+EXT_RELATED = OURS + "related-act"  # an act inside an act, where FHIR has no element for the link
+EXT_CONCERN = OURS + "concern"  # the act that follows a problem or an allergy over time
+EXT_CODING_TEXT = OURS + "coding-original-text"  # the words of a translation or of a qualifier
+EXT_ACT_IDENTIFIER = OURS + "act-identifier"
+EXT_PROBLEM_KIND = OURS + "problem-kind"
+EXT_ONSET = OURS + "onset"
+EXT_LOT = OURS + "lot-number"
+EXT_ACT_CODE = OURS + "act-code"
+EXT_MEDIA_NAME = OURS + "media-name"  # what the narrative calls an embedded file
+EXT_WRITTEN_QUANTITY = OURS + "written-quantity"  # a quantity in the unit of the source
+EXT_NEGATED = OURS + "negated-fact"  # what a source says is not so: never coded as if it were
+EXT_ACT_CLASS = OURS + "cda-class"  # CLUSTER or BATTERY, which FHIR does not tell apart
+EXT_NULL_FLAVOR = "http://hl7.org/fhir/StructureDefinition/iso21090-nullFlavor"
 EXT_NARRATIVE_LINK = "http://hl7.org/fhir/StructureDefinition/narrativeLink"
 
 # Identifier systems

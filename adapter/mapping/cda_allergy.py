@@ -8,7 +8,20 @@ from __future__ import annotations
 
 from adapter.fhir import clinical
 from adapter.fhir import profiles as p
-from adapter.mapping.cda_context import Basics, Built, EntryContext, Fhir, authors, comments, has_template, read_basics, related
+from adapter.mapping.cda_context import (
+    Basics,
+    Built,
+    EntryContext,
+    Fhir,
+    authors,
+    comments,
+    has_template,
+    is_negated,
+    read_basics,
+    related,
+)
+from adapter.mapping.cda_keep import keep_whole
+from adapter.mapping.cda_links import complete
 from adapter.mapping.sources import XmlNode
 from adapter.mapping.terminology import load_table, translate_code
 from adapter.model.finding import Severity
@@ -26,15 +39,22 @@ def build_allergy_concern(node: XmlNode, at: EntryContext) -> Built:
     concern = read_basics(node, at)
     at.values.concept(node.first("code"))
     state = _CONCERN_STATES.get(node.value_at("statusCode/@code"), "active")
-    period = at.values.period(node.first("effectiveTime"))
-    found = []
-    for number, (_, act) in enumerate(related(node)):
-        if act.name == "observation" and has_template(act, _ALLERGY):
-            found.append(_allergy(act, at.below(str(number)), concern, state, period))
-    return Built(tuple(found))
+    at.values.period(node.first("effectiveTime"))
+    kept = {"url": p.EXT_CONCERN, "extension": keep_whole(node, at, without=frozenset({"entryRelationship"}))}
+    found: list[Fhir] = []
+    others: list[Fhir] = []
+    for number, link in enumerate(node.children("entryRelationship")):
+        for act in link.children("observation"):
+            if not has_template(act, _ALLERGY):
+                continue
+            below = at.below(str(number))
+            built = complete(act, below, Built((_allergy(act, below, concern, state, kept),)))
+            found += built.entries
+            others += built.others
+    return Built(tuple(found), tuple(others))
 
 
-def _allergy(node: XmlNode, at: EntryContext, concern: Basics, state: str, concern_period: Fhir) -> Fhir:
+def _allergy(node: XmlNode, at: EntryContext, concern: Basics, state: str, kept: Fhir) -> Fhir:
     basics = read_basics(node, at)
     kind = at.values.concept(node.first("code"))
     table = load_table("allergy-type").get(_code_of(kind), {})
@@ -42,13 +62,12 @@ def _allergy(node: XmlNode, at: EntryContext, concern: Basics, state: str, conce
     severity, severity_concept = _severity(node, at)
     wrote = authors(node, at)
     node.value_at("statusCode/@code")
-    extension = [*basics.extension, *concern.extension]
+    extension = [*basics.extension, kept]
     extension += [{"url": f"{p.OURS}{name}", "valueCodeableConcept": concept}
                   for name, concept in (("allergy-kind", kind), ("allergy-value", value if agent else {}),
                                         ("allergy-severity", severity_concept)) if concept]  # fmt: skip
-    if set(concern_period) & {"start", "end"}:
-        extension.append({"url": f"{p.OURS}concern-period", "valuePeriod": concern_period})
     told = agent or value
+    refuted = is_negated(node)
     caption = str(basics.text or (told.get("text") if told else "") or _display(told) or at.section_text or "Allergie")
     coded = bool(told.get("coding"))
     if not coded:
@@ -58,11 +77,14 @@ def _allergy(node: XmlNode, at: EntryContext, concern: Basics, state: str, conce
             node.path,
             Severity.INFORMATION,
         )
+    status = "inactive" if refuted else _clinical_status(node, at) or state
     return clinical.allergy_intolerance(
-        at.mint("AllergyIntolerance"), caption, clinical_status=_clinical_status(node, at) or state, patient=at.subject,
+        at.mint("AllergyIntolerance"), f"Écartée ou niée : {caption}" if refuted else caption, clinical_status=status,
+        patient=at.subject,
         code=told if coded else {"text": str(told.get("text") or caption)}, extension=extension,
         identifier=[*basics.identifier, *concern.identifier],
-        verificationStatus=_verification(node, at), type=table.get("target", "") if coded else "",
+        verificationStatus=_coded_verification("refuted") if refuted else _verification(node, at),
+        type=table.get("target", "") if coded else "",
         category=[table["category"]] if coded and table.get("category") else [],
         criticality=_CRITICALITY.get(severity, ""), encounter=at.encounter, **_onset(node, at),
         recorder=wrote[0] if wrote else None, note=comments(node, at), reaction=_reactions(node, at, severity),
@@ -105,11 +127,7 @@ def _severity(node: XmlNode, at: EntryContext) -> tuple[str, Fhir]:
 
 
 def _qualifier(act: XmlNode, at: EntryContext) -> Fhir:
-    """The value of an observation that only qualifies another (severity, status, certainty)."""
-    read_basics(act, at)
-    at.values.concept(act.first("code"))
-    act.value_at("statusCode/@code")
-    at.values.when(act.first("effectiveTime"), "effective")
+    """The value of an observation that only qualifies another (severity, status, certainty): its link keeps it whole."""
     return at.values.concept(act.first("value"))
 
 
@@ -123,10 +141,13 @@ def _clinical_status(node: XmlNode, at: EntryContext) -> str:
 def _verification(node: XmlNode, at: EntryContext) -> Fhir:
     for _, act in related(node):
         if has_template(act, *_CERTAINTY):
-            code = translate_code("certainty", _code_of(_qualifier(act, at)))
-            system = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification"
-            return {"coding": [{"system": system, "code": code}]} if code else {}
+            return _coded_verification(translate_code("certainty", _code_of(_qualifier(act, at))))
     return {}
+
+
+def _coded_verification(code: str) -> Fhir:
+    system = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification"
+    return {"coding": [{"system": system, "code": code}]} if code else {}
 
 
 def _reactions(node: XmlNode, at: EntryContext, severity: str) -> list[Fhir]:
@@ -135,7 +156,6 @@ def _reactions(node: XmlNode, at: EntryContext, severity: str) -> list[Fhir]:
         if kind != "MFST":
             continue
         basics = read_basics(act, at)
-        at.values.concept(act.first("code"))
         act.value_at("statusCode/@code")
         manifestation = at.values.concept(act.first("value"))
         own, _ = _severity(act, at)

@@ -9,6 +9,7 @@ from typing import Any
 from adapter.fhir import profiles as p
 from adapter.fhir.bundle import Ids
 from adapter.fhir.document import encounter_url, patient_url, template_extension, timed_reference
+from adapter.fhir.narrative import Media
 from adapter.fhir.parties import Parties, party_label
 from adapter.mapping.cda_header import header_rules, interval_text, template_of
 from adapter.mapping.cda_people import read_party
@@ -20,7 +21,10 @@ Fhir = dict[str, Any]
 
 @dataclass(frozen=True)
 class EntryContext:
-    """Where an entry stands. `path` names it for its ids; `options` are what its section means for it."""
+    """Where an entry stands. `path` names it for its ids; `options` are what its section means for it.
+
+    `build` understands an act found inside another; `media` are the embedded files, by what the narrative calls them.
+    """
 
     values: CdaValues
     ids: Ids
@@ -28,14 +32,17 @@ class EntryContext:
     path: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
     section_text: str = ""
+    build: Builder | None = None
+    media: Mapping[str, Media] = field(default_factory=dict)
 
     def below(self, *steps: str) -> EntryContext:
         """The same, one step down."""
-        return EntryContext(self.values, self.ids, self.actors, (*self.path, *steps), self.options, self.section_text)
+        path = (*self.path, *steps)
+        return EntryContext(self.values, self.ids, self.actors, path, self.options, self.section_text, self.build, self.media)
 
     def within(self, options: Mapping[str, str], section_text: str) -> EntryContext:
         """The same, inside a section that means something for its entries."""
-        return EntryContext(self.values, self.ids, self.actors, self.path, options, section_text)
+        return EntryContext(self.values, self.ids, self.actors, self.path, options, section_text, self.build, self.media)
 
     def mint(self, kind: str, *more: str) -> str:
         """The id of a resource made from this entry."""
@@ -78,8 +85,8 @@ class Basics:
 
 def read_basics(node: XmlNode, at: EntryContext) -> Basics:
     """templateId, id, text (with its anchor in the narrative) and languageCode of an act."""
-    extensions = [template_extension(template_of(child)) for child in node.children("templateId")]
-    node.get("negationInd")  # a true one never comes here but for a treatment or an act, which say it
+    extensions = [template_extension(template) for child in node.children("templateId") if (template := template_of(child))]
+    node.get("negationInd")  # a true one is told by each builder in its own way
     text_node = node.first("text")
     text = at.values.text(text_node)
     anchor = at.values.anchor(text_node)
@@ -88,10 +95,10 @@ def read_basics(node: XmlNode, at: EntryContext) -> Basics:
     return Basics(text, at.values.identifiers(node), extensions)
 
 
-def read_actors(node: XmlNode, at: EntryContext, name: str, entity: str) -> list[Fhir]:
-    """References to the authors or performers of an act, with when and as what they took part."""
+def read_actors(nodes: list[XmlNode], at: EntryContext, entity: str) -> list[Fhir]:
+    """References to authors or performers, with when and as what they took part."""
     found = []
-    for child in node.children(name):
+    for child in nodes:
         time = interval_text(at.values, child.first("time"))
         party = read_party(header_rules(), at.values, child.first(entity), time=time, acting=child)
         found.append(timed_reference(party, at.actors.actor(party)))
@@ -100,12 +107,12 @@ def read_actors(node: XmlNode, at: EntryContext, name: str, entity: str) -> list
 
 def authors(node: XmlNode, at: EntryContext) -> list[Fhir]:
     """Who wrote this entry."""
-    return read_actors(node, at, "author", "assignedAuthor")
+    return read_actors(node.children("author"), at, "assignedAuthor")
 
 
 def performers(node: XmlNode, at: EntryContext) -> list[Fhir]:
     """Who does what this entry tells."""
-    return read_actors(node, at, "performer", "assignedEntity")
+    return read_actors(node.children("performer"), at, "assignedEntity")
 
 
 def has_template(node: XmlNode, *roots: str) -> bool:
@@ -113,10 +120,19 @@ def has_template(node: XmlNode, *roots: str) -> bool:
     return any(child.element.get("root") in roots for child in node.children("templateId"))
 
 
+def is_negated(node: XmlNode) -> bool:
+    """True when an act is told as not being (looks without reading)."""
+    return node.element.get("negationInd") == "true"
+
+
 def related(node: XmlNode) -> list[tuple[str, XmlNode]]:
-    """The acts related to this one, each with the kind of relation."""
-    return [(link.element.get("typeCode") or "", act) for link in node.children("entryRelationship")
-            for act in link.children() if act.name not in ("sequenceNumber", "templateId")]  # fmt: skip
+    """The acts related to this one, each with the kind of relation. A negated fact is left to the general case."""
+    found = ((link, act) for link in node.children("entryRelationship") for act in link.children())
+    return [
+        (link.element.get("typeCode") or "", act)
+        for link, act in found
+        if act.name not in ("sequenceNumber", "templateId") and not (act.name == "observation" and is_negated(act))
+    ]
 
 
 _COMMENT = "1.2.250.1.213.1.1.3.32"
@@ -140,4 +156,7 @@ def _annotation(act: XmlNode, at: EntryContext) -> Fhir:
     note: Fhir = {"authorString": party_label(who[0])} if who else {}
     if times and times[0]:
         note["time"] = times[0]
-    return note | {"text": basics.text} if basics.text else {}
+    if not basics.text:
+        return {}
+    extension = [*basics.extension, *({"url": p.EXT_ACT_IDENTIFIER, "valueIdentifier": one} for one in basics.identifier)]
+    return ({"extension": extension} if extension else {}) | note | {"text": basics.text}

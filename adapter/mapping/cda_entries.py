@@ -10,11 +10,32 @@ from adapter.fhir import clinical
 from adapter.fhir import profiles as p
 from adapter.fhir.bundle import full_url
 from adapter.mapping.cda_allergy import build_allergy_concern
-from adapter.mapping.cda_context import Basics, Builder, Built, EntryContext, Fhir, authors, comments, performers, read_basics
-from adapter.mapping.cda_medication import build_medication
+from adapter.mapping.cda_context import (
+    Basics,
+    Builder,
+    Built,
+    EntryContext,
+    Fhir,
+    authors,
+    comments,
+    is_negated,
+    performers,
+    read_basics,
+)
+from adapter.mapping.cda_family import build_family_history
+from adapter.mapping.cda_imaging import build_imaging_study
+from adapter.mapping.cda_keep import keep_whole
+from adapter.mapping.cda_links import complete
+from adapter.mapping.cda_medication import build_administration, build_medication
 from adapter.mapping.cda_observation import build_observation, request_status
 from adapter.mapping.cda_observation import priority_elements as _priority
+from adapter.mapping.cda_panel import build_attachment, build_external_document, build_media, build_panel, build_report
+from adapter.mapping.cda_problem import build_problem, build_problem_concern
+from adapter.mapping.cda_supply import build_supply
+from adapter.mapping.cda_vaccine import build_immunization
+from adapter.mapping.rules import RuleFile, load_rules
 from adapter.mapping.sources import XmlNode
+from adapter.model.finding import Severity
 
 _DONE = {"completed": "completed", "active": "in-progress", "cancelled": "not-done", "aborted": "stopped", "held": "on-hold"}
 _INTENTS = {"INT": "plan", "PRMS": "plan", "RQO": "order", "PRP": "proposal", "ARQ": "proposal", "APT": "plan"}
@@ -111,8 +132,13 @@ def _past_encounter(node: XmlNode, at: EntryContext) -> Fhir:
     return clinical.past_encounter(
         at.mint("Encounter"), basics.text or _label(kind) or "Rencontre", class_coding=coding, subject=at.subject,
         period=at.values.period(node.first("effectiveTime")) or unknown, extension=basics.extension + kept,
-        identifier=[{"type": visit, **identifier} for identifier in basics.identifier], participant=people,
+        identifier=[{"type": visit, **identifier} for identifier in basics.identifier or [_own_number(at)]], participant=people,
     )  # fmt: skip
+
+
+def _own_number(at: EntryContext) -> Fhir:
+    """The French profile wants a number of every meeting: one of ours, marked as temporary."""
+    return {"use": "temp", "system": p.URI_SYSTEM, "value": f"urn:uuid:{at.mint('Encounter')}"}
 
 
 # -- devices ----------------------------------------------------------------------------------------------------
@@ -148,11 +174,85 @@ def _use_status(node: XmlNode) -> str:
     return "intended" if node.get("moodCode") in ("INT", "RQO", "PRMS") else "active"
 
 
+# -- anything else -----------------------------------------------------------------------------------------------------
+
+
+def build_act(node: XmlNode, at: EntryContext) -> Built:
+    """An act of no known kind: asked, it is a ServiceRequest; told, FHIR's resource for what it has no name for."""
+    mood = node.element.get("moodCode")
+    if mood in _INTENTS:
+        return build_procedure(node, at)
+    basics = read_basics(node, at)
+    code = at.values.concept(node.first("code"))
+    label = _label(code) or basics.text or "Information"
+    found = clinical.about_patient(
+        "Basic", at.mint("Basic"), f"Nié par la source : {label}" if is_negated(node) else label, subject=at.subject,
+        code=code if code and not is_negated(node) else {"text": label},
+        extension=[*basics.extension, *_negation(node, at)], identifier=basics.identifier,
+    )  # fmt: skip
+    return Built((found,))
+
+
+def _negation(node: XmlNode, at: EntryContext) -> list[Fhir]:
+    if not is_negated(node):
+        return []
+    at.values.warn("cda.negated-entry", "A negated fact was not coded: it is told in words.", node.path)
+    return [{"url": p.EXT_NEGATED, "extension": keep_whole(node, at, without=frozenset({"entryRelationship", "templateId"}))}]
+
+
+def build_device_or_supply(node: XmlNode, at: EntryContext) -> Built:
+    """A supply: of a device that the patient has, or of anything else."""
+    if node.first("participant[@typeCode=DEV]/participantRole") is not None and node.first("quantity") is None:
+        return build_device(node, at)
+    return build_supply(node, at)
+
+
 BUILDERS: dict[str, Builder] = {
-    "observation": build_observation,
-    "procedure": build_procedure,
-    "encounter": build_encounter,
-    "medication": build_medication,
-    "device": build_device,
+    "act": build_act,
+    "administration": build_administration,
     "allergy_concern": build_allergy_concern,
+    "attachment": build_attachment,
+    "device": build_device,
+    "encounter": build_encounter,
+    "external_document": build_external_document,
+    "family_history": build_family_history,
+    "imaging_study": build_imaging_study,
+    "immunization": build_immunization,
+    "media": build_media,
+    "medication": build_medication,
+    "observation": build_observation,
+    "panel": build_panel,
+    "problem": build_problem,
+    "problem_concern": build_problem_concern,
+    "procedure": build_procedure,
+    "report": build_report,
+    "supply": build_device_or_supply,
 }
+
+
+def build_entry(node: XmlNode, at: EntryContext) -> Built:
+    """Any act: by the builder that its template names, else by the one of its class; nothing of it is left out."""
+    name, known = _builder_name(node)
+    if name not in BUILDERS:
+        return Built(())
+    if not known:
+        at.values.warn("cda.generic-entry", "No rule names this kind of entry: it was understood by its class.", node.path,
+                       Severity.INFORMATION)  # fmt: skip
+    return complete(node, at, BUILDERS[name](node, at))
+
+
+def entry_rules() -> RuleFile:
+    """Which builder understands which entry."""
+    return load_rules("documents/cda-entries")
+
+
+def _builder_name(node: XmlNode) -> tuple[str, bool]:
+    """The builder of an entry, and whether a rule names it. The most specific templates come last: they are tried first."""
+    rules = entry_rules().data
+    table: dict[str, str] = rules["builders"]
+    for template in reversed(node.children("templateId")):
+        name = table.get(template.element.get("root") or "")
+        if name:
+            return name, True
+    classes: dict[str, str] = rules["classes"]
+    return classes.get(node.name, ""), node.name in ("observation", "observationMedia", "organizer")

@@ -67,7 +67,7 @@ def read_header(source: XmlSource, values: CdaValues) -> DocumentHeader:
         participants=_participants(rules, values, root),
         service_events=_service_events(rules, values, root),
         stay=_stay(rules, root, extraction.one("stay"), values, custodian),
-        template_ids=tuple(template_of(node) for node in root.children("templateId")),
+        template_ids=tuple(filter(None, (template_of(node) for node in root.children("templateId")))),
     )
 
 

@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from adapter.fhir import clinical
 from adapter.fhir import profiles as p
-from adapter.mapping.cda_context import Built, EntryContext, Fhir, authors, comments, has_template, read_basics, related
+from adapter.mapping.cda_context import (
+    Built,
+    EntryContext,
+    Fhir,
+    authors,
+    comments,
+    has_template,
+    is_negated,
+    performers,
+    read_basics,
+    related,
+)
 from adapter.mapping.cda_observation import value_element
 from adapter.mapping.sources import XmlNode
 from adapter.mapping.terminology import translate_code
@@ -15,18 +26,23 @@ from adapter.mapping.terminology import translate_code
 _UNITS = {"s", "min", "h", "d", "wk", "mo", "a"}
 _REASON = "1.2.250.1.213.1.1.3.36"  # FR-Reference-interne: why the treatment is given
 _INSTRUCTIONS = ("1.2.250.1.213.1.1.3.33", "1.3.6.1.4.1.19376.1.5.3.1.4.3")  # FR-Instructions-au-patient
+_NO_DOSE = {"dose": {"extension": [{"url": p.EXT_DATA_ABSENT, "valueCode": "unknown"}]}}  # FHIR mad-1 wants one beside a route
 _STOP_REASON = "MED-052"
 
 
 def build_medication(node: XmlNode, at: EntryContext) -> Built:
     """A treatment, its sub-treatments (tapered, split doses) becoming further dosages."""
     basics = read_basics(node, at)
-    medication, names = _medication(node, at)
-    caption = basics.text or str(medication.get("text") or "Traitement")
+    medication, names, lot = read_product(node, at)
+    names += [{"url": p.EXT_LOT, "valueString": lot}] if lot else []
+    kind = at.values.concept(node.first("code"))  # DRUG, or what a summary says of having none: « no-known-medications »
+    names += [{"url": p.EXT_ACT_CODE, "valueCodeableConcept": kind}] if kind else []
+    said = kind if not medication and not any(c["code"] == "DRUG" for c in kind.get("coding", ())) else {}
+    caption = basics.text or str(medication.get("text") or (said.get("coding") or [{}])[0].get("display") or "Traitement")
     status = _status(node, at)
     wrote = authors(node, at)
     statement = clinical.medication_statement(
-        at.mint("MedicationStatement"), caption, status=status, medication=medication or {"text": caption},
+        at.mint("MedicationStatement"), caption, status=status, medication=medication or said or {"text": caption},
         subject=at.subject, extension=basics.extension + names, identifier=basics.identifier,
         statusReason=_stop_reasons(node, at), context=at.encounter, **_effective(node, at),
         informationSource=wrote[0] if wrote else None, reasonCode=_reasons(node, at), note=comments(node, at),
@@ -43,17 +59,48 @@ def _status(node: XmlNode, at: EntryContext) -> str:
     return at.options.get("medication_status", "unknown")
 
 
-def _medication(node: XmlNode, at: EntryContext) -> tuple[Fhir, list[Fhir]]:
-    """The product's code, and its name where the code's own words differ from it."""
+def read_product(node: XmlNode, at: EntryContext) -> tuple[Fhir, list[Fhir], str]:
+    """The product's code, its name where the code's own words differ from it, its lot."""
     material = node.first("consumable/manufacturedProduct/manufacturedMaterial")
     if material is None:
-        return {}, []
+        return {}, [], ""
     concept = at.values.concept(material.first("code"))
     name = at.values.text(material.first("name"))
+    lot = at.values.text(material.first("lotNumberText"))
     if not concept.get("text") and name:
-        return concept | {"text": name}, []
+        return concept | {"text": name}, [], lot
     different = name and name != concept.get("text")
-    return concept, [{"url": p.EXT_PRODUCT_NAME, "valueString": name}] if different else []
+    return concept, [{"url": p.EXT_PRODUCT_NAME, "valueString": name}] if different else [], lot
+
+
+def build_administration(node: XmlNode, at: EntryContext) -> Built:
+    """A product given during an act (contrast agent, radiopharmaceutical, fluid)."""
+    if node.element.get("moodCode") not in (None, "", "EVN"):
+        return build_medication(node, at)
+    basics = read_basics(node, at)
+    product, names, lot = read_product(node, at)
+    caption = basics.text or str(product.get("text") or "Produit administré")
+    kind = at.values.concept(node.first("code"))
+    node.value_at("statusCode/@code")
+    dose, rate = at.values.range_or_quantity(node.first("doseQuantity")), at.values.range_or_quantity(node.first("rateQuantity"))
+    amounts = [("dose", *dose), ("rateQuantity", *rate)]
+    names += [{"url": p.EXT_LOT, "valueString": lot}] if lot else []
+    names += [{"url": f"{p.OURS}administered-{key}", "valueRange": amount} for key, form, amount in amounts if form == "Range"]
+    dosage = {"route": at.values.concept(node.first("routeCode")), "site": at.values.concept(node.first("approachSiteCode")),
+              **{key: amount for key, form, amount in amounts if form == "Quantity"}}  # fmt: skip
+    dosage = {key: value for key, value in dosage.items() if value}
+    when = at.values.when(node.first("effectiveTime"), "effective")
+    absent = when.get("_effectiveDateTime") or {"extension": [{"url": p.EXT_DATA_ABSENT, "valueCode": "unknown"}]}
+    when = when if {"effectiveDateTime", "effectivePeriod"} & set(when) else {"effectivePeriod": absent}
+    found = clinical.about_patient(
+        "MedicationAdministration", at.mint("MedicationAdministration"), caption, subject=at.subject,
+        status="not-done" if is_negated(node) else "completed", medicationCodeableConcept=product or {"text": caption},
+        category=kind, extension=[*basics.extension, *names], identifier=basics.identifier, context=at.encounter,
+        **when,
+        performer=[{"actor": actor} for actor in performers(node, at)], note=comments(node, at),
+        dosage=dosage if {"dose", "rateQuantity"} & set(dosage) or not dosage else dosage | _NO_DOSE,
+    )  # fmt: skip
+    return Built((found,))
 
 
 def _duration(node: XmlNode) -> XmlNode | None:
@@ -130,10 +177,7 @@ def _instructions(node: XmlNode, at: EntryContext) -> list[str]:
     found = []
     for _, act in related(node):
         if has_template(act, *_INSTRUCTIONS):
-            basics = read_basics(act, at)
-            at.values.concept(act.first("code"))
-            act.value_at("statusCode/@code")
-            found.append(basics.text)
+            found.append(read_basics(act, at).text)
     return [text for text in found if text]
 
 
@@ -224,9 +268,7 @@ def _stop_reasons(node: XmlNode, at: EntryContext) -> list[Fhir]:
         if code is None or code.element.get("code") != _STOP_REASON:
             continue
         read_basics(act, at)
-        at.values.concept(code)
         act.value_at("statusCode/@code")
-        at.values.plain_time(act.first("effectiveTime"))
         found += [concept for value in act.children("value") if (concept := _as_concept(value_element(value, at)))]
     return found
 

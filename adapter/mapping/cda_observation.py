@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from adapter.fhir import clinical
 from adapter.fhir import profiles as p
-from adapter.mapping.cda_context import Basics, Built, EntryContext, Fhir, authors, comments, performers, read_basics
+from adapter.fhir.vital_signs import as_vital_sign
+from adapter.mapping.cda_context import (
+    Basics,
+    Built,
+    EntryContext,
+    Fhir,
+    authors,
+    comments,
+    is_negated,
+    performers,
+    read_basics,
+)
+from adapter.mapping.cda_keep import keep_whole
 from adapter.mapping.cda_values import absent_concept
 from adapter.mapping.sources import XmlNode
 from adapter.mapping.terminology import translate_code
@@ -35,30 +47,112 @@ def build_observation(node: XmlNode, at: EntryContext) -> Built:
     """FR-Simple-Observation (EVN), FR-Demande-d-examen-ou-de-suivi (INT)."""
     basics = read_basics(node, at)
     mood = node.get("moodCode")
+    if is_negated(node):
+        return Built((_negated(node, at, basics),))
     code = at.values.concept(node.first("code")) or {"text": basics.text or "Observation"}
     if mood and mood != "EVN":
         return Built((_request(node, at, mood, basics, code),))
-    return Built((_observation(node, at, basics, code),))
+    specimens = build_specimens(node, at)
+    return Built((_observation(node, at, basics, code, specimens),), tuple(specimens))
 
 
-def _observation(node: XmlNode, at: EntryContext, basics: Basics, code: Fhir) -> Fhir:
+def _observation(node: XmlNode, at: EntryContext, basics: Basics, code: Fhir, specimens: list[Fhir]) -> Fhir:
     label = str((code.get("coding") or [{}])[0].get("display") or code.get("text") or "Observation")
     caption = f"{label} : {basics.text}" if basics.text else label
-    sites = at.values.concepts(node.children("targetSiteCode"))
-    methods = at.values.concepts(node.children("methodCode"))
-    return clinical.observation(
-        at.mint("Observation"), caption, status=_STATUSES.get(node.value_at("statusCode/@code"), "final"), code=code,
-        subject=at.subject, extension=basics.extension, identifier=basics.identifier, encounter=at.encounter,
-        **at.values.when(node.first("effectiveTime"), "effective"), performer=[*authors(node, at), *performers(node, at)],
+    return as_vital_sign(clinical.observation(
+        at.mint("Observation"), caption, status=observation_status(node), code=code,
+        category=clinical.observation_category(at.options.get("observation_category", "")),
+        subject=at.subject, focus=focus(node, at), extension=basics.extension, identifier=basics.identifier,
+        encounter=at.encounter, **at.values.when(node.first("effectiveTime"), "effective"),
+        performer=[*authors(node, at), *performers(node, at)],
         **_value_elements(node, at, code), interpretation=at.values.concepts(node.children("interpretationCode")),
-        bodySite=sites[0] if sites else None, method=methods[0] if methods else None, note=comments(node, at),
+        bodySite=_only(node, at, "targetSiteCode"), method=_only(node, at, "methodCode"), note=comments(node, at),
+        specimen={"reference": f"urn:uuid:{specimens[0]['id']}"} if specimens else None,
+        referenceRange=_ranges(node, at),
+    ))  # fmt: skip
+
+
+def observation_status(node: XmlNode) -> str:
+    """The state of a CDA act as that of an observation."""
+    return _STATUSES.get(node.value_at("statusCode/@code"), "final")
+
+
+def _only(node: XmlNode, at: EntryContext, name: str) -> Fhir | None:
+    """The one code that FHIR has room for; further ones are kept beside."""
+    first = node.first(name)
+    return at.values.concept(first) if first is not None else None
+
+
+def _negated(node: XmlNode, at: EntryContext, basics: Basics) -> Fhir:
+    """FHIR cannot say that a fact is not so: it is told in words, its codes kept where nobody takes them for a finding."""
+    told = [at.values.concept(child) for child in (node.first("code"), node.first("value")) if child is not None]
+    labels = [str((c.get("coding") or [{}])[0].get("display") or c.get("text") or "") for c in told]
+    words = " : ".join(dict.fromkeys(label for label in labels if label)) or basics.text or "fait non précisé"
+    at.values.warn("cda.negated-entry", "A negated fact was not coded: it is told in words.", node.path)
+    kept = keep_whole(node, at, without=frozenset({"entryRelationship", "templateId", "id"}))
+    found = clinical.observation(
+        at.mint("Observation"), f"Nié par la source : {words}", status=observation_status(node),
+        code={"text": f"Nié par la source : {words}"}, subject=at.subject, focus=focus(node, at), encounter=at.encounter,
+        extension=[*basics.extension, {"url": p.EXT_NEGATED, "extension": kept}], identifier=basics.identifier,
+        note=comments(node, at),
     )  # fmt: skip
+    for child in node.children():
+        if child.name != "entryRelationship":
+            child.consume()
+    return found
+
+
+# -- of whom, of what --------------------------------------------------------------------------------------------------
+
+
+def other_subject(node: XmlNode, at: EntryContext) -> str:
+    """Of whom a fact is told, when it is not the patient; empty otherwise. Looks without reading."""
+    role = node.first("subject/relatedSubject")
+    if role is None:
+        return at.options.get("focus", "")
+    code = role.first("code")
+    told = (code.element.get("displayName") or code.element.get("code") or "") if code is not None else ""
+    return told or "Autre personne que le patient"
+
+
+def focus(node: XmlNode, at: EntryContext) -> list[Fhir]:
+    """That other person, who is no resource: documents give them neither name nor number."""
+    other = other_subject(node, at)
+    return [{"display": other}] if other else []
+
+
+def build_specimens(node: XmlNode, at: EntryContext) -> list[Fhir]:
+    """What was taken and examined."""
+    found = []
+    for number, role in enumerate(node.select("specimen/specimenRole")):
+        kind = at.values.concept(role.first("specimenPlayingEntity/code"))
+        label = str(kind.get("text") or (kind.get("coding") or [{}])[0].get("display") or "Prélèvement")
+        found.append(clinical.about_patient("Specimen", at.mint("Specimen", str(number)), label, subject=at.subject,
+                                            identifier=at.values.identifiers(role), type=kind))  # fmt: skip
+    return found
+
+
+def _ranges(node: XmlNode, at: EntryContext) -> list[Fhir]:
+    found = []
+    for range_ in node.select("referenceRange/observationRange"):
+        value = range_.first("value")
+        one: Fhir = {}
+        if value is not None and value_type(value) in ("IVL_PQ", "IVL_REAL", "IVL_INT", ""):
+            low, high = at.values.quantity(value.first("low")), at.values.quantity(value.first("high"))
+            one |= {key: bound for key, bound in (("low", low), ("high", high)) if "value" in bound}
+        kind = at.values.concept(range_.first("interpretationCode"))
+        text = at.values.text(range_.first("text"))
+        one |= {key: part for key, part in (("type", kind), ("text", text)) if part}
+        if one:
+            found.append(one if {"low", "high", "text"} & set(one) else one | {"text": "Voir le document source"})
+    return found
 
 
 def _value_elements(node: XmlNode, at: EntryContext, code: Fhir) -> Fhir:
     found = [value_element(value, at) for value in node.children("value")]
     if len(found) <= 1:
         return found[0] if found else {}
+    found = [element for element in found if "dataAbsentReason" not in element or len(element) == 1]
     return {"component": [{"code": code, **element} for element in found if element]}
 
 

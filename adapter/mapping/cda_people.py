@@ -13,7 +13,7 @@ from adapter.mapping.engine import extract_group
 from adapter.mapping.rules import RuleFile
 from adapter.mapping.sources import XmlNode
 from adapter.mapping.transforms import finess_of, rpps_of
-from adapter.model.identity import Address, Telecom
+from adapter.model.identity import INS_OIDS, Address, Telecom, ins_is_valid
 from adapter.model.parties import Device, FunctionWords, Organisation, Party, Professional
 
 _IDNPS = "1.2.250.1.71.4.2.1"
@@ -180,6 +180,8 @@ def _person_numbers(node: XmlNode) -> tuple[str, str, tuple[str, ...]]:
     rpps: str = ""
     others: list[str] = []
     for child in node.children("id"):
+        if child.element.get("root") in INS_OIDS and not ins_is_valid(child.element.get("extension") or ""):
+            continue  # a matricule whose key is wrong stays where it is, unread
         child.get("nullFlavor")
         child.get("assigningAuthorityName")
         root, extension = child.get("root"), child.get("extension")

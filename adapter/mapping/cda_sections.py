@@ -6,27 +6,23 @@ An entry that no builder knows is left unread, hence listed; its words are in th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from adapter.fhir import profiles as p
 from adapter.fhir.document import Section, binary_resource, template_extension
 from adapter.fhir.narrative import Media, div_of_narrative, words_of
 from adapter.formats.cda import decode_base64, sniff_media_type
-from adapter.mapping.cda_context import Built, EntryContext, Fhir, authors
-from adapter.mapping.cda_entries import BUILDERS
+from adapter.mapping.cda_context import EntryContext, Fhir, authors
+from adapter.mapping.cda_entries import build_entry, entry_rules
 from adapter.mapping.cda_header import template_of
+from adapter.mapping.cda_panel import media_name
 from adapter.mapping.cda_subject import read_subject
-from adapter.mapping.rules import RuleFile, load_rules
+from adapter.mapping.rules import RuleFile
 from adapter.mapping.sources import XmlNode
 
 # A caption may quote a short narrative whole; a long one says nothing as a caption.
 _SHORT_NARRATIVE = 200
-
-
-def entry_rules() -> RuleFile:
-    """Which builder understands which entry."""
-    return load_rules("documents/cda-entries")
 
 
 @dataclass
@@ -42,12 +38,13 @@ def read_body(root: XmlNode, at: EntryContext) -> Body:
     """The sections of a structured body."""
     body = Body()
     media = _read_media(root, at, body)
+    at = replace(at, build=build_entry, media=media)
     for number, node in enumerate(root.select("component/structuredBody/component/section")):
-        body.sections.append(_section(node, at.below("section", str(number)), body, media))
+        body.sections.append(_section(node, at.below("section", str(number)), body))
     return body
 
 
-def _section(node: XmlNode, at: EntryContext, body: Body, media: Mapping[str, tuple[Media, str]]) -> Section:
+def _section(node: XmlNode, at: EntryContext, body: Body) -> Section:
     rules = entry_rules()
     templates = [template_of(child) for child in node.children("templateId")]
     body.templates.update(template.partition("|")[0] for template in templates)
@@ -57,13 +54,13 @@ def _section(node: XmlNode, at: EntryContext, body: Body, media: Mapping[str, tu
     inside = at.within(_options(rules, templates), words if len(words) <= _SHORT_NARRATIVE else "")
     title = at.values.text(node.first("title"))
     code = at.values.concept(node.first("code"))
-    entries = _entries(node, inside, body, media)
+    entries = _entries(node, inside, body)
     children = node.select("component/section")
-    sections = tuple(_section(child, at.below("section", str(n)), body, media) for n, child in enumerate(children))
+    sections = tuple(_section(child, at.below("section", str(n)), body) for n, child in enumerate(children))
     return Section(
         code=code,
         title=title,
-        div=div_of_narrative(element, lambda name: media[name][0] if name in media else None) if element is not None else "",
+        div=div_of_narrative(element, at.media.get) if element is not None else "",
         entries=entries,
         sections=sections,
         authors=tuple(authors(node, at)),
@@ -100,52 +97,24 @@ def _options(rules: RuleFile, templates: list[str]) -> Mapping[str, str]:
     return next((table[root] for t in templates if (root := t.partition("|")[0]) in table), {})
 
 
-def _entries(node: XmlNode, at: EntryContext, body: Body, media: Mapping[str, tuple[Media, str]]) -> tuple[str, ...]:
+def _entries(node: XmlNode, at: EntryContext, body: Body) -> tuple[str, ...]:
     urls: list[str] = []
     for number, entry in enumerate(node.children("entry")):
         for act in entry.children():
-            built = _build(act, at.below("entry", str(number)))
+            built = build_entry(act, at.below("entry", str(number)))
             body.resources += [*built.entries, *built.others]
             urls += [f"urn:uuid:{resource['id']}" for resource in built.entries]
-        urls += [url for found in entry.element.iter("{urn:hl7-org:v3}observationMedia")
-                 for _, url in [media.get(_media_name(found), (None, ""))] if url]  # fmt: skip
+        files = [XmlNode(node.source, found) for found in entry.element.iter("{urn:hl7-org:v3}observationMedia")]
+        urls += [at.media[name].url for name in map(media_name, files) if name in at.media]
     return tuple(dict.fromkeys(urls))
-
-
-def _build(act: XmlNode, at: EntryContext) -> Built:
-    table: dict[str, str] = entry_rules().data["builders"]
-    for child in act.children("templateId"):
-        name = table.get(child.element.get("root") or "")
-        if name and _is_sayable(act, name, at):
-            return BUILDERS[name](act, at)
-    return Built(())
-
-
-# FHIR says "not done" of an act or a treatment; of a fact it has no way to say the contrary.
-_CAN_BE_NEGATED = frozenset({"medication", "procedure"})
-
-
-def _is_sayable(act: XmlNode, name: str, at: EntryContext) -> bool:
-    """A negated fact told without its negation would say the contrary: it stays in the words of the narrative, unread."""
-    if name in _CAN_BE_NEGATED:
-        return True
-    if not any(element.get("negationInd") == "true" for element in act.element.iter()):
-        return True
-    at.values.warn("cda.negated-entry", "A negated entry was not coded: only its words were kept.", act.path)
-    return False
 
 
 # -- embedded files ----------------------------------------------------------------------------------------------------
 
 
-def _media_name(element: Any) -> str:
-    """What a narrative calls an embedded file; one without ID is still carried, under its place."""
-    return element.get("ID") or f"#{element.getroottree().getpath(element)}"
-
-
-def _read_media(root: XmlNode, at: EntryContext, body: Body) -> dict[str, tuple[Media, str]]:
+def _read_media(root: XmlNode, at: EntryContext, body: Body) -> dict[str, Media]:
     """Every observationMedia of the body as a Binary, by its ID."""
-    found: dict[str, tuple[Media, str]] = {}
+    found: dict[str, Media] = {}
     for element in root.element.iter("{urn:hl7-org:v3}observationMedia"):
         node = XmlNode(root.source, element)
         value = node.first("value")
@@ -159,20 +128,8 @@ def _read_media(root: XmlNode, at: EntryContext, body: Body) -> dict[str, tuple[
         media_type = sniff_media_type(content) or declared or "application/octet-stream"
         if declared and declared != media_type:
             at.values.warn("cda.other-media-type", "An embedded file is not of the type that it declares.", value.path)
-        _read_media_frame(node)
         binary = binary_resource(content, media_type, at.mint("Binary", "media", str(len(found))))
         body.resources.append(binary)
         url = f"urn:uuid:{binary['id']}"
-        found[_media_name(element)] = (Media(url, media_type.startswith("image/")), url)
+        found[media_name(node)] = Media(url, media_type.startswith("image/"))
     return found
-
-
-def _read_media_frame(node: XmlNode) -> None:
-    """The Binary says all that matters; its id and templates are those of an envelope."""
-    node.get("ID")
-    for child in (*node.children("templateId"), *node.children("id")):
-        child.get("root")
-        child.get("extension")
-    value = node.first("value")
-    if value is not None:
-        value.get("xsi:type")

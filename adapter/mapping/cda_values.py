@@ -147,11 +147,19 @@ class CdaValues:
             found["display"] = display
         return found
 
+    def worded_coding(self, node: XmlNode) -> Fhir | None:
+        """A code inside a code, with its own words when the display does not say them."""
+        coding = self.coding(node)
+        words = self.text(node.first("originalText"))
+        if coding is None or not words or words == coding.get("display"):
+            return coding
+        return coding | {"extension": [*coding.get("extension", ()), {"url": p.EXT_CODING_TEXT, "valueString": words}]}
+
     def _qualifier(self, node: XmlNode) -> Fhir | None:
         parts: list[Fhir] = []
         for name in ("name", "value"):
             child = node.first(name)
-            coding = self.coding(child) if child is not None else None
+            coding = self.worded_coding(child) if child is not None else None
             if coding is not None:
                 parts.append({"url": name, "valueCoding": coding})
         return {"url": p.EXT_QUALIFIER, "extension": parts} if parts else None
@@ -161,13 +169,15 @@ class CdaValues:
         if node is None:
             return {}
         node.get("xsi:type")
-        candidates = [self.coding(node), *(self.coding(t) for t in node.select("translation"))]
+        candidates = [self.coding(node), *(self.worded_coding(t) for t in node.select("translation"))]
         codings = [coding for coding in candidates if coding is not None]
         found: Fhir = {"coding": codings} if codings else {}
         text = self.text(node.first("originalText"))
         if text:
             found["text"] = text
-        node.get("nullFlavor")
+        flavor = node.get("nullFlavor")
+        if flavor and found:
+            found = {"extension": [{"url": p.EXT_NULL_FLAVOR, "valueCode": flavor}], **found}
         return found
 
     def concepts(self, nodes: Iterable[XmlNode]) -> list[Fhir]:
@@ -270,7 +280,9 @@ class CdaValues:
 
     def _resolved(self, reference: XmlNode) -> str:
         """What a reference points at. Real documents write it with `#`, without, alone, or to nothing."""
-        target = reference.get("value").removeprefix("#")
+        target = (reference.element.get("value") or "").strip().removeprefix("#")
+        if not target or target in self._texts:
+            reference.get("value")  # one that leads elsewhere (a file, a picture) stays to be kept
         if not target:
             self.warn("cda.empty-reference", "A reference points nowhere.", reference.path, Severity.INFORMATION)
             return ""
@@ -281,7 +293,7 @@ class CdaValues:
     def anchor(self, node: XmlNode | None) -> str:
         """The narrative anchor that an ED points at, when it exists."""
         reference = node.first("reference") if node is not None else None
-        target = reference.get("value").removeprefix("#") if reference is not None else ""
+        target = (reference.element.get("value") or "").strip().removeprefix("#") if reference is not None else ""
         return target if target in self._texts else ""
 
 

@@ -15,22 +15,23 @@ from adapter.data import mappings_root
 from adapter.errors import InputError
 from adapter.fhir.document import DocumentExtras, Section, binary_resource, document_bundle_from, document_ids
 from adapter.fhir.narrative import div_of
-from adapter.fhir.parties import Parties, professional_label
+from adapter.fhir.parties import Parties
 from adapter.formats.cda import CdaDocument, EmbeddedBody, embedded_body, read_cda
 from adapter.mapping.cda_context import EntryContext, Fhir
+from adapter.mapping.cda_entries import entry_rules
 from adapter.mapping.cda_extras import read_extras
 from adapter.mapping.cda_header import header_rules, read_header
-from adapter.mapping.cda_sections import Body, entry_rules, read_body
+from adapter.mapping.cda_sections import Body, read_body
 from adapter.mapping.cda_values import CdaValues
+from adapter.mapping.recipients import recipients_of
 from adapter.mapping.rules import RuleFile, load_rules
-from adapter.mapping.side_car import SideCar, read_side_car
+from adapter.mapping.side_car import read_side_car
 from adapter.mapping.sources import XmlSource
 from adapter.mapping.terminology import translate_code
 from adapter.model.confidential import Confidential
 from adapter.model.document import BodyKind, DocumentHeader
 from adapter.model.effects import Translation, UnreadNode
 from adapter.model.finding import Finding, Severity
-from adapter.model.parties import Organisation, Party, Professional, Recipient, RecipientKind
 from adapter.model.receipt import Arrival, ContentKind, Inspection, MessageControl, Verdict
 from adapter.model.submission import Destinations, Intent, Submission
 
@@ -49,7 +50,10 @@ class CdaTranslation(Confidential):
 
 
 def read_cda_header(content: bytes, zone: str = CIVIL_ZONE) -> DocumentHeader:
-    """The header alone, for a door that must answer at once. Raises InputError as `read_cda`, or cda.header-incomplete."""
+    """The header, for a door that must answer at once; the embedded file is proved to be whole.
+
+    Raises InputError as `read_cda`, or cda.header-incomplete, cda.bad-body.
+    """
     return _read_header(read_cda(content), zone)[0]
 
 
@@ -61,6 +65,9 @@ def translate_cda(content: bytes, zone: str = CIVIL_ZONE) -> CdaTranslation:
     header = read_header(source, values)
     model = model_of(header)
     header = replace(header, model=str(model.data["model"]["name"]))
+    for rules in (header_rules(), entry_rules(), model):  # first: what is ignored is not kept either
+        for path in rules.ignored:
+            source.ignore(path)
     ids = document_ids(header, content)
     actors = Parties(ids)
     extras = read_extras(source.root, header, values, ids, actors, zone)
@@ -70,9 +77,6 @@ def translate_cda(content: bytes, zone: str = CIVIL_ZONE) -> CdaTranslation:
     _check_sections(model, body, values)
     extras = _with_effects(extras, body.resources)
     bundle = document_bundle_from(header, body.sections, body.resources, content, MEDIA_TYPE, extras=extras, parties=actors)
-    for rules in (header_rules(), entry_rules(), model):
-        for path in rules.ignored:
-            source.ignore(path)
     return CdaTranslation(header, bundle, source.unread(), values.findings)
 
 
@@ -83,6 +87,7 @@ def mapping_revision() -> str:
 
 
 def _read_header(document: CdaDocument, zone: str) -> tuple[DocumentHeader, tuple[Finding, ...]]:
+    embedded_body(document)  # a file that does not decode is refused now, not parked after an acknowledgement
     values = CdaValues(document.root, zone)
     header = read_header(XmlSource(document.root), values)
     return replace(header, model=str(model_of(header).data["model"]["name"])), values.findings
@@ -187,7 +192,7 @@ def understand_cda(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...]
         legal_entity=arrival.principal.legal_entity,
         document=header,
         intent=Intent.REPLACE if header.replaces else Intent.NEW,
-        recipients=_recipients(side_car, header),
+        recipients=recipients_of(side_car, header),
         sender=header.authors[0] if header.authors else None,
         destinations=Destinations(professionals=True),
         urgency=side_car.urgency,
@@ -205,21 +210,3 @@ def understand_cda(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...]
             mapping_revision=mapping_revision(),
         ),
     )
-
-
-def _recipients(side_car: SideCar, header: DocumentHeader) -> tuple[Recipient, ...]:
-    """The side-car's, else the médecin traitant, else who referred; nobody leaves the decision to a person."""
-    if side_car.recipients:
-        return side_car.recipients
-    pcp = tuple(_recipient(r.party, "PCP") for r in header.participants if r.function_code == "PCP")
-    referrers = tuple(_recipient(r.party, "REF") for r in header.participants if r.type_code in ("REF", "REFB"))
-    return tuple(recipient for recipient in pcp or referrers if recipient is not None)
-
-
-def _recipient(party: Party, hint: str) -> Recipient | None:
-    professional, organisation = party.professional or Professional(), party.organisation or Organisation()
-    if not professional.rpps and not organisation.finess:
-        return None
-    kind = RecipientKind.PROFESSIONAL if professional.rpps else RecipientKind.ORGANISATION
-    name = professional_label(professional) if party.professional else organisation.name
-    return Recipient(kind, rpps=professional.rpps, finess=organisation.finess, name=name, role_hint=hint)

@@ -150,9 +150,32 @@ class XmlSource:
 
     def unread(self) -> tuple[UnreadNode, ...]:
         """Every attribute and text with a value that nothing read."""
-        return tuple(self._unread(self._root))
+        return tuple(
+            UnreadNode(f"{_path(element)}/{last}", value.strip()[:80]) for element, last, value in self._unread(self._root)
+        )
 
-    def _unread(self, element: etree._Element) -> Iterator[UnreadNode]:
+    def has_unread(self, element: etree._Element) -> bool:
+        """True when something at or below an element holds a value that nothing read."""
+        return next(self._unread(element), None) is not None
+
+    def was_read(self, element: etree._Element, attribute: str) -> bool:
+        """True when an attribute (or the text, as '') was read."""
+        return (id(element), attribute) in self._read or id(element) in self._whole
+
+    def is_taken(self, element: etree._Element) -> bool:
+        """True when an element was taken whole."""
+        return id(element) in self._whole
+
+    def was_touched(self, element: etree._Element) -> bool:
+        """True when something was read of an element itself or of its children."""
+        whole, read = self._whole, self._read
+        return any(
+            id(one) in whole or any((id(one), name) in read for name in ("", *one.keys()))
+            for one in (element, *element.iterchildren(etree.Element))
+        )
+
+    def _unread(self, element: etree._Element) -> Iterator[tuple[etree._Element, str, str]]:
+        """The element, the last step of the path, the value."""
         key = id(element)
         if key in self._whole or (self._ignored_paths and self._is_ignored(element, _plain_name(str(element.tag)))):
             return
@@ -162,15 +185,15 @@ class XmlSource:
                 continue
             plain = _plain_name(str(name))
             if plain not in self._ignored_attributes and not self._is_ignored(element, f"@{plain}", inside=True):
-                yield UnreadNode(f"{_path(element)}/@{plain}", str(value)[:80])
+                yield element, f"@{plain}", str(value)
         text = element.text
         if text and (key, "") not in read and text.strip():
-            yield UnreadNode(f"{_path(element)}/text()", text.strip()[:80])
+            yield element, "text()", text
         for child in element.iterchildren(etree.Element):
             yield from self._unread(child)
             tail = child.tail
             if tail and tail.strip():
-                yield UnreadNode(f"{_path(child)}/following-text()", tail.strip()[:80])
+                yield child, "following-text()", tail
 
     def _is_ignored(self, element: etree._Element, last: str, *, inside: bool = False) -> bool:
         """True when the names above end as an ignored path does. `inside`: `last` is an attribute of the element."""

@@ -332,10 +332,18 @@ def test_a_prefix_in_a_type_is_the_files_own() -> None:
 def test_a_negated_fact_is_not_told_as_its_contrary() -> None:
     change = ('<observation classCode="OBS" moodCode="EVN">', '<observation classCode="OBS" moodCode="EVN" negationInd="true">')
     translated = _letter(change)
-    assert _all(translated, "Observation") == []
-    assert _all(translated, "AllergyIntolerance") == []
+    facts = _all(translated, "Observation")
+    assert len(facts) > 9
+    for fact in facts:
+        assert fact["code"]["text"].startswith("Nié par la source")
+        assert not {"coding"} & set(fact["code"])
+        assert not [key for key in fact if key.startswith("value")]
+        assert p.EXT_NEGATED in [e["url"] for e in fact["extension"]]
+    (allergy,) = _all(translated, "AllergyIntolerance")
+    assert allergy["verificationStatus"]["coding"][0]["code"] == "refuted"
+    assert allergy["clinicalStatus"]["coding"][0]["code"] == "inactive"
     assert "cda.negated-entry" in _codes(translated)
-    assert any("negationInd" in node.path for node in translated.unread)
+    assert translated.unread == ()
 
 
 def test_a_negated_treatment_or_act_says_so() -> None:
@@ -362,10 +370,19 @@ def test_a_past_meeting_is_an_encounter_of_its_own() -> None:
     assert _all(translated, "Appointment") == []
 
 
-def test_an_entry_that_nobody_understands_is_listed_and_its_words_stay() -> None:
+def test_an_entry_of_an_unknown_template_is_understood_by_its_class_and_told() -> None:
     translated = _letter(("1.2.250.1.213.1.1.3.20", "1.2.3.4"))
+    assert len(_all(translated, "Device")) == 1
+    assert "cda.generic-entry" in _codes(translated)
+    assert translated.unread == ()
+
+
+def test_an_entry_that_nobody_understands_is_listed_and_its_words_stay() -> None:
+    text = build_ldl_ses().decode().replace("<supply", "<thing").replace("</supply>", "</thing>")
+    text = text.replace("1.2.250.1.213.1.1.3.20", "1.2.3.4")
+    translated = _letter(source=text.encode())
     assert _all(translated, "Device") == []
-    assert any("supply" in node.path for node in translated.unread)
+    assert any("thing" in node.path for node in translated.unread)
     assert "picc-line" in json.dumps(_all(translated, "Composition"), ensure_ascii=False)
 
 
@@ -396,7 +413,10 @@ def test_sub_sections_and_an_embedded_picture_are_carried() -> None:
     section = _all(translated, "Composition")[0]["section"][0]
     assert [s["title"] for s in section["section"]] == ["Statut du document", "Pièces"]
     picture = next(b for b in _all(translated, "Binary") if b["contentType"] == "image/png")
-    assert section["section"][1]["entry"] == [{"reference": f"urn:uuid:{picture['id']}"}]
+    (described,) = _all(translated, "DocumentReference")
+    assert described["content"][0]["attachment"]["url"] == f"urn:uuid:{picture['id']}"
+    entries = [entry["reference"] for entry in section["section"][1]["entry"]]
+    assert entries == [f"urn:uuid:{described['id']}", f"urn:uuid:{picture['id']}"]
     assert f'src="urn:uuid:{picture["id"]}"' in section["section"][1]["text"]["div"]
     assert "cda.other-media-type" in _codes(translated)
     assert translated.unread == ()
