@@ -50,6 +50,8 @@ def _tables(path: Path) -> dict[str, object]:
     except tomllib.TOMLDecodeError as error:
         # The decoder's text holds a line and a column, never the value.
         raise ConfigurationError("config.not-toml", f"the file is not TOML: {error}.", where=str(path)) from error
+    except RecursionError:
+        raise ConfigurationError("config.not-toml", "the file is nested too deep.", where=str(path)) from None
 
 
 def example_text() -> str:

@@ -95,7 +95,7 @@ def validate_bundle(bundle: dict[str, Any], level: Level = Level.FULL) -> tuple[
     found: list[Finding] = []
     try:
         found.extend(_rules(bundle, kind))
-    except (TypeError, AttributeError, KeyError, ValueError, RecursionError):
+    except (TypeError, AttributeError, LookupError, ValueError, RecursionError):
         found.append(_error("fhir.structure", "An element is not of the type that R4 gives it.", kind))
     if level is Level.FULL:
         found += _models(bundle, kind)
@@ -129,7 +129,7 @@ def _models(resource: dict[str, Any], kind: str) -> Iterator[Finding]:
         for one in error.errors(include_url=False, include_context=False, include_input=False):
             place = ".".join(str(step) for step in one["loc"])
             yield _error("fhir.structure", f"Refused by the R4 model ({one['type']}).", f"{kind}.{place}")
-    except (TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
         yield _error("fhir.structure", f"Refused by the R4 model ({type(error).__name__}).", kind)
 
 

@@ -78,7 +78,9 @@ def forms_router(
             answer = await asyncio.wrap_future(intake.take(arrival))
         except HttpRefusalError as refusal:
             count(f"http.{refusal.status.value}")
-            log.info("http.refused", form=slug, status=refusal.status.value, code=refusal.code)
+            # An address that is no form of ours is the caller's text: it may hold anything.
+            known = slug if slug in settings.forms else ""
+            log.info("http.refused", form=known, status=refusal.status.value, code=refusal.code)
             return outcome_response(refusal.status, refusal.finding)
         except TryLaterError as error:
             count("http.503")

@@ -62,6 +62,11 @@ class _Reading(Confidential):
         return self.checked.findings
 
 
+def _key_of(arrival: Arrival) -> str:
+    """The key that an HTTP client chose; a file's name is none, and may name the patient."""
+    return arrival.reference if arrival.door == "http" else ""
+
+
 def inspect_form(arrival: Arrival) -> Inspection:
     """What a door must know at once: the form, its number, and every error in it. Pure and bounded."""
     try:
@@ -69,12 +74,12 @@ def inspect_form(arrival: Arrival) -> Inspection:
     except InputError as error:
         finding = Finding(Severity.ERROR, error.code, error.message, error.where, error.remedy)
         fingerprint = hashlib.sha256(arrival.content).hexdigest()
-        control = MessageControl(event=arrival.form, control_id=arrival.reference)
+        control = MessageControl(event=arrival.form, control_id=_key_of(arrival))
         return Inspection(ContentKind.FORM, Verdict.REFUSED, control, fingerprint, (finding,))
     dates = reading.checked.values_of("demande.date")
     control = MessageControl(
         event=reading.slug,
-        control_id=reading.number or arrival.reference,
+        control_id=reading.number or _key_of(arrival),
         version=reading.checked.questionnaire.version,
         sent_at=dates[0] if dates else "",
     )
@@ -214,6 +219,6 @@ def _submission(arrival: Arrival, receipt_id: str, facts: FormFacts, reading: _R
         destinations=Destinations(professionals=True),
         urgency=Urgency(reading.rules.data.get("urgency", {}).get(written, written)),
         encounter_class=patient_class(request, reading.rules),
-        control_id=reading.number or arrival.reference,
+        control_id=reading.number or _key_of(arrival),
         content_kind="form",
     )

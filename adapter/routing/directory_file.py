@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from adapter.errors import ConfigurationError
@@ -84,7 +84,7 @@ def _read_tables(files: Mapping[str, bytes], problems: list[str]) -> tuple[str, 
             continue
         try:
             data = tomllib.loads(files[file].decode("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             problems.append(f"{file}: not readable as TOML ({error})")
             continue
         top = Reader({k: v for k, v in data.items() if k not in _TABLES}, file, problems)
@@ -244,15 +244,21 @@ def _read_units(files: Mapping[str, bytes], problems: list[str]) -> tuple[Unit, 
             problems.append(f"{file}: not readable as UTF-8")
             continue
         header = text.partition("\n")[0]
-        rows = csv.DictReader(io.StringIO(text), delimiter=";" if header.count(";") > header.count(",") else ",")
-        unknown = sorted(set(rows.fieldnames or ()) - set(_UNIT_COLUMNS))
-        if unknown:
-            problems.append(f"{file}: line 1 has unknown columns: {', '.join(unknown)}")
-            continue
-        for row in rows:
-            reader = Reader({k: v for k, v in row.items() if k and v}, f"{file}: line {rows.line_num}", problems)
-            units.append(_unit(reader))
+        rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if header.count(";") > header.count(",") else ",")
+        try:
+            units += _units_of(rows, file, problems)
+        except csv.Error:
+            problems.append(f"{file}: line {rows.line_num} is no line of a table")
     return tuple(units)
+
+
+def _units_of(rows: csv.DictReader[str], file: str, problems: list[str]) -> Iterator[Unit]:
+    unknown = sorted(set(rows.fieldnames or ()) - set(_UNIT_COLUMNS))
+    if unknown:
+        problems.append(f"{file}: line 1 has unknown columns: {', '.join(unknown)}")
+        return
+    for row in rows:
+        yield _unit(Reader({k: v for k, v in row.items() if k and v}, f"{file}: line {rows.line_num}", problems))
 
 
 def _unit(r: Reader) -> Unit:

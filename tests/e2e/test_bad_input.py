@@ -114,6 +114,10 @@ MLLP_CASES: dict[str, tuple[Callable[[str], bytes], tuple[str, str, str, str]]] 
     "payload is no XML": (lambda m: mdm(m, b"ZZPRIVATE"), ("OBX^1^5", "207", "906", "cda.not-xml")),
     "payload is a PDF": (lambda m: mdm(m, PDF), ("OBX^1^5", "207", "906", "cda.not-xml")),
     "DOCTYPE": (lambda m: mdm(m, with_prolog(private_n1("1.2.3"), DOCTYPE)), ("OBX^1^5", "207", "906", "cda.doctype")),
+    "Base64 within the document": (
+        lambda m: mdm(m, re.sub(rb"(<text[^>]*>)[^<]+", rb"\1%%ZZPRIVATE%%", private_n1("1.2.3"))),
+        ("OBX^1^5", "207", "906", "cda.bad-body"),
+    ),
     "billion laughs": (lambda m: mdm(m, LAUGHS + b"<b>&a11;</b>"), ("OBX^1^5", "207", "906", "cda.doctype")),
     "deep XML": (
         lambda m: mdm(m, b"<ClinicalDocument xmlns='urn:hl7-org:v3'>" + b"<a>" * 200_000),
@@ -492,10 +496,8 @@ def test_a_whole_letter_by_fax_too_leaves_no_trace(house: House) -> None:
 def test_no_log_figure_or_command_tells_a_patient(house: House) -> None:
     metrics = requests.get(house.url("/metrics"), timeout=10).content
     shown = [house.tdu("check"), metrics, house.stage.log_file.read_bytes()]
-    for entity in (HOSPITAL, CENTRE):
-        shown += [house.tdu("queue", "--entity", entity), house.tdu("queue", "--entity", entity, "--json")]
-    for reference in ("GOOD1", "FAXED", "BAD021", "REPEAT"):
-        shown += [house.tdu("trace", reference, "--entity", HOSPITAL, *more) for more in ((), ("--json",))]
+    shown += [house.tdu("queue", "--entity", HOSPITAL), house.tdu("queue", "--entity", CENTRE, "--json")]
+    shown += [house.tdu("trace", "FAXED", "--entity", HOSPITAL, "--json"), house.tdu("trace", "BAD021", "--entity", HOSPITAL)]
     assert b"mllp.answered" in shown[2]
     assert [leaks(text) for text in shown] == [set()] * len(shown)
 
