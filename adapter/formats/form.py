@@ -7,8 +7,8 @@ the optional key `formulaire` names the form (its slug).
     {"site": "BCT", "patient": {"nom": "…", "prenom": "…"}, "examens": [{"modalite": "TDM", "region": "…"}], …}
 
 A QuestionnaireResponse gives the same shape: each item's answers go where its linkId says, a Coding as its code, a Quantity
-as its value (its unit is listed as not used: the Questionnaire asks for units in items of their own). What it holds besides
-answers stays in `envelope`.
+as its value (its unit is listed as not used: the Questionnaire asks for units in items of their own), an Attachment as the
+object `{"type": …, "titre": …, "contenu": base64}`. What it holds besides answers stays in `envelope`.
 Sources: RFC 8259 (names within an object should be unique: a second one is refused here, for it would silently win);
 FHIR R4 QuestionnaireResponse.
 """
@@ -211,6 +211,11 @@ class _ResponseReader:
             self._note(answer, place, {"valueQuantity", "item", "id"})
             self._note(quantity, f"{place}.valueQuantity", {"value"})
             return quantity.get("value")
+        if isinstance(attachment := answer.get("valueAttachment"), dict):
+            self._note(answer, place, {"valueAttachment", "item", "id"})
+            self._note(attachment, f"{place}.valueAttachment", {"contentType", "data", "title"})
+            names = {"contentType": "type", "title": "titre", "data": "contenu"}
+            return {ours: attachment[name] for name, ours in names.items() if name in attachment}
         raise InputError("form.answer-kind", "Ce type de réponse n’est pas pris en charge.", where=place)
 
     def _note(self, element: dict[str, Any], place: str, known: set[str]) -> None:

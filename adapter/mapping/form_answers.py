@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +46,9 @@ def _fhir_value(question: Question, value: Any) -> tuple[str, Any]:
             return "valueDate", value
         case "dateTime":
             return "valueDateTime", value
+        case "attachment":
+            size = len(base64.b64decode(value["contenu"]))
+            return "valueAttachment", {"contentType": value["type"], "size": size, "title": value["titre"] or question.text}
         case _:
             return "valueString", value
 
@@ -83,5 +87,7 @@ def _shown(question: Question, value: Any) -> str:
             return f"{decimal_text(value)} {question.unit}".strip()
         case "date" | "dateTime":
             return say.french_date(value)
+        case "attachment":
+            return f"{value['titre'] or 'sans titre'} ({value['type']}), joint au document"
         case _:
             return str(value)

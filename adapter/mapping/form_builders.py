@@ -11,11 +11,15 @@ from typing import Any
 from adapter.errors import MappingError
 from adapter.mapping.form_facts import FormFacts
 from adapter.mapping.form_imaging import imaging_document
+from adapter.mapping.form_stay import stay_document
+from adapter.mapping.form_stay_answer import stay_answer_document
 
 Builder = Callable[[FormFacts], dict[str, Any]]
 
 BUILDERS: Mapping[str, Builder] = {
     "imaging": imaging_document,
+    "stay": stay_document,
+    "stay-answer": stay_answer_document,
 }
 
 

@@ -77,6 +77,7 @@ def _expected_findings(checked: CheckedForm, rules: RuleFile) -> tuple[Finding, 
         for told in rules.data.get("expected", [])
         if all(answer in checked.values_of(link_id) for link_id, answer in told["when"].items())
         and not checked.values_of(told["question"])
+        and all(finding.location != told["question"] for finding in checked.findings)
     )
 
 

@@ -146,7 +146,7 @@ class _Reader:
         values[question.key] = [self.group(question.items, entry, f"{path}[{n}]") for n, entry in enumerate(raw, start=1)]
 
     def _value(self, question: Question, raw: Any, path: str) -> Any:
-        if isinstance(raw, Mapping | list):
+        if isinstance(raw, list) or (isinstance(raw, Mapping) and question.kind != "attachment"):
             self.tell(Severity.ERROR, "form.wrong-type", f"« {question.text} » : une seule réponse est attendue.", path)
             return None
         try:
@@ -254,7 +254,9 @@ class _Conditions:
             word = option.display if option else _YES_NO.get(condition.answer, "")
             if condition.operator == "=" and word:
                 told.append(f"« {asked.text} » vaut « {word} »")
-        return f"Exigée quand {' et '.join(told)}." if told else ""
+            elif condition.operator == "exists" and condition.answer is True:
+                told.append(f"« {asked.text} » est renseigné")
+        return f"Exigée quand {(' ou ' if question.any_condition else ' et ').join(told)}." if told else ""
 
     def _not_asked(self, question: Question, place: str) -> None:
         contradiction = self._rules.contradictions.get(question.link_id)

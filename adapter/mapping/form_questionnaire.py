@@ -17,7 +17,7 @@ from typing import Any
 from adapter.data import mappings_root
 from adapter.errors import InputError, MappingError
 
-_KINDS = frozenset({"group", "string", "text", "boolean", "decimal", "integer", "date", "dateTime", "choice"})
+_KINDS = frozenset({"group", "string", "text", "boolean", "decimal", "integer", "date", "dateTime", "choice", "attachment"})
 _OPERATORS = frozenset({"exists", "=", "!="})
 _BOUND = "http://hl7.org/fhir/StructureDefinition/"
 
@@ -55,6 +55,7 @@ class Question:
     lowest: Decimal | None = None
     highest: Decimal | None = None
     unit: str = ""
+    media_types: tuple[str, ...] = ()
     options: tuple[Option, ...] = ()
     conditions: tuple[Condition, ...] = ()
     any_condition: bool = False
@@ -147,6 +148,7 @@ def _question(raw: dict[str, Any]) -> Question:
         lowest=_bound(bounds, "minValue"),
         highest=_bound(bounds, "maxValue"),
         unit=bounds.get(f"{_BOUND}questionnaire-unit", {}).get("valueCoding", {}).get("code", ""),
+        media_types=tuple(e["valueCode"] for e in raw.get("extension", []) if e["url"] == f"{_BOUND}mimeType"),
         options=tuple(Option(**option["valueCoding"]) for option in raw.get("answerOption", [])),
         conditions=tuple(_condition(condition) for condition in raw.get("enableWhen", [])),
         any_condition=raw.get("enableBehavior") == "any",

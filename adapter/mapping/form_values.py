@@ -6,6 +6,7 @@ A birth date may be a year or a month; a request's date is a whole day, its hour
 
 from __future__ import annotations
 
+import base64
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ _ISO_DAY = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
 _FRENCH_DAY = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{4})")
 _HOUR = re.compile(r"(\d{1,2})[:hH](\d{2})(?::(\d{2})(?:\.\d+)?)?\s*(Z|[+-]\d{2}:\d{2})?")
 _DAY_AND_HOUR = re.compile(r"(\S+?)(?:T|\s+(?:à\s+)?)(\d{1,2}[:hH]\d{2}.*)")
+_FIRST_BYTES = {"application/pdf": b"%PDF-", "image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}
 _YES = frozenset({"true", "oui", "yes", "o", "y"})
 _NO = frozenset({"false", "non", "no", "n"})
 
@@ -57,6 +59,8 @@ def read_answer(question: Question, raw: object, aliases: Mapping[str, str], zon
             return Reading(read_date(_text(raw)))
         case "dateTime":
             return _moment(_text(raw), zone)
+        case "attachment":
+            return Reading(_attachment(question, raw))
         case _:
             return Reading(_short_enough(question, _text(raw)))
 
@@ -72,6 +76,22 @@ def _text(raw: object) -> str:
     if isinstance(raw, bool) or not isinstance(raw, str | int | Decimal):
         raise UnreadableAnswerError("form.wrong-type", "Un texte est attendu.")
     return str(raw).strip()
+
+
+def _attachment(question: Question, raw: object) -> dict[str, str]:
+    """A file: its declared type, which its first bytes must bear out, its title, and its content in Base64."""
+    if not isinstance(raw, Mapping) or not set(raw) <= {"type", "titre", "contenu"}:
+        raise UnreadableAnswerError("form.wrong-type", "Un fichier s’écrit { type, titre, contenu (Base64) }.")
+    file = {key: _text(raw.get(key, "")) for key in ("type", "titre", "contenu")}
+    if file["type"] not in question.media_types:
+        raise UnreadableAnswerError("form.attachment-type", f"Types acceptés : {', '.join(question.media_types)}.")
+    try:
+        content = base64.b64decode("".join(file["contenu"].split()), validate=True)
+    except ValueError:
+        raise UnreadableAnswerError("form.attachment-unreadable", "Le contenu n’est pas du Base64.") from None
+    if not content.startswith(_FIRST_BYTES[file["type"]]):
+        raise UnreadableAnswerError("form.attachment-type", "Le contenu n’est pas du type annoncé.")
+    return file
 
 
 def _short_enough(question: Question, text: str) -> str:
@@ -111,11 +131,13 @@ def _number(question: Question, raw: object) -> Decimal:
         raise UnreadableAnswerError("form.wrong-type", "Un nombre est attendu, sans unité.") from None
     if not value.is_finite() or len(value.as_tuple().digits) > MAX_DIGITS:
         raise UnreadableAnswerError("form.wrong-type", "Un nombre est attendu, sans unité.")
+    if question.kind == "integer" and value != value.to_integral_value():
+        raise UnreadableAnswerError("form.wrong-type", "Un nombre entier est attendu.")
     too_low = question.lowest is not None and value < question.lowest
     too_high = question.highest is not None and value > question.highest
     if too_low or too_high:
         raise UnreadableAnswerError("form.out-of-range", f"Valeur attendue entre {question.lowest} et {question.highest}.")
-    return value
+    return Decimal(int(value)) if question.kind == "integer" else value
 
 
 def read_date(text: str) -> str:

@@ -28,6 +28,7 @@ class Urgency(StrEnum):
     URGENT = "urgent"
     SEMI_URGENT = "semi-urgent"
     NOT_URGENT = "non urgent"
+    AS_SOON_AS_POSSIBLE = "dès que possible"
     NONE = ""
 
 

@@ -21,13 +21,17 @@ Resource = dict[str, Any]
 
 _PARIS = ZoneInfo("Europe/Paris")
 _TASK_CODES = "http://hl7.org/fhir/CodeSystem/task-code"
+_PATHWAYS = {"simple": "Parcours simple", "complex": "Parcours complexe : consultation d’orientation d’abord"}
 _STATUS = {StepKind.REQUESTED: "requested"}
 # Resources that a server holds as such; the Composition stays with the document.
 _CONDITIONAL = {"Organization": p.FINESS_SYSTEM, "Practitioner": p.RPPS_SYSTEM}
 
 
-def project_task(steps: Sequence[RequestStep], bundle: Resource, *, zone: ZoneInfo = _PARIS) -> Resource:
-    """The Task of a request: the same steps and document give the same Task."""
+def project_task(steps: Sequence[RequestStep], bundle: Resource, *, zone: ZoneInfo = _PARIS, pathway: str = "") -> Resource:
+    """The Task of a request: the same steps and document give the same Task.
+
+    `pathway` is how the service takes it (the directory's form target, simple or complex): it is not part of the order.
+    """
     orders = resources_of(bundle, "ServiceRequest")
     if not steps or not orders:
         raise InputError("request.no-order", "A Task needs at least one step and one order.", where="ServiceRequest")
@@ -36,7 +40,7 @@ def project_task(steps: Sequence[RequestStep], bundle: Resource, *, zone: ZoneIn
     task: Resource = {
         "resourceType": "Task",
         "id": task_id,
-        "text": generated("Suivi de la demande d’examen"),
+        "text": generated(_caption(order)),
         "identifier": [{"system": p.URI_SYSTEM, "value": f"urn:uuid:{task_id}"}],
         "basedOn": [reference_to(each) for each in orders],
         "groupIdentifier": order["requisition"],
@@ -55,10 +59,18 @@ def project_task(steps: Sequence[RequestStep], bundle: Resource, *, zone: ZoneIn
     due = next((step.answer_due for step in reversed(steps) if step.answer_due), None)
     if due:
         task["restriction"] = {"period": {"end": due.astimezone(zone).isoformat(timespec="seconds")}}
+    if pathway:
+        coding = {"system": f"{p.OUR_CODES}pathway", "code": pathway, "display": _PATHWAYS[pathway]}
+        task["businessStatus"] = {"coding": [coding]}
     notes = [{"time": step.at.astimezone(zone).isoformat(timespec="seconds"), "text": step.note} for step in steps if step.note]
     if notes:
         task["note"] = notes
     return task
+
+
+def _caption(order: Resource) -> str:
+    imaging = p.SERVICE_REQUEST_IMAGING in order.get("meta", {}).get("profile", ())
+    return "Suivi de la demande d’examen" if imaging else "Suivi de la demande"
 
 
 def order_transaction(bundle: Resource, task: Resource) -> Resource:

@@ -23,7 +23,7 @@ from adapter.routing.equipment import Closed, Opened, Opening, both_ends, one_en
 from adapter.routing.policy import Objection, PolicyTable, facts_of, shipped_policy
 
 # A recipient that nothing knows: when all are so, the door refuses. The others park: a person can settle them.
-UNRESOLVABLE = frozenset({"unknown-recipient", "untrusted-domain", "bad-address", "unknown-target"})
+UNRESOLVABLE = frozenset({"unknown-recipient", "untrusted-domain", "bad-address", "unknown-target", "sender-not-allowed"})
 _LABELS = {
     ChannelName.SECURE_MAIL: "Messagerie sécurisée",
     ChannelName.SHARED_RECORD: "Dossier partagé",

@@ -19,9 +19,9 @@ from adapter.model.submission import Submission, Urgency
 from adapter.routing.directory_file import read_entries
 from adapter.routing.entries import (
     Agreement,
-    Department,
     DomainKind,
     Entries,
+    FormTarget,
     LegalEntity,
     Organisation,
     PractitionerRole,
@@ -31,7 +31,7 @@ from adapter.routing.entries import (
     Unit,
 )
 from adapter.routing.identifiers import domain_is_under, is_mail_address
-from adapter.routing.reasons import EXPLANATIONS, unit_advice
+from adapter.routing.reasons import EXPLANATIONS, PATHWAY_WORDS, unit_advice
 from adapter.routing.roles import RoleMaker
 
 _TARGET_HINT = "form-target"
@@ -171,7 +171,7 @@ class Directory:
         if recipient.rpps:
             return self._resolve_person(recipient, sender, on)
         if recipient.role_hint.startswith(_TARGET_HINT):
-            return self._resolve_target(recipient, on)
+            return self._resolve_target(recipient, self.sender_end("", legal_entity), on)
         if recipient.finess or recipient.unit:
             return self._resolve_structure(recipient, sender, on)
         return _none("unknown-recipient")
@@ -254,20 +254,30 @@ class Directory:
             return _none("ambiguous-role")
         return _none("no-role-there")
 
-    def _resolve_target(self, recipient: Recipient, on: date) -> Resolution:
-        """`form-target:<slug>` with the site's key, short or full name."""
+    def _resolve_target(self, recipient: Recipient, caller: SenderEnd, on: date) -> Resolution:
+        """`form-target:<slug>` with the site's key, short or full name, or the very name of the target.
+
+        `caller` is whom the door knows, never whom the form says it comes from.
+        """
         form = recipient.role_hint.removeprefix(_TARGET_HINT).removeprefix(":")
         wished = _plain(recipient.name or recipient.finess)
         sites = {o.key for o in self.entries.organisations if wished and wished in self._names_of(o)}
         for target in self.entries.form_targets:
             if target.form == form and (target.site in sites or _plain(target.site) == wished):
-                return self._open_department(self._departments[target.department], on)
+                return self._open_target(target, caller, on)
         return _none("unknown-target")
 
-    def _open_department(self, department: Department, on: date) -> Resolution:
+    def _open_target(self, target: FormTarget, caller: SenderEnd, on: date) -> Resolution:
+        if target.senders and not any(o.kind in target.senders for o in caller.organisations):
+            return _none("sender-not-allowed")
+        if target.organisation:
+            structure = self._organisations[target.organisation]
+            return Resolution(self._roles.of_organisation(structure), explanation="Structure qui reçoit ce formulaire.")
+        department = self._departments[target.department]
         if not department.period.holds(on):
             return _none("closed-role")
-        return Resolution(self._roles.of_department(department), explanation="Service qui reçoit ce formulaire sur ce site.")
+        told = " ".join(("Service qui reçoit ce formulaire sur ce site.", PATHWAY_WORDS.get(target.pathway, ""))).strip()
+        return Resolution(self._roles.of_department(department), explanation=told)
 
     def _resolve_structure(self, recipient: Recipient, sender: SenderEnd, on: date) -> Resolution:
         held = [o for o in self.entries.organisations if o.finess == recipient.finess]

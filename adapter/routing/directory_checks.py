@@ -44,6 +44,7 @@ def _dangling(e: Entries) -> list[str]:
         *(("organisation", o.key, o.legal_entity, entities) for o in e.organisations),
         *(("pole", p.key, p.legal_entity, entities) for p in e.poles),
         *(("form_target", f"{t.form} at {t.site}", t.department, departments) for t in e.form_targets),
+        *(("form_target", f"{t.form} at {t.site}", t.organisation, organisations) for t in e.form_targets),
     ]
     for d in e.departments:
         wanted += [("department", d.key, d.organisation, organisations), ("department", d.key, d.pole, poles)]

@@ -34,6 +34,8 @@ from adapter.routing.identifiers import rpps_is_valid
 from adapter.routing.table_reader import Reader
 
 T = TypeVar("T")
+ORGANISATION_KINDS = ("hospital-site", "health-centre", "support-platform", "practice")
+PATHWAYS = ("simple", "complex")
 
 _TABLES = (
     "domain", "legal_entity", "organisation", "pole", "department", "practitioner", "record", "agreement", "form_target",
@@ -134,7 +136,7 @@ def _organisation(r: Reader) -> Organisation:
         short=r.text("short") or name,
         legal_entity=r.text("legal_entity", required=True),
         finess=r.finess(),
-        kind=r.choice("kind", ["hospital-site", "health-centre", "support-platform", "practice"]),
+        kind=r.choice("kind", ORGANISATION_KINDS),
         commune=r.text("commune"),
         insee=r.text("insee"),
         address=r.text("address"),
@@ -231,7 +233,19 @@ def _channel_order(r: Reader) -> tuple[ChannelName, ...]:
 
 
 def _form_target(r: Reader) -> FormTarget:
-    return FormTarget(r.text("form", required=True), r.text("site", required=True), r.text("department", required=True))
+    target = FormTarget(
+        form=r.text("form", required=True),
+        site=r.text("site", required=True),
+        department=r.text("department"),
+        organisation=r.text("organisation"),
+        pathway=r.choice("pathway", PATHWAYS) if r.text("pathway") else "",
+        senders=r.texts("senders"),
+    )
+    if bool(target.department) is bool(target.organisation):
+        r.complain("department", "exactly one of department and organisation must be given")
+    if any(kind not in ORGANISATION_KINDS for kind in target.senders):
+        r.complain("senders", f"must list kinds among: {', '.join(ORGANISATION_KINDS)}")
+    return target
 
 
 def _read_units(files: Mapping[str, bytes], problems: list[str]) -> tuple[Unit, ...]:

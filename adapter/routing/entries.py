@@ -185,11 +185,18 @@ class Agreement:
 
 @dataclass(frozen=True)
 class FormTarget:
-    """Who receives a form at a site: a department's key."""
+    """Who receives a form at a site: a department's key, or a structure's (a support platform, a health centre).
+
+    `site` is the name that the form gives its target. `pathway`: how the service takes it (simple: one entry point, direct
+    booking; complex: an orientation consultation first). `senders`: kinds of structures that may send it, empty for all.
+    """
 
     form: str
     site: str
-    department: str
+    department: str = ""
+    organisation: str = ""
+    pathway: str = ""
+    senders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,16 @@ EXPLANATIONS: Mapping[str, str] = {
     "internal-role": "Ce professionnel n'a de fonction que dans la structure émettrice : indiquer l'adresse.",
     "no-role-there": "Ce professionnel n'a pas de fonction en cours dans la structure indiquée.",
     "unknown-target": "Aucun service ne reçoit ce formulaire sur le site indiqué.",
+    "sender-not-allowed": "Ce formulaire n'est pas reçu de ce type de structure.",
     "unknown-unit": "Unité absente de la table des unités de la structure : compléter la table ou corriger le destinataire.",
     "closed-unit": "Unité fermée à cette date : indiquer celle qui lui succède.",
     "no-record": "Aucun dossier partagé n'est ouvert pour ce territoire à cette date.",
+}
+
+# How a service takes a stay request, said beside its name.
+PATHWAY_WORDS: Mapping[str, str] = {
+    "simple": "Parcours simple : réservation directe.",
+    "complex": "Parcours complexe : consultation d'orientation d'abord.",
 }
 
 _UNIT_ADVICE: Mapping[str, str] = {

@@ -31,7 +31,8 @@ def _outputs(source: bytes) -> dict[str, Any]:
     if inspection.verdict is Verdict.ACCEPTED:
         (translation,) = understand_form(arrival, "receipt-of-the-case")
         outputs["fhir.json"] = json.loads(write_json(translation.bundle))
-        outputs["task.json"] = project_task(translation.steps, translation.bundle)
+        if translation.steps:
+            outputs["task.json"] = project_task(translation.steps, translation.bundle)
         outputs["unread.json"] = [node.path for node in translation.unread]
     return outputs
 

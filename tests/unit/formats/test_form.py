@@ -148,7 +148,7 @@ def test_items_of_the_wrong_shape_are_refused(items: object) -> None:
 def test_an_item_without_link_and_an_answer_of_unknown_kind_are_refused() -> None:
     head = {"resourceType": "QuestionnaireResponse", "status": "completed"}
     assert _code(form_bytes(head | {"item": [{"answer": [{"valueString": "x"}]}]}))[0] == "form.item-without-link"
-    attachment = [{"linkId": "a", "answer": [{"valueAttachment": {"data": "eA=="}}]}]
+    attachment = [{"linkId": "a", "answer": [{"valueReference": {"data": "eA=="}}]}]
     assert _code(form_bytes(head | {"item": attachment})) == ("form.answer-kind", "item[a]")
 
 

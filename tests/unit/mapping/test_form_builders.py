@@ -30,6 +30,7 @@ def test_a_form_gives_what_every_document_needs(slug: str) -> None:
 def test_every_place_that_a_forms_rules_name_is_one_of_its_questions(slug: str) -> None:
     form, rules = load_questionnaire(slug), load_rules(f"forms/{slug}")
     known = {question.link_id for question in form.walk()}
+    known |= {f"{q.link_id}.{part}" for q in form.walk() if q.kind == "attachment" for part in ("type", "titre", "contenu")}
     named = {
         ".".join(part for part in (group.base.replace(".*", ""), path.replace(".*", "")) if part)
         for group in rules.groups.values()

@@ -139,7 +139,7 @@ _A: dict[str, Any] = {"linkId": "a", "text": "A", "type": "string"}
     ("item", "code"),
     [
         ([_A, _A], "mapping.duplicate-question"),
-        ([{**_A, "type": "attachment"}], "mapping.question-kind"),
+        ([{**_A, "type": "reference"}], "mapping.question-kind"),
         ([{**_A, "enableWhen": [{"question": "z", "operator": "exists", "answerBoolean": True}]}], "mapping.question-condition"),
         (
             [_A, {**_A, "linkId": "b", "enableWhen": [{"question": "a", "operator": ">", "answerInteger": 1}]}],

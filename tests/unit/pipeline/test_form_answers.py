@@ -1,4 +1,4 @@
-"""What the sender of a form is answered: the alert of its request, by the real judge over the reference directory."""
+"""What the sender of a form is answered, by the real judge over the reference directory: alerts, targets, who may send."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from adapter.model.receipt import Principal
+from adapter.model.finding import Severity
+from adapter.model.receipt import Answer, Principal, Verdict
+from tests.builders.directory import APHP_EJ, territory
 from tests.builders.form import build_imaging_request, form_bytes
 from tests.builders.instance import Instance
+from tests.builders.stay import build_stay_answer, build_stay_request
 
 CENTRE = Principal("cms-fictif", "token", "940000003")
 
@@ -40,3 +43,38 @@ def test_the_answer_lists_what_the_search_came_to(tmp_path: Path, treatment: str
 
 def test_a_request_without_an_injected_ct_has_no_alert(tmp_path: Path) -> None:
     assert answered(tmp_path, examens=[{"modalite": "ECHO", "region": "abdomen"}])["alerts"] == []
+
+
+# -- the hospitalisation request and the hospital's half ------------------------------------------------------------------
+
+
+def commune() -> str:
+    """The legal entity of a health centre of the reference territory."""
+    return next(e.finess for e in territory().entries.legal_entities if e.key == "commune-ivry")
+
+
+def taken(house: Instance, form: dict[str, Any], legal_entity: str) -> Answer:
+    return house.accept(form_bytes(form), door="http", principal=Principal("x", "token", legal_entity), form=form["formulaire"])
+
+
+def test_a_stay_request_is_taken_and_goes_to_the_service_that_it_names(tmp_path: Path) -> None:
+    house = Instance(tmp_path)
+    answer = taken(house, build_stay_request(), APHP_EJ)  # the house's own entity: the one that it has a mailbox for
+    house.prepare()
+    assert house.states(answer.receipt_id) == {"mssante": "queued", "fax": "waiting"}
+    assert house.dispatch()
+    assert len(house.mail.parcels) == 1
+
+
+def test_the_hospitals_half_is_taken_from_a_hospital_and_refused_from_town(tmp_path: Path) -> None:
+    house = Instance(tmp_path)
+    assert taken(house, build_stay_answer(), APHP_EJ).verdict is Verdict.ACCEPTED
+    pretended = build_stay_answer(**{"numero": "X-1", "medecin.finess": "940000003"})
+    answer = taken(house, pretended, commune())
+    assert answer.verdict is Verdict.REFUSED
+    assert [f.code for f in answer.findings if f.severity is Severity.ERROR] == ["route.no-recipient-resolved"]
+
+
+def test_a_service_that_takes_no_stay_request_is_refused_at_the_door(tmp_path: Path) -> None:
+    answer = taken(Instance(tmp_path), build_stay_request(**{"sejour.service": "pbr-imagerie"}), commune())
+    assert [f.code for f in answer.findings] == ["form.unknown-choice"]
