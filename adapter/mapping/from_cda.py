@@ -1,7 +1,7 @@
 """CDA in, understood: the header for the doors, the document Bundle for the rest, the recipients of a bare document.
 
 A bare document (folder, command line) says to whom it goes by its side-car file, else by the médecin traitant that it names
-(INF + PCP), else by who referred (REF, REFB); never by `informationRecipient`, which tells who was told (seam 3).
+(INF + PCP) and by who referred (REF, REFB), as CSP R.1112-1-2 wants; never by `informationRecipient` (seam 3).
 """
 
 from __future__ import annotations

@@ -477,7 +477,9 @@ def test_recipients_come_from_the_side_car_first() -> None:
 @pytest.mark.parametrize(
     ("pcp", "referrer", "expected"),
     [
-        (PCP, REFERRER, [(PCP.rpps, PCP.finess, "PCP")]),
+        (PCP, REFERRER, [(PCP.rpps, PCP.finess, "PCP"), (REFERRER.rpps, REFERRER.finess, "REF")]),
+        (PCP, PCP, [(PCP.rpps, PCP.finess, "PCP")]),
+        (PCP, None, [(PCP.rpps, PCP.finess, "PCP")]),
         (None, REFERRER, [(REFERRER.rpps, REFERRER.finess, "REF")]),
         (None, None, []),
     ],
