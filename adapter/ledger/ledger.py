@@ -6,11 +6,12 @@ fence: a write with an old fence raises `StaleClaimError` and changes nothing. N
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from adapter.ledger import deliveries, effects, evidence, reading, receipts, work_items
+from adapter.ledger import deliveries, effects, evidence, kept, reading, receipts, work_items
 from adapter.ledger.database import Database
+from adapter.ledger.kept import KeptReceipt
 from adapter.ledger.records import (
     ClaimedDelivery,
     ClaimedReceipt,
@@ -168,6 +169,10 @@ class Ledger:
     def read_payload(self, kind: PayloadKind, row_id: str, *, legal_entity: str) -> bytes:
         """Sealed bytes of a row, opened; LedgerError when there are none for this entity."""
         return reading.read_payload(self._database, kind, row_id, legal_entity)
+
+    def kept_receipts(self, receipt_ids: Sequence[str], limit: int, *, legal_entity: str) -> Iterator[KeptReceipt]:
+        """Prepared receipts with what they gave, newest first: those named, or all up to `limit`."""
+        return kept.kept_receipts(self._database, legal_entity, receipt_ids, limit)
 
     # ── audit ─────────────────────────────────────────────────────────────────────────────────────────────────
 

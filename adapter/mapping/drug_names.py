@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -115,10 +116,21 @@ def nearest(word: str, names: DrugNames) -> DrugName | None:
 
 def _slips(word: str, sound: str, known_sound: str, line: DrugName) -> int | None:
     """Slips as written or as heard, or None when they are too many: two as written in a long name, one otherwise."""
-    written, heard = distance(word, line.name), distance(sound, known_sound)
-    if heard <= 1 or written <= (2 if len(line.name) >= LONG_NAME else 1):
-        return min(written, heard)
-    return None
+    allowed = 2 if len(line.name) >= LONG_NAME else 1
+    found = [
+        slips
+        for first, second, most in ((word, line.name, allowed), (sound, known_sound, 1))
+        if _may_be_within(first, second, most) and (slips := distance(first, second)) <= most
+    ]
+    return min(found, default=None)
+
+
+def _may_be_within(first: str, second: str, most: int) -> bool:
+    """A cheap bound: each letter too many, and each letter that the other word has not, is one slip at least."""
+    if abs(len(first) - len(second)) > most:
+        return False
+    mine, other = Counter(first), Counter(second)
+    return (mine - other).total() <= most and (other - mine).total() <= most
 
 
 def sound_of(word: str) -> str:

@@ -1,0 +1,85 @@
+"""Prepared receipts read again in bulk, with what they gave: what a replay compares with. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from adapter.ledger import tables
+from adapter.ledger.database import Database
+from adapter.ledger.records import PayloadKind
+from adapter.ledger.rows import Sealed, receipt_value
+from adapter.model.confidential import Confidential
+from adapter.model.receipt import Arrival, ContentKind, Principal, ReceiptState
+
+_KINDS = (PayloadKind.CONTENT, PayloadKind.SIDE_CAR, PayloadKind.PARTICULARS)
+_BATCH = 100
+
+
+@dataclass(frozen=True, repr=False)
+class KeptDocument(Confidential):
+    """One document as it was translated: its submission, the mapping revision used then, the FHIR bundle's bytes."""
+
+    submission_id: str
+    document_id: str
+    mapping_revision: str
+    bundle: bytes
+
+
+@dataclass(frozen=True, repr=False)
+class KeptReceipt(Confidential):
+    """One prepared receipt: the arrival as its door gave it, and what it gave."""
+
+    receipt_id: str
+    kind: ContentKind
+    arrival: Arrival
+    documents: tuple[KeptDocument, ...]
+
+
+def kept_receipts(database: Database, legal_entity: str, receipt_ids: Sequence[str], limit: int) -> Iterator[KeptReceipt]:
+    """Prepared receipts of one legal entity, newest first: those named, or all up to `limit`."""
+    r = tables.receipt
+    query = select(r).where(r.c.legal_entity == legal_entity, r.c.state == ReceiptState.PREPARED.value)
+    if receipt_ids:
+        query = query.where(r.c.id.in_(list(receipt_ids)))
+    with database.read() as connection:
+        rows = [dict(row) for row in connection.execute(query.order_by(r.c.received_at.desc()).limit(limit)).mappings()]
+    for start in range(0, len(rows), _BATCH):
+        yield from _batch(database, rows[start : start + _BATCH])
+
+
+def _batch(database: Database, rows: Sequence[dict[str, object]]) -> Iterator[KeptReceipt]:
+    s = tables.submission
+    ids = [str(row["id"]) for row in rows]
+    with database.read() as connection:
+        submissions = [dict(row) for row in connection.execute(select(s).where(s.c.receipt_id.in_(ids))).mappings()]
+        sealed = Sealed(connection, ids, _KINDS)
+        bundles = Sealed(connection, [row["id"] for row in submissions], (PayloadKind.BUNDLE,))
+    vault = database.vault
+    for row in rows:
+        row_id = str(row["id"])
+        receipt = receipt_value(row, sealed.open(vault, row_id, PayloadKind.PARTICULARS))
+        has_side_car = sealed.has(row_id, PayloadKind.SIDE_CAR)
+        arrival = Arrival(
+            content=sealed.open(vault, row_id, PayloadKind.CONTENT),
+            door=receipt.door,
+            principal=Principal(receipt.principal, "ledger", receipt.legal_entity),
+            received_at=receipt.received_at,
+            reference=receipt.reference,
+            side_car=sealed.open(vault, row_id, PayloadKind.SIDE_CAR) if has_side_car else b"",
+            form=receipt.form,
+            zone=receipt.zone,
+        )
+        documents = tuple(
+            KeptDocument(
+                submission["id"],
+                submission["document_id"],
+                submission["mapping_revision"],
+                bundles.open(vault, submission["id"], PayloadKind.BUNDLE),
+            )
+            for submission in submissions
+            if submission["receipt_id"] == row_id
+        )
+        yield KeptReceipt(row_id, receipt.kind, arrival, documents)
