@@ -110,10 +110,19 @@ def commands_page() -> str:
     """Each command's help, as the terminal shows it."""
     root: Any = typer.main.get_command(app)
     lines = ["# Command line\n\n", GENERATED, "Exit status: 0 done, 1 refused or failed, 2 wrong usage or configuration.\n"]
-    for name, command in sorted(root.commands.items()):
+    for name, command in leaf_commands(root):
         lines.append(f"\n## `tdu {name}`\n\n{(command.help or '').strip()}\n\n")
         lines += [parameter_line(parameter) for parameter in command.params]
     return "".join(lines)
+
+
+def leaf_commands(group: Any, above: str = "") -> list[tuple[str, Any]]:
+    """Every command that does something, as it is typed: `queue`, `form print`."""
+    found: list[tuple[str, Any]] = []
+    for name, command in sorted(group.commands.items()):
+        typed = f"{above} {name}".strip()
+        found += leaf_commands(command, typed) if hasattr(command, "commands") else [(typed, command)]
+    return found
 
 
 def parameter_line(parameter: Any) -> str:

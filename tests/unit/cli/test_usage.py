@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -10,16 +11,23 @@ import typer
 from adapter.cli.app import app
 from tests.unit.cli.conftest import Terminal
 
-COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+def typed(group: Any, *above: str) -> list[tuple[str, ...]]:
+    """Every command with its words: ("queue",), ("form", "print")."""
+    if not hasattr(group, "commands"):
+        return [above]
+    return [words for name, command in sorted(group.commands.items()) for words in typed(command, *above, name)]
+
+
+COMMANDS = typed(typer.main.get_command(app))
 PRINT_DATA = ("check", "explain", "queue", "resolve", "submit", "trace", "validate")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_has_help_with_an_example(command: str, tdu: Terminal) -> None:
-    result = tdu(command, "--help")
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_each_command_has_help_with_an_example(words: tuple[str, ...], tdu: Terminal) -> None:
+    result = tdu(*words, "--help")
     assert result.exit_code == 0
-    if "COMMAND [ARGS]" not in result.stdout:
-        assert f"Example: tdu {command}" in result.stdout
+    assert f"Example: tdu {' '.join(words)}" in result.stdout
 
 
 @pytest.mark.parametrize("command", PRINT_DATA)
