@@ -29,12 +29,10 @@ from adapter.errors import TduError
 from adapter.fhir.validate import Level
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.vault import Vault
-from adapter.mapping.from_cda import inspect_cda, understand_cda
-from adapter.mapping.from_form import inspect_form, understand_form
-from adapter.mapping.from_hl7v2 import envelope_hl7v2, inspect_hl7v2, understand_hl7v2
+from adapter.mapping.kinds import ENVELOPES as ENVELOPES
+from adapter.mapping.kinds import INSPECTORS as INSPECTORS
+from adapter.mapping.kinds import READERS as READERS
 from adapter.model.plan import ChannelName
-from adapter.model.receipt import Arrival, ContentKind
-from adapter.model.submission import Submission
 from adapter.packaging.parcel import SenderProfile
 from adapter.pipeline.judge import InstanceRules, Judge
 from adapter.pipeline.verbs import Pipeline, PipelineSettings
@@ -44,20 +42,7 @@ from adapter.routing.directory import Directory, load_directory
 log = structlog.get_logger()
 
 
-def _form_envelope(arrival: Arrival, receipt_id: str) -> tuple[Submission, ...]:
-    """A form is small: it is understood whole to know its envelope."""
-    return tuple(translation.submission for translation in understand_form(arrival, receipt_id))
-
-
-def _cda_envelope(arrival: Arrival, receipt_id: str) -> tuple[Submission, ...]:
-    """A bare CDA's envelope; without a side-car nor a treating or referring doctor it names nobody, and will park."""
-    return tuple(translation.submission for translation in understand_cda(arrival, receipt_id))
-
-
 TEST_STAMP = "TEST – NE PAS UTILISER"
-INSPECTORS = {ContentKind.HL7V2: inspect_hl7v2, ContentKind.CDA: inspect_cda, ContentKind.FORM: inspect_form}
-READERS = {ContentKind.HL7V2: understand_hl7v2, ContentKind.CDA: understand_cda, ContentKind.FORM: understand_form}
-ENVELOPES = {ContentKind.HL7V2: envelope_hl7v2, ContentKind.CDA: _cda_envelope, ContentKind.FORM: _form_envelope}
 
 
 def now() -> datetime:

@@ -12,9 +12,7 @@ from adapter.errors import InputError
 from adapter.fhir.bundle import write_json
 from adapter.fhir.validate import Level, validate_bundle
 from adapter.formats.detect import detect_content
-from adapter.mapping.from_cda import inspect_cda, understand_cda
-from adapter.mapping.from_form import inspect_form, understand_form
-from adapter.mapping.from_hl7v2 import inspect_hl7v2, understand_hl7v2
+from adapter.mapping.kinds import INSPECTORS, READERS
 from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery, DeliveryState
 from adapter.model.effects import Translation
@@ -27,9 +25,6 @@ from adapter.packaging.parcel import SenderProfile
 from adapter.packaging.xdm import build_xdm_zip
 from adapter.pipeline.plan import stable_id
 from adapter.requests.steps import project_task
-
-_READERS = {ContentKind.HL7V2: understand_hl7v2, ContentKind.CDA: understand_cda, ContentKind.FORM: understand_form}
-_INSPECTORS = {ContentKind.HL7V2: inspect_hl7v2, ContentKind.CDA: inspect_cda, ContentKind.FORM: inspect_form}
 
 
 class Target(StrEnum):
@@ -63,9 +58,13 @@ def kind_of(arrival: Arrival) -> ContentKind:
 def inspect(arrival: Arrival) -> tuple[ContentKind, tuple[Finding, ...]]:
     """What a door would say of it."""
     kind = kind_of(arrival)
-    inspector = _INSPECTORS.get(kind)
+    inspector = INSPECTORS.get(kind)
     if inspector is None:
-        raise InputError("content.unknown", "This is neither HL7 v2, nor CDA, nor a form.", remedy="Give one of these formats.")
+        raise InputError(
+            "content.unknown",
+            "This is neither HL7 v2, nor CDA, nor FHIR, nor a form, nor a PDF.",
+            remedy="Give one of these formats.",
+        )
     return kind, inspector(arrival).findings
 
 
@@ -77,7 +76,7 @@ def translate(arrival: Arrival) -> tuple[Translation, ...]:
         first, more = errors[0], len(errors) - 1
         remedy = f"{first.remedy} {more} more: `tdu validate` tells them all.".strip() if more else first.remedy
         raise InputError(first.code, first.text, where=first.location, remedy=remedy)
-    return _READERS[kind](arrival, stable_id("offline", arrival.form, str(len(arrival.content))))
+    return READERS[kind](arrival, stable_id("offline", arrival.form, str(len(arrival.content))))
 
 
 def render(translation: Translation, target: Target, sender: SenderProfile, at: datetime) -> tuple[Output, ...]:

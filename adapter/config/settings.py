@@ -217,6 +217,7 @@ class FolderDoor:
     zone: str = ""
     poll_seconds: float = bounded(2.0, 0.01, 3600)
     settle_seconds: float = bounded(2.0, 0, 3600)
+    name_pattern: str = ""
     max_file_bytes: int = bounded(67_108_864, 1024, 1_073_741_824)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from adapter.formats.pdf_form import form_code_of
+from adapter.formats.pdf_form import form_code_of, is_pdf
 from adapter.model.receipt import ContentKind
 
 _BOM = b"\xef\xbb\xbf"
@@ -15,6 +15,8 @@ _LEADING = b"\x0b \t\r\n"
 # Prolog and comments of a CDA are short; an XML that hides its root behind more than this is not worth looking at.
 _PROLOG_BYTES = 256 * 1024
 _MISC = re.compile(r"\s*(?:<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*(?:\[.*?\]\s*)?>)", re.DOTALL)
+# A form as plain JSON has no resourceType; as FHIR it is a QuestionnaireResponse.
+_RESOURCE_TYPE = re.compile(rb'"resourceType"\s*:\s*"([A-Za-z]{1,40})"')
 _ROOT = re.compile(r"\s*<(?:[\w.-]+:)?ClinicalDocument[\s/>]")
 
 
@@ -24,10 +26,20 @@ def detect_content(content: bytes) -> ContentKind:
     if is_hl7v2(head):
         return ContentKind.HL7V2
     if head.startswith(b"{"):
-        return ContentKind.FORM
+        return _json_kind(content)
     if head.startswith(b"<") or content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return ContentKind.CDA if _root_is_clinical_document(content[:_PROLOG_BYTES]) else ContentKind.UNKNOWN
-    return ContentKind.FORM if form_code_of(content) else ContentKind.UNKNOWN
+    if form_code_of(content):
+        return ContentKind.FORM
+    return ContentKind.PDF if is_pdf(content) else ContentKind.UNKNOWN
+
+
+def _json_kind(content: bytes) -> ContentKind:
+    """The first resourceType tells: in FHIR the outermost comes first, but for writers who put it last."""
+    found = _RESOURCE_TYPE.search(content[:_PROLOG_BYTES])
+    if found is None or found[1] == b"QuestionnaireResponse":
+        return ContentKind.FORM
+    return ContentKind.FHIR
 
 
 def is_hl7v2(head: bytes) -> bool:

@@ -28,6 +28,7 @@ from typing import IO, Any
 import structlog
 
 from adapter.intake.committer import Count, Intake, NotKeptError, TryLaterError, count_nothing
+from adapter.intake.name_pattern import NamePattern, with_name_facts
 from adapter.model.finding import Finding, Severity
 from adapter.model.receipt import Answer, Arrival, Principal, Verdict
 
@@ -51,6 +52,7 @@ class FolderSettings:
     poll_seconds: float = 2.0
     settle_seconds: float = 2.0
     max_file_bytes: int = 67_108_864
+    name_pattern: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class DropFolder:
         self._count = count
         self._sightings: dict[str, Sighting] = {}
         self._work = settings.path / ".work"
+        self._names = NamePattern(settings.name_pattern)
 
     def run(self, stop: Event) -> None:
         """Watch until told to stop; what goes wrong in one round is logged and tried again in the next."""
@@ -210,7 +213,7 @@ class DropFolder:
             received_at=self._clock(),
             # Name and content: after a crash the same file is the same arrival, a corrected file under the old name is not.
             reference=f"{name}#{hashlib.sha256(content).hexdigest()[:16]}",
-            side_car=side_cars[0].read_bytes() if side_cars else b"",
+            side_car=with_name_facts(side_cars[0].read_bytes() if side_cars else b"", self._names.read(name)),
             zone=self._settings.zone,
         )
 

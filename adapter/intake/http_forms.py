@@ -85,12 +85,12 @@ def forms_router(
         except TryLaterError as error:
             count("http.503")
             log.warning("http.later", form=slug, code=error.code)
-            return _later()
+            return later_response()
         except NotKeptError as error:
             count("http.500")
             log.error("http.defect", form=slug, code=error.code)
             return outcome_response(HTTPStatus.INTERNAL_SERVER_ERROR, OUR_DEFECT)
-        response = _response(answer)
+        response = answer_response(answer)
         count(f"http.{response.status_code}")
         log.info("http.answered", form=slug, receipt=answer.receipt_id, status=response.status_code, kept=answer.kept.value)
         return response
@@ -114,11 +114,8 @@ async def _arrival(
     if media_type not in (JSON, FHIR_JSON, PDF):
         text = f"Le contenu doit être annoncé comme {JSON}, {FHIR_JSON} ou {PDF}."
         raise HttpRefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _error("http.media-type", text, "Content-Type"))
-    reference = request.headers.get("idempotency-key", "")
-    if len(reference) > LONGEST_KEY:
-        text = f"La clé dépasse {LONGEST_KEY} caractères."
-        raise HttpRefusalError(HTTPStatus.BAD_REQUEST, _error("http.key-too-long", text, "Idempotency-Key"))
-    body = await _read_body(request, settings)
+    reference = idempotency_key(request)
+    body = await read_body(request, settings)
     if (media_type == PDF) is not is_pdf(body):
         text = f"Le contenu n’est pas du {media_type}."
         raise HttpRefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _error("http.media-type", text, "Content-Type"))
@@ -133,7 +130,16 @@ async def _arrival(
     )
 
 
-async def _read_body(request: Request, settings: FormsSettings) -> bytes:
+def idempotency_key(request: Request) -> str:
+    """The caller's own key, empty without; a refusal when it is too long."""
+    reference: str = request.headers.get("idempotency-key", "")
+    if len(reference) > LONGEST_KEY:
+        text = f"La clé dépasse {LONGEST_KEY} caractères."
+        raise HttpRefusalError(HTTPStatus.BAD_REQUEST, _error("http.key-too-long", text, "Idempotency-Key"))
+    return reference
+
+
+async def read_body(request: Request, settings: FormsSettings) -> bytes:
     """The whole body, read no further than the limits of size and time whatever Content-Length claims."""
     limit = settings.max_body_bytes
     announced = request.headers.get("content-length", "")
@@ -153,18 +159,20 @@ async def _read_body(request: Request, settings: FormsSettings) -> bytes:
     return bytes(body)
 
 
-def _response(answer: Answer) -> Response:
+def answer_response(answer: Answer) -> Response:
+    """The kept answer, with the status that its verdict has in HTTP."""
     if answer.kept is Kept.CONFLICT:
         return Response(answer.body, HTTPStatus.CONFLICT, media_type=FHIR_JSON)
     if answer.verdict is Verdict.ACCEPTED:
         headers = {"Idempotency-Replayed": "true"} if answer.kept is Kept.REPEAT else {}
         return Response(answer.body, HTTPStatus.ACCEPTED, headers, media_type=JSON)
     if answer.verdict is Verdict.TRY_LATER:
-        return _later()
+        return later_response()
     return Response(answer.body, HTTPStatus.UNPROCESSABLE_ENTITY, media_type=FHIR_JSON)
 
 
-def _later() -> Response:
+def later_response() -> Response:
+    """Nothing was kept: the same thing must come again."""
     text = "Le service ne peut rien enregistrer pour l'instant : rien n'a été conservé."
     response = outcome_response(
         HTTPStatus.SERVICE_UNAVAILABLE, _error("http.try-later", text, remedy="Renvoyer la même demande plus tard.")

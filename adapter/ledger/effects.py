@@ -313,7 +313,7 @@ def _leg_number(row: Row) -> int:
 def _flag_other_content(tx: Transaction, stored: StoredSubmission, known: Mapping[tuple[str, str], Sequence[Row]]) -> None:
     """One id and version, two contents: those already served keep the first one, and nobody would know."""
     submission = stored.translation.submission
-    if submission.content_kind != "cda":
+    if submission.content_kind not in ("cda", "fhir"):
         return  # a form's id comes from its answers, which may be spelt in several ways
     others = sorted({row["submission_id"] for rows in known.values() for row in rows} - {submission.id})
     for other in others[:1]:

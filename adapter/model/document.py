@@ -20,6 +20,7 @@ class BodyKind(StrEnum):
     STRUCTURED_CDA = "cda-n3"
     FORM = "form"
     PDF = "pdf"
+    FHIR = "fhir"
 
 
 @dataclass(frozen=True)

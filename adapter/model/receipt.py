@@ -19,6 +19,8 @@ class ContentKind(StrEnum):
     HL7V2 = "hl7v2"
     CDA = "cda"
     FORM = "form"
+    FHIR = "fhir"
+    PDF = "pdf"
     UNKNOWN = "unknown"
 
 

@@ -59,11 +59,13 @@ def leg_of(delivery: Delivery, recipient: RecipientPlan) -> Leg:
 
 
 def readable_pdf(document: Document, stamp: str) -> bytes:
-    """The PDF a person reads: the one embedded in a CDA N1, else our rendition."""
+    """The PDF a person reads: the one embedded in a CDA N1, the one that came in, else our rendition."""
     if document.submission.document.body is BodyKind.PDF_IN_CDA:
         embedded = embedded_pdf(read_cda(document.source))
         if embedded is not None:
             return stamp_pdf(embedded, stamp) if stamp else embedded
+    if document.submission.document.body is BodyKind.PDF:
+        return stamp_pdf(document.source, stamp) if stamp else document.source
     return render_pdf(document.bundle, stamp=stamp, urgency=document.submission.urgency.value)
 
 
@@ -73,7 +75,8 @@ def travelling_cda(document: Document, pdf: bytes) -> bytes:
         return document.source
     model = structured_model(document.submission, document.bundle)
     if model is None:
-        return wrap_as_n1(document.submission, pdf)
+        is_page = document.submission.document.body is BodyKind.PDF
+        return wrap_as_n1(document.submission, document.source if is_page else pdf)
     return write_as_n3(document.submission, document.bundle, model, pdf)
 
 

@@ -336,7 +336,7 @@ def _format(header: DocumentHeader) -> Resource:
             code = format_of(header.template_ids)
         case BodyKind.PDF_IN_CDA:
             code = PDF_FORMAT
-        case BodyKind.FORM | BodyKind.PDF:
+        case BodyKind.FORM | BodyKind.PDF | BodyKind.FHIR:
             code = _ANY_FORMAT
     system = _IHE_FORMATS if code.code.startswith("urn:ihe:") else _ANS_FORMATS
     return {"system": system, "code": code.code, "display": code.label}

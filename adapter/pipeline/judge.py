@@ -298,7 +298,7 @@ def _unknown_content(arrival: Arrival) -> Inspection:
     finding = Finding(
         Severity.ERROR,
         "content.unknown",
-        "This is neither an HL7 v2 message, nor a CDA document, nor a form.",
+        "This is neither an HL7 v2 message, nor a CDA or FHIR document, nor a form, nor a PDF.",
         "MSH",
         "Send one of these formats.",
         hl7_code="100",

@@ -8,9 +8,11 @@ from typing import Any
 
 from adapter.config import Config, FolderDoor, HttpDoor, MllpDoor
 from adapter.data import mappings_root
+from adapter.errors import ConfigurationError
 from adapter.intake.folder import FolderSettings
 from adapter.intake.http_forms import FormsSettings, HttpRefusalError
 from adapter.intake.mllp import MllpSettings, make_tls_context
+from adapter.intake.name_pattern import pattern_problem
 from adapter.intake.peers import Peer
 from adapter.web.auth import Callers, Token
 
@@ -30,7 +32,10 @@ def mllp_settings(door: MllpDoor, default_zone: str) -> MllpSettings:
 
 
 def folder_settings(door: FolderDoor, default_zone: str) -> FolderSettings:
-    """One drop folder."""
+    """One drop folder. ConfigurationError when its pattern of names cannot be used."""
+    problem = pattern_problem(door.name_pattern)
+    if problem:
+        raise ConfigurationError("config.name-pattern", f"name_pattern: {problem}", where=f"doors.folders {door.name}")
     return FolderSettings(
         path=door.path,
         name=door.name,
@@ -39,6 +44,7 @@ def folder_settings(door: FolderDoor, default_zone: str) -> FolderSettings:
         poll_seconds=door.poll_seconds,
         settle_seconds=door.settle_seconds,
         max_file_bytes=door.max_file_bytes,
+        name_pattern=door.name_pattern,
     )
 
 

@@ -25,6 +25,7 @@ from adapter.audit.trail import seal_audit
 from adapter.config import Config
 from adapter.intake.committer import Intake
 from adapter.intake.folder import DropFolder
+from adapter.intake.http_documents import documents_router
 from adapter.intake.http_forms import forms_router
 from adapter.intake.mllp import MllpServer
 from adapter.model.plan import ChannelName
@@ -190,18 +191,16 @@ def _web_server(config: Config, instance: Instance, intake: Intake[Any], figures
     door = config.doors.http
     if door is None:
         raise AssertionError("a bound HTTP socket without an HTTP door")
-    forms = forms_router(
-        forms_settings(door, config.instance.time_zone),
-        intake,
-        callers(config, door).authenticate,
-        clock=now,
-        count=figures.count,
-    )
-    app = build_app([forms], health=partial(_health, instance), metrics=figures.text, version=__version__)
-    settings = uvicorn.Config(
+    settings = forms_settings(door, config.instance.time_zone)
+    authenticate = callers(config, door).authenticate
+    routers = [
+        make(settings, intake, authenticate, clock=now, count=figures.count) for make in (forms_router, documents_router)
+    ]
+    app = build_app(routers, health=partial(_health, instance), metrics=figures.text, version=__version__)
+    server = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10, **http_tls_files(door)
     )
-    return _QuietServer(settings)
+    return _QuietServer(server)
 
 
 def _health(instance: Instance) -> Health:

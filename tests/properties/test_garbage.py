@@ -35,7 +35,8 @@ from adapter.pipeline.judge import InstanceRules, Judge
 from adapter.routing.directory import load_directory
 from adapter.service.logs import configure_logs
 from adapter.validation import validate_file
-from tests.builders.cda import SamplePatient, build_ldl_ses, build_n1
+from tests.builders.cda import SamplePatient, build_ldl_ses, build_n1, tiny_pdf
+from tests.builders.fhir_document import build_entry_letter, send
 from tests.builders.form import as_response, build_imaging_request, form_bytes
 from tests.builders.hl7 import build_mdm, build_oru
 
@@ -60,6 +61,8 @@ SEEDS = (
     build_n1(),
     build_ldl_ses(),
     form_bytes(build_imaging_request()),
+    send(build_entry_letter()),
+    tiny_pdf(),
     form_bytes(as_response(build_imaging_request())),
 )
 # What parsers trip over: controls, other alphabets' figures, numbers out of range, signs of each format.

@@ -39,7 +39,7 @@ def test_prologs_and_prefixes_do_not_hide_a_document(content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b" ", b"%PDF-1.4", b"<html/>", b"<ClinicalDocuments/>", b"<!-- <ClinicalDocument> -->", b"[1]", b"\xff\xfe"]
+    "content", [b"", b" ", b"<html/>", b"<ClinicalDocuments/>", b"<!-- <ClinicalDocument> -->", b"[1]", b"\xff\xfe"]
 )
 def test_anything_else_is_unknown(content: bytes) -> None:
     assert detect_content(content) is ContentKind.UNKNOWN
@@ -51,3 +51,13 @@ def test_json_is_a_form_even_when_it_is_cut_short() -> None:
 
 def test_a_prolog_of_a_million_comments_is_looked_at_no_further_than_its_beginning() -> None:
     assert detect_content(b"<!-- x -->" * 1_000_000 + b"<ClinicalDocument/>") is ContentKind.UNKNOWN
+
+
+def test_json_with_a_resource_type_is_fhir_unless_it_answers_a_form() -> None:
+    assert detect_content(b'{"resourceType": "Bundle", "type": "document"}') is ContentKind.FHIR
+    assert detect_content(b'{"type": "document", "resourceType" : "Patient"}') is ContentKind.FHIR
+    assert detect_content(b'{"resourceType": "QuestionnaireResponse"}') is ContentKind.FORM
+
+
+def test_a_pdf_that_names_no_form_is_a_document() -> None:
+    assert detect_content(b"%PDF-1.4") is ContentKind.PDF

@@ -58,8 +58,8 @@ def test_a_pdf_with_our_form_code_is_a_form_and_another_is_not() -> None:
         pdf.add_blank_page()
         pdf.save(other)
     assert detect_content(blank()) is ContentKind.FORM
-    assert detect_content(other.getvalue()) is ContentKind.UNKNOWN
-    assert detect_content(b"%PDF-1.7\nnot one") is ContentKind.UNKNOWN
+    assert detect_content(other.getvalue()) is ContentKind.PDF
+    assert detect_content(b"%PDF-1.7\nnot one") is ContentKind.PDF
 
 
 def test_saving_by_another_program_changes_nothing() -> None:

@@ -1,0 +1,180 @@
+"""A bare PDF as a source: checked at the door, then understood by what is said of it; what is missing is asked, never guessed.
+
+Law: the identity is provisional (seam 14). A PDF that cannot be opened is refused at once; one of which too little is said is
+accepted and parked with the list of what is missing: it is safe here, and a person can say the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping
+
+from adapter.errors import InputError
+from adapter.fhir.document import DocumentExtras, Section, document_bundle_from, document_ids
+from adapter.fhir.narrative import div_of
+from adapter.formats.pdf import MEDIA_TYPE, PdfFacts, inspect_pdf
+from adapter.mapping.cda_time import as_instant
+from adapter.mapping.pdf_traits import Traits, missing_of, read_traits
+from adapter.mapping.recipients import recipients_of
+from adapter.mapping.side_car import SideCar, read_side_car
+from adapter.mapping.transforms import mail_address
+from adapter.model.document import BodyKind, Code, DocumentHeader
+from adapter.model.effects import Translation
+from adapter.model.finding import Finding, Severity
+from adapter.model.identity import INS_DEMO, INS_NIA, INS_NIR, INS_TEST, Ins, LocalIdentifier, PatientIdentity
+from adapter.model.parties import Organisation, Party, Professional, Recipient, RecipientKind
+from adapter.model.receipt import Arrival, ContentKind, Inspection, MessageControl, Verdict
+from adapter.model.submission import Destinations, Submission
+from adapter.model.traits import REQUIRED
+
+REVISION = "pdf-1"
+_ROOT = uuid.uuid5(uuid.NAMESPACE_URL, "https://traitdunion.example/pdf")
+_INS_KINDS = {"": INS_NIR, "NIR": INS_NIR, "NIA": INS_NIA, "TEST": INS_TEST, "DEMO": INS_DEMO}
+_LOINC = "2.16.840.1.113883.6.1"
+_OTHER_TYPES = "1.2.250.1.213.1.1.4.12"
+_HOW = (
+    "Déposer de nouveau le PDF avec un fichier d’accompagnement <nom du PDF>.json qui donne ces éléments "
+    "(docs/reference/side-car.md)."
+)
+
+
+def inspect_pdf_file(arrival: Arrival) -> Inspection:
+    """What is known at once of a bare PDF: that it can be opened, what it lacks, whether it is PDF/A."""
+    fingerprint = hashlib.sha256(arrival.content).hexdigest()
+    control = MessageControl(event="pdf", control_id=arrival.reference)
+    try:
+        facts = inspect_pdf(arrival.content)
+        read_side_car(arrival.side_car)
+        traits = read_traits(arrival.content, arrival.side_car)
+    except InputError as error:
+        refusal = Finding(Severity.ERROR, error.code, error.message, error.where, error.remedy)
+        return Inspection(ContentKind.PDF, Verdict.REFUSED, control, fingerprint, (refusal,))
+    missing = tuple(missing_of(traits, REQUIRED))
+    asked = (_warning("pdf.missing", f"À compléter avant l’envoi : {', '.join(missing)}.", _HOW),) if missing else ()
+    return Inspection(ContentKind.PDF, Verdict.ACCEPTED, control, fingerprint, (*facts_findings(facts), *asked))
+
+
+def facts_findings(facts: PdfFacts) -> tuple[Finding, ...]:
+    """What is to be said of the file itself: it leaves as it came, whatever it is."""
+    found = []
+    if not facts.pdf_a.startswith("1"):
+        text = "Le PDF n’est pas au format PDF/A-1 : il est transmis tel quel."
+        found.append(_warning("pdf.not-pdf-a", text, "L’enregistrer en PDF/A-1."))
+    if facts.is_active:
+        text = "Le PDF contient une action ou une pièce jointe : il est transmis tel quel, rien n’en est exécuté."
+        found.append(_warning("pdf.active-content", text, "L’enregistrer sans script ni pièce jointe."))
+    return tuple(found)
+
+
+def envelope_pdf(arrival: Arrival, receipt_id: str) -> tuple[Submission, ...]:
+    """The envelope, when enough is said to know it; none otherwise: the receipt will park and ask."""
+    traits = read_traits(arrival.content, arrival.side_car)
+    if tuple(missing_of(traits, REQUIRED)):
+        return ()
+    return (_submission(arrival, receipt_id, traits),)
+
+
+def understand_pdf(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...]:
+    """The one document. Raises InputError pdf.missing with all that must be said first."""
+    facts = inspect_pdf(arrival.content)
+    traits = read_traits(arrival.content, arrival.side_car)
+    missing = tuple(missing_of(traits, REQUIRED))
+    if missing:
+        raise InputError("pdf.missing", f"Il manque, pour envoyer ce PDF : {', '.join(missing)}.", where="side-car", remedy=_HOW)
+    submission = _submission(arrival, receipt_id, traits)
+    bundle = pdf_document(submission.document, arrival.content, arrival.zone)
+    revision = f"{REVISION}+{traits.model}" if traits.model else REVISION
+    return (Translation(submission, bundle, arrival.content, MEDIA_TYPE, (), facts_findings(facts), (), revision),)
+
+
+def pdf_document(header: DocumentHeader, content: bytes, zone: str) -> dict[str, object]:
+    """The document Bundle of a PDF: one section, whose entry is the file as it came."""
+    url = f"urn:uuid:{document_ids(header, content).mint('Binary', 'source')}"
+    title = header.title or header.type.label or "Document"
+    section = Section(header.type, title, div_of(title), (url,))
+    extras = DocumentExtras(timestamp=as_instant(header.created, zone))
+    return document_bundle_from(header, (section,), (), content, MEDIA_TYPE, extras=extras)
+
+
+def _submission(arrival: Arrival, receipt_id: str, traits: Traits) -> Submission:
+    side_car, values = read_side_car(arrival.side_car), traits.values
+    header = _header(arrival, values)
+    return Submission(
+        id=str(uuid.uuid5(_ROOT, f"{receipt_id}:{header.unique_id}")),
+        receipt_id=receipt_id,
+        legal_entity=arrival.principal.legal_entity,
+        document=header,
+        recipients=_recipients(side_car, header, values),
+        sender=header.authors[0],
+        destinations=Destinations(professionals=True),
+        urgency=side_car.urgency,
+        control_id=arrival.reference,
+        content_kind="pdf",
+    )
+
+
+def _header(arrival: Arrival, values: Mapping[str, str]) -> DocumentHeader:
+    author = _author(values)
+    code = values["document.type"]
+    label = values.get("document.type_label") or values.get("document.title", "")
+    system = _LOINC if code.replace("-", "").isdigit() else _OTHER_TYPES
+    # The same file said to be the same thing is the same document, whoever sends it again.
+    told = "\x1f".join(f"{name}={values[name]}" for name in sorted(values) if not name.startswith("recipient."))
+    number = values.get("document.id") or f"2.25.{uuid.uuid5(_ROOT, hashlib.sha256(arrival.content).hexdigest() + told).int}"
+    return DocumentHeader(
+        unique_id=number,
+        set_id=number,
+        type=Code(code, system, label),
+        title=values.get("document.title") or label or "Document",
+        created=values["document.date"],
+        patient=_identity(values),
+        authors=(author,),
+        custodian=author.organisation or Organisation(),
+        body=BodyKind.PDF,
+        legal_authenticator=author,
+        model="pdf",
+    )
+
+
+def _identity(values: Mapping[str, str]) -> PatientIdentity:
+    number, local = values.get("patient.ins", ""), values.get("patient.local_id", "")
+    return PatientIdentity(
+        birth_name=values["patient.birth_name"],
+        first_given=values["patient.first_given"],
+        birth_given_names=values.get("patient.birth_given_names", ""),
+        used_name=values.get("patient.used_name", ""),
+        used_given=values.get("patient.used_given", ""),
+        birth_date=values["patient.birth_date"],
+        sex=values.get("patient.sex", ""),
+        birth_place_insee=values.get("patient.birth_place_insee", ""),
+        ins=Ins(number, _INS_KINDS[values.get("patient.ins_kind", "")]) if number else None,
+        local_ids=(LocalIdentifier(local, values.get("patient.local_authority", "")),) if local else (),
+    )
+
+
+def _author(values: Mapping[str, str]) -> Party:
+    name, finess = values.get("author.organisation", ""), values.get("author.finess", "")
+    place = Organisation(name=name, finess=finess) if name or finess else None
+    professional = Professional(
+        family=values["author.family"],
+        given=values.get("author.given", ""),
+        title=values.get("author.title", ""),
+        rpps=values.get("author.rpps", ""),
+    )
+    return Party(professional, place, time=values["document.date"])
+
+
+def _recipients(side_car: SideCar, header: DocumentHeader, values: Mapping[str, str]) -> tuple[Recipient, ...]:
+    """The side-car's list, else the one that the name or the text tells; nobody leaves it to a person."""
+    listed = recipients_of(side_car, header)
+    rpps, finess = values.get("recipient.rpps", ""), values.get("recipient.finess", "")
+    address = mail_address(values.get("recipient.address", ""))
+    if listed or not (rpps or finess or "@" in address):
+        return listed
+    kind = RecipientKind.ORGANISATION if finess and not rpps and not address else RecipientKind.PROFESSIONAL
+    return (Recipient(kind, address=address, rpps=rpps, finess=finess, role_hint="pdf"),)
+
+
+def _warning(code: str, text: str, remedy: str) -> Finding:
+    return Finding(Severity.WARNING, code, text, "PDF", remedy)

@@ -1,0 +1,47 @@
+"""Who inspects, reads and tells the envelope of each kind of content: the one registry. A new source is one line in each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from adapter.mapping.from_cda import inspect_cda, understand_cda
+from adapter.mapping.from_fhir import inspect_fhir, understand_fhir
+from adapter.mapping.from_form import inspect_form, understand_form
+from adapter.mapping.from_hl7v2 import envelope_hl7v2, inspect_hl7v2, understand_hl7v2
+from adapter.mapping.from_pdf import envelope_pdf, inspect_pdf_file, understand_pdf
+from adapter.model.effects import Translation
+from adapter.model.receipt import Arrival, ContentKind, Inspection
+from adapter.model.submission import Submission
+
+Inspect = Callable[[Arrival], Inspection]
+Understand = Callable[[Arrival, str], tuple[Translation, ...]]
+Envelope = Callable[[Arrival, str], tuple[Submission, ...]]
+
+
+def _whole(understand: Understand) -> Envelope:
+    """Small sources are understood whole to know their envelope."""
+    return lambda arrival, receipt_id: tuple(translation.submission for translation in understand(arrival, receipt_id))
+
+
+INSPECTORS: Mapping[ContentKind, Inspect] = {
+    ContentKind.HL7V2: inspect_hl7v2,
+    ContentKind.CDA: inspect_cda,
+    ContentKind.FORM: inspect_form,
+    ContentKind.FHIR: inspect_fhir,
+    ContentKind.PDF: inspect_pdf_file,
+}
+READERS: Mapping[ContentKind, Understand] = {
+    ContentKind.HL7V2: understand_hl7v2,
+    ContentKind.CDA: understand_cda,
+    ContentKind.FORM: understand_form,
+    ContentKind.FHIR: understand_fhir,
+    ContentKind.PDF: understand_pdf,
+}
+# A bare CDA without side-car, treating or referring doctor names nobody, and will park.
+ENVELOPES: Mapping[ContentKind, Envelope] = {
+    ContentKind.HL7V2: envelope_hl7v2,
+    ContentKind.CDA: _whole(understand_cda),
+    ContentKind.FORM: _whole(understand_form),
+    ContentKind.FHIR: _whole(understand_fhir),
+    ContentKind.PDF: envelope_pdf,
+}
