@@ -69,6 +69,18 @@ class FrameReader:
         """True when a frame has begun and not ended: a peer that goes silent now left it unfinished."""
         return self._inside
 
+    @property
+    def held_bytes(self) -> int:
+        """How much of an unfinished frame is in memory."""
+        return len(self._buffer)
+
+    def give_up(self) -> Frame:
+        """The door cannot hold more of this frame: its beginning, to answer it; the rest is discarded up to its end."""
+        frame = Frame(bytes(self._buffer[:KEPT_BYTES]), FrameCondition.OVERSIZED, len(self._buffer))
+        self._buffer = bytearray()
+        self._discarding = True
+        return frame
+
     def feed(self, data: bytes) -> list[Frame]:
         """Take some bytes; return what they complete."""
         frames: list[Frame] = []

@@ -32,6 +32,8 @@ log = structlog.get_logger()
 
 CHUNK_BYTES = 65_536
 HANDSHAKE_SECONDS = 10.0
+# A connection that holds less than this is never in the way of the others.
+SMALL_BYTES = 1_048_576
 # How long what follows a refused frame is drained, so that the refusal is read.
 LINGER_SECONDS = 5.0
 # On stop: what is already in the socket's buffers was received whole and is still taken.
@@ -47,6 +49,8 @@ class MllpSettings:
     idle_timeout_seconds: float = 300.0
     message_timeout_seconds: float = 60.0
     max_connections: int = 256
+    # Of all unfinished messages together, so that many slow senders cannot fill the memory.
+    max_held_bytes: int = 268_435_456
     tls: ssl.SSLContext | None = None
 
 
@@ -144,6 +148,18 @@ class MllpServer:
                 if not await self._handle(connection, frame):
                     return
             self._set_deadline(connection, went_on=began and not frames)
+            if self._holds_too_much(connection):
+                frame = connection.frames.give_up()
+                self._note("mllp.too-much-at-once", connection.id, size=frame.size)
+                await self._answer(connection, self._refusal(frame.content, Verdict.TRY_LATER, TRY_LATER))
+                await _drain_what_follows(connection)
+                return
+
+    def _holds_too_much(self, connection: Connection) -> bool:
+        """True for a large message in the making while all of them together take more memory than the door may."""
+        if connection.frames.held_bytes <= SMALL_BYTES:
+            return False
+        return sum(other.frames.held_bytes for other in self._connections) > self._settings.max_held_bytes
 
     async def _read(self, connection: Connection) -> bytes:
         """The next bytes; empty when the client left, was silent or slow for too long, or the service stops."""

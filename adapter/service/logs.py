@@ -42,8 +42,8 @@ def configure_logs(settings: Logging) -> None:
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_Libraries()], force=True)
     logging.captureWarnings(True)
-    sys.excepthook = _tell_exception
-    threading.excepthook = lambda args: _tell_exception(args.exc_type, args.exc_value, args.exc_traceback)
+    sys.excepthook = tell_exception
+    threading.excepthook = lambda args: tell_exception(args.exc_type, args.exc_value, args.exc_traceback)
 
 
 class _Libraries(logging.Handler):
@@ -57,7 +57,7 @@ class _Libraries(logging.Handler):
         )
 
 
-def _tell_exception(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+def tell_exception(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     """An exception that nobody caught: its class and where it came from."""
     frames = traceback.extract_tb(trace)
     place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

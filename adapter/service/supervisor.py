@@ -11,6 +11,7 @@ import multiprocessing.process
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ import structlog
 from adapter.assembly import LiveDirectory, migrate_ledger
 from adapter.config import Config
 from adapter.errors import ConfigurationError
-from adapter.service.logs import configure_logs
+from adapter.service.logs import configure_logs, tell_exception
 from adapter.service.worker import run_worker
 
 log = structlog.get_logger()
@@ -121,7 +122,11 @@ def _worker_body(config: Config, listeners: Listeners, number: int, leash_read: 
     told_to_stop = threading.Event()
     # The handler inherited from the supervisor would swallow a stop that comes while we wire ourselves up.
     signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
-    run_worker(config, listeners.mllp, listeners.http, number, told_to_stop)
+    try:
+        run_worker(config, listeners.mllp, listeners.http, number, told_to_stop)
+    except Exception as error:  # the library that forked us would print its text
+        tell_exception(type(error), error, error.__traceback__)
+        sys.exit(1)
 
 
 def _end_with_supervisor(leash_read: int) -> None:

@@ -152,6 +152,27 @@ def test_a_frame_of_200_megabytes_is_refused_without_growing_memory() -> None:
     assert "mllp.oversized" in house.counted
 
 
+def test_many_large_messages_at_once_are_put_off_and_small_ones_still_pass() -> None:
+    async def story(house: House) -> None:
+        unfinished = b"\x0b" + message("LARGE") + b"A" * 2_000_000
+        first, second = await house.connect(), await house.connect()
+        first[1].write(unfinished)
+        await first[1].drain()
+        second[1].write(unfinished)
+        told = {task.result() for task in (await asyncio.wait([later(first), later(second)], return_when="FIRST_COMPLETED"))[0]}
+        assert all(b"MSA|AR|LARGE" in one for one in told)
+        small = await house.connect()
+        small[1].write(framed(message("SMALL")))
+        assert await answer(small) == b"ack of SMALL"
+
+    def later(client: Client) -> asyncio.Task[bytes]:
+        return asyncio.ensure_future(answer(client))
+
+    house = run(story, max_held_bytes=3_000_000)
+    assert "mllp.too-much-at-once" in house.counted
+    assert [read_control(arrival.content).control_id for arrival in house.acceptor.kept] == ["SMALL"]
+
+
 def test_a_truncated_frame_keeps_nothing_and_the_service_goes_on() -> None:
     async def story(house: House) -> None:
         reader, writer = await house.connect()
