@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from adapter.errors import MappingError
+from adapter.mapping.form_entry_letter import entry_letter_document
 from adapter.mapping.form_facts import FormFacts
 from adapter.mapping.form_imaging import imaging_document
 from adapter.mapping.form_stay import stay_document
@@ -18,6 +19,7 @@ Builder = Callable[[FormFacts], dict[str, Any]]
 
 BUILDERS: Mapping[str, Builder] = {
     "imaging": imaging_document,
+    "entry-letter": entry_letter_document,
     "stay": stay_document,
     "stay-answer": stay_answer_document,
 }

@@ -35,11 +35,15 @@ class Derived:
 
 @dataclass(frozen=True)
 class FormRules:
-    """What a form's TOML adds to its Questionnaire: usual words, computed answers, contradictions, order of dates."""
+    """What a form's TOML adds to its Questionnaire: usual words, computed answers, contradictions, order of dates.
+
+    `denials` are the answers that deny what hangs on them (`[contradictions]`), beside no.
+    """
 
     aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     derived: Mapping[str, Derived] = field(default_factory=dict)
     contradictions: Mapping[str, str] = field(default_factory=dict)
+    denials: Sequence[Any] = ("N", False)
     not_after: Sequence[tuple[str, str]] = ()
     not_in_future: Sequence[str] = ()
 
@@ -269,7 +273,7 @@ class _Conditions:
     def _is_denied(self, question: Question) -> bool:
         """True when the question it hangs on was answered, and answered no."""
         return any(
-            answer in ("N", False)
+            answer in self._rules.denials
             for condition in question.conditions
             for answer in _values_at(self._values, condition.question.split("."))
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from adapter.mapping.engine import Extraction, Values
 from adapter.mapping.rules import RuleFile
-from adapter.model.document import BodyKind, Code, DocumentHeader, ServiceEvent, Stay
+from adapter.model.document import BodyKind, Code, DocumentHeader, ReferringParty, ServiceEvent, Stay
 from adapter.model.identity import (
     INS_DEMO,
     INS_NIA,
@@ -31,13 +31,16 @@ _LOINC_OID = "2.16.840.1.113883.6.1"
 _ACT_CODE_OID = "2.16.840.1.113883.5.4"
 
 
-def form_header(slug: str, unique_id: str, found: Extraction, rules: RuleFile) -> DocumentHeader:
-    """The header of the document that a form becomes."""
+def form_header(slug: str, unique_id: str, found: Extraction, rules: RuleFile, target: str = "") -> DocumentHeader:
+    """The header of the document that a form becomes; `target` names where the stay is when the rules put it there."""
     request, told = found.one("request"), rules.data["document"]
     code = Code(told["type"], _LOINC_OID, told["type_label"])
+    act = Code(*told["act"]) if "act" in told else code
     author = _author(found.one("author"), request["date"])
     setting, label, _ = _SETTINGS[care_setting(request, rules)]
     custodian = _custodian(found.one("author"))
+    elsewhere = Organisation(name=target) if told.get("stay_at") == "target" else None
+    performer = Party(organisation=elsewhere) if elsewhere else author
     return DocumentHeader(
         unique_id=unique_id,
         set_id=unique_id,
@@ -49,9 +52,15 @@ def form_header(slug: str, unique_id: str, found: Extraction, rules: RuleFile) -
         legal_authenticator=author,
         custodian=custodian,
         body=BodyKind.FORM,
-        service_events=(ServiceEvent(code=code, start=request["date"], performer=author),),
+        participants=(ReferringParty("INF", "PCP", author),) if found.one("author").get("primary") == "true" else (),
+        service_events=(ServiceEvent(code=act, start=request.get("stay_start") or request["date"], performer=performer),),
         stay=Stay(
-            class_code=setting, class_system=_ACT_CODE_OID, class_label=label, start=request["date"], organisation=custodian
+            class_code=setting,
+            class_system=_ACT_CODE_OID,
+            class_label=label,
+            start=request.get("stay_start") or request["date"],
+            end=request.get("stay_end", ""),
+            organisation=elsewhere or custodian,
         ),
         model=slug,
     )

@@ -21,7 +21,7 @@ from adapter.data import mappings_root
 from adapter.errors import InputError
 from adapter.formats.form import FormContent, parse_form
 from adapter.formats.pdf_form import is_pdf, parse_pdf_form
-from adapter.mapping.engine import extract
+from adapter.mapping.engine import Extraction, extract
 from adapter.mapping.form_builders import builder_named
 from adapter.mapping.form_checks import findings_of
 from adapter.mapping.form_conditions import CheckedForm, Derived, FormRules, check_form, shape_answers
@@ -62,6 +62,14 @@ class _Reading(Confidential):
         return self.checked.findings
 
 
+def _target_words(reading: _Reading, found: Extraction) -> str:
+    """The target's name as the form shows it, else as it is written."""
+    written = str(found.one("request")["target"])
+    question = reading.rules.groups["request"].fields["target"].paths[0]
+    option = reading.checked.questionnaire.question(question).option(written)
+    return option.display if option else written
+
+
 def _key_of(arrival: Arrival) -> str:
     """The key that an HTTP client chose; a file's name is none, and may name the patient."""
     return arrival.reference if arrival.door == "http" else ""
@@ -94,7 +102,9 @@ def understand_form(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...
         raise InputError(error.code, error.text, where=error.location, remedy=error.remedy)
     source = JsonSource(reading.checked.values)
     found = extract(reading.rules, source)
-    header = form_header(reading.slug, f"2.25.{uuid.uuid5(_ROOT, reading.fingerprint).int}", found, reading.rules)
+    header = form_header(
+        reading.slug, f"2.25.{uuid.uuid5(_ROOT, reading.fingerprint).int}", found, reading.rules, _target_words(reading, found)
+    )
     media_type = reading.content.media_type
     facts = FormFacts(
         checked=reading.checked,
@@ -158,6 +168,7 @@ def _form_rules(rules: RuleFile) -> FormRules:
         aliases=data.get("aliases", {}),
         derived={key: Derived(**value) for key, value in data.get("computed", {}).items()},
         contradictions=data.get("contradictions", {}),
+        denials=("N", False, *data.get("denials", ())),
         not_after=[(earlier, later) for earlier, later in data.get("dates", {}).get("not_after", ())],
         not_in_future=data.get("dates", {}).get("not_in_future", ()),
     )

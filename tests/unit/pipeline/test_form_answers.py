@@ -13,6 +13,7 @@ from adapter.model.receipt import Answer, Principal, Verdict
 from tests.builders.directory import APHP_EJ, territory
 from tests.builders.form import build_imaging_request, form_bytes
 from tests.builders.instance import Instance
+from tests.builders.letter import build_entry_letter
 from tests.builders.stay import build_stay_answer, build_stay_request
 
 CENTRE = Principal("cms-fictif", "token", "940000003")
@@ -73,6 +74,13 @@ def test_the_hospitals_half_is_taken_from_a_hospital_and_refused_from_town(tmp_p
     answer = taken(house, pretended, commune())
     assert answer.verdict is Verdict.REFUSED
     assert [f.code for f in answer.findings if f.severity is Severity.ERROR] == ["route.no-recipient-resolved"]
+
+
+def test_an_entry_letter_is_taken_and_owes_no_answer(tmp_path: Path) -> None:
+    house = Instance(tmp_path)
+    answer = taken(house, build_entry_letter(), APHP_EJ)
+    house.prepare()
+    assert house.states(answer.receipt_id) == {"mssante": "queued", "fax": "waiting"}
 
 
 def test_a_service_that_takes_no_stay_request_is_refused_at_the_door(tmp_path: Path) -> None:
