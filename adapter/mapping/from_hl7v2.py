@@ -14,8 +14,12 @@ from typing import Any
 from adapter.errors import InputError
 from adapter.fhir.identity import local_identifier, patient_resource
 from adapter.formats.hl7v2 import STANDARD, Message, Segment, read_message
+from adapter.formats.pdf import MEDIA_TYPE as PDF
+from adapter.formats.pdf import inspect_pdf
 from adapter.mapping import from_cda
 from adapter.mapping.engine import Extraction, extract
+from adapter.mapping.from_pdf import REVISION as PDF_REVISION
+from adapter.mapping.from_pdf import facts_findings, pdf_document
 from adapter.mapping.hl7_checks import (
     LONGEST_CONTROL,
     check_cardinality,
@@ -30,13 +34,14 @@ from adapter.mapping.hl7_checks import (
     choose_profile,
     find_action,
 )
-from adapter.mapping.hl7_documents import CarriedDocument, open_documents
+from adapter.mapping.hl7_documents import CarriedDocument, HeaderOfPdf, open_documents, pdf_warning
 from adapter.mapping.hl7_envelope import Envelope, read_envelope
 from adapter.mapping.hl7_identity import PidIdentity, check_ins_key, check_same_patient, enriched, pid_identity
+from adapter.mapping.hl7_pdf import pdf_header
 from adapter.mapping.hl7_profile import Profile, default_policy
 from adapter.mapping.hl7_source import Hl7Source
 from adapter.model.confidential import Confidential
-from adapter.model.document import DocumentHeader, Stay
+from adapter.model.document import BodyKind, DocumentHeader, Stay
 from adapter.model.effects import Translation
 from adapter.model.finding import Finding, Severity, errors_of
 from adapter.model.identity import LocalIdentifier, PatientIdentity
@@ -155,7 +160,7 @@ def _check(message: Message, zone: str, policy: str) -> tuple[Finding, ...]:
     if profile is None or errors_of(findings):
         return findings
     reading = _reading(message, profile)
-    documents, said = open_documents(message, zone)
+    documents, said = open_documents(message, zone, _header_of_pdf(reading, zone))
     findings += check_header(message, profile)
     findings += check_order(message, profile)
     findings += check_required(reading.source, profile)
@@ -196,8 +201,14 @@ def _reading(message: Message, profile: Profile) -> _Reading:
     return _Reading(source, profile, extraction, envelope, pid_identity(extraction), intent, envelope.findings + said)
 
 
+def _header_of_pdf(reading: _Reading, zone: str) -> HeaderOfPdf:
+    """What the message gives a PDF in place of a header."""
+    patient, pid, sender = reading.extraction.one("patient"), reading.pid, reading.envelope.sender
+    return lambda segment, content: pdf_header(segment, content, patient, pid, sender, zone)
+
+
 def _documents(reading: _Reading, zone: str) -> tuple[CarriedDocument, ...]:
-    documents, findings = open_documents(reading.source.message, zone)
+    documents, findings = open_documents(reading.source.message, zone, _header_of_pdf(reading, zone))
     if refusals := errors_of(findings):
         first = refusals[0]
         raise InputError(first.code, first.text, where=first.location, remedy=first.remedy)
@@ -210,6 +221,7 @@ def _documents(reading: _Reading, zone: str) -> tuple[CarriedDocument, ...]:
 
 def _submission(arrival: Arrival, receipt_id: str, reading: _Reading, header: DocumentHeader) -> Submission:
     envelope = reading.envelope
+    kind = "pdf" if header.body is BodyKind.PDF else "cda"
     return Submission(
         id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:traitdunion:submission:{receipt_id}:{header.unique_id}")),
         receipt_id=receipt_id,
@@ -226,7 +238,7 @@ def _submission(arrival: Arrival, receipt_id: str, reading: _Reading, header: Do
         encounter_class=envelope.encounter_class,
         unit_codes=envelope.unit_codes,
         control_id=control_of(reading.source.message).control_id,
-        content_kind="cda",
+        content_kind=kind,
     )
 
 
@@ -239,7 +251,18 @@ def _document(reading: _Reading, header: DocumentHeader) -> DocumentHeader:
     return replace(header, patient=patient, stay=replace(stay, identifiers=(*stay.identifiers, visit)))
 
 
+def _pdf_translation(arrival: Arrival, receipt_id: str, reading: _Reading, document: CarriedDocument) -> Translation:
+    """A PDF that the message describes: its document holds the file as it came."""
+    submission = _submission(arrival, receipt_id, reading, document.header)
+    bundle = pdf_document(submission.document, document.content, arrival.zone)
+    findings = (*reading.findings, pdf_warning(document.segment), *facts_findings(inspect_pdf(document.content)))
+    unread, revision = reading.source.unread(), f"{reading.profile.revision}+{PDF_REVISION}"
+    return Translation(submission, bundle, document.content, PDF, unread, findings, (), revision)
+
+
 def _translation(arrival: Arrival, receipt_id: str, reading: _Reading, document: CarriedDocument) -> Translation:
+    if document.is_pdf:
+        return _pdf_translation(arrival, receipt_id, reading, document)
     translated = from_cda.translate_cda(document.content, arrival.zone)
     submission = _submission(arrival, receipt_id, reading, translated.header)
     bundle = _with_message_identity(translated.bundle, translated.header, submission.document)

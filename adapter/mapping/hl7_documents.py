@@ -7,6 +7,7 @@ joined, a body cut short is left out and told, a document cut short is refused.
 from __future__ import annotations
 
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from adapter.errors import InputError
@@ -23,11 +24,15 @@ _BLANKS = b" \t\r\n"
 
 @dataclass(frozen=True, repr=False)
 class CarriedDocument(Confidential):
-    """A CDA as it travelled in a message: its very bytes, its header, and the segment that held it."""
+    """A document as it travelled in a message: its very bytes, its header, the segment that held it. A CDA, unless `is_pdf`."""
 
     segment: Segment
     content: bytes
     header: DocumentHeader
+    is_pdf: bool = False
+
+
+HeaderOfPdf = Callable[[Segment, bytes], DocumentHeader]
 
 
 def document_segments(message: Message) -> tuple[Segment, ...]:
@@ -41,20 +46,37 @@ def is_document(segment: Segment) -> bool:
     return segment.name == "OBX" and segment.value(2).strip() == "ED" and not meta
 
 
-def open_documents(message: Message, zone: str) -> tuple[tuple[CarriedDocument, ...], tuple[Finding, ...]]:
+def open_documents(
+    message: Message, zone: str, header_of_pdf: HeaderOfPdf
+) -> tuple[tuple[CarriedDocument, ...], tuple[Finding, ...]]:
     """Every document that can be opened, and what was said of those that cannot. `zone`: of times without one."""
     opened: list[CarriedDocument] = []
     findings: list[Finding] = []
     for segment in document_segments(message):
         try:
             content, repaired = document_bytes(segment)
-            opened.append(CarriedDocument(segment, content, from_cda.read_cda_header(content, zone)))
+            is_pdf = is_pdf_document(content)
+            header = header_of_pdf(segment, content) if is_pdf else from_cda.read_cda_header(content, zone)
+            opened.append(CarriedDocument(segment, content, header, is_pdf))
         except InputError as error:
             findings.append(_refusal(segment, error))
             continue
+        if is_pdf:
+            findings.append(pdf_warning(segment))
         if repaired:
             findings.append(_repaired(segment))
     return tuple(opened), tuple(findings)
+
+
+def is_pdf_document(content: bytes) -> bool:
+    """True when what OBX-5 carries is a PDF, whatever its subtype says."""
+    return content.startswith(b"%PDF-")
+
+
+def pdf_warning(segment: Segment) -> Finding:
+    """The volet carries CDA: the sender is told that this is an extension."""
+    text = "This OBX-5 carries a PDF, which the volet does not foresee: its header is made from the message."
+    return Finding(Severity.WARNING, "hl7.pdf-document", text, f"{segment.place}-5", "Send a CDA.", hl7_code="103")
 
 
 def document_bytes(segment: Segment) -> tuple[bytes, bool]:
