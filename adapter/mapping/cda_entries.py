@@ -55,7 +55,7 @@ def _done(node: XmlNode, at: EntryContext, basics: Basics, code: Fhir) -> Fhir:
     status = _DONE.get(node.value_at("statusCode/@code"), "unknown")
     wrote = authors(node, at)
     return clinical.procedure(
-        at.mint("Procedure"), basics.text or _label(code) or "Acte",
+        at.mint("Procedure"), ("Non fait : " if is_negated(node) else "") + (basics.text or _label(code) or "Acte"),
         status="not-done" if node.get("negationInd") == "true" else status, code=code, subject=at.subject,
         extension=basics.extension + _kept_priority(node, at), identifier=basics.identifier, encounter=at.encounter,
         **at.values.when(node.first("effectiveTime"), "performed"), recorder=wrote[0] if wrote else None,
@@ -68,7 +68,7 @@ def _planned(node: XmlNode, at: EntryContext, basics: Basics, code: Fhir, mood: 
     priority, kept = _priority(node, at)
     wrote = authors(node, at)
     return clinical.service_request(
-        at.mint("ServiceRequest"), basics.text or _label(code) or "Acte",
+        at.mint("ServiceRequest"), ("Ne pas faire : " if is_negated(node) else "") + (basics.text or _label(code) or "Acte"),
         status=request_status(node.value_at("statusCode/@code")), intent=_INTENTS.get(mood, "plan"), code=code,
         subject=at.subject, extension=basics.extension + kept, identifier=basics.identifier, priority=priority,
         doNotPerform=True if node.get("negationInd") == "true" else None, encounter=at.encounter,

@@ -38,7 +38,7 @@ def _person(role: XmlNode, at: EntryContext) -> Fhir:
     subject = role.first("subject")
     if subject is None:
         return {}
-    found = at.values.time(subject.first("birthTime"), "bornDate")
+    found = at.values.day(subject.first("birthTime"), "bornDate")
     gender = at.values.concept(subject.first("administrativeGenderCode"))
     code = (gender.get("coding") or [{}])[0].get("code", "")
     if gender:

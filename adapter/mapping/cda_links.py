@@ -9,6 +9,7 @@ from __future__ import annotations
 from adapter.fhir import profiles as p
 from adapter.mapping.cda_context import Built, EntryContext, Fhir, has_template
 from adapter.mapping.cda_keep import keep_rest, keep_whole
+from adapter.mapping.cda_subject import read_subject
 from adapter.mapping.sources import XmlNode
 
 ACTS = frozenset({
@@ -40,7 +41,11 @@ def complete(node: XmlNode, at: EntryContext, built: Built) -> Built:
     main = built.entries[0] if built.entries else None
     if main is None or node.source.is_taken(node.element):
         return built
-    others: list[Fhir] = [*built.others]
+    # A family history names the relative itself.
+    about, persons = about_whom(node, at) if main["resourceType"] != "FamilyMemberHistory" else ("", [])
+    if about:
+        _tell_of(built.entries, about)
+    others: list[Fhir] = [*built.others, *persons]
     for name in _LINKS:
         for number, link in enumerate(node.children(name)):
             for act in link.children():
@@ -53,6 +58,27 @@ def complete(node: XmlNode, at: EntryContext, built: Built) -> Built:
     _extend(main, rest)
     node.consume()
     return Built(built.entries, tuple(others))
+
+
+def about_whom(node: XmlNode, at: EntryContext) -> tuple[str, list[Fhir]]:
+    """Whom an act is about when it is not the patient (a newborn, the mother), and that person if the act names them."""
+    subject = node.first("subject")
+    person = read_subject(subject, at) if subject is not None and subject.first("relatedSubject") is not None else None
+    if person is None:
+        return at.options.get("focus", ""), []
+    return f"urn:uuid:{person['id']}", [person]
+
+
+def _tell_of(resources: tuple[Fhir, ...], url: str) -> None:
+    """An Observation has a focus; anything else is no longer tied to the patient, who has neither that act nor that treatment."""
+    for resource in resources:
+        if resource["resourceType"] == "Observation":
+            resource["focus"] = [{"reference": url}]
+        else:
+            for name in ("subject", "patient"):
+                if name in resource:
+                    resource[name] = {"display": "Autre personne que le patient"}
+            _extend(resource, [{"url": p.EXT_FOCUS, "valueReference": {"reference": url}}])
 
 
 def _relate(main: Fhir, link: XmlNode, act: XmlNode, at: EntryContext) -> list[Fhir]:

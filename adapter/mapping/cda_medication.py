@@ -42,7 +42,8 @@ def build_medication(node: XmlNode, at: EntryContext) -> Built:
     status = _status(node, at)
     wrote = authors(node, at)
     statement = clinical.medication_statement(
-        at.mint("MedicationStatement"), caption, status=status, medication=medication or said or {"text": caption},
+        at.mint("MedicationStatement"), f"Non pris : {caption}" if is_negated(node) else caption, status=status,
+        medication=medication or said or {"text": caption},
         subject=at.subject, extension=basics.extension + names, identifier=basics.identifier,
         statusReason=_stop_reasons(node, at), context=at.encounter, **_effective(node, at),
         informationSource=wrote[0] if wrote else None, reasonCode=_reasons(node, at), note=comments(node, at),
@@ -93,7 +94,8 @@ def build_administration(node: XmlNode, at: EntryContext) -> Built:
     absent = when.get("_effectiveDateTime") or {"extension": [{"url": p.EXT_DATA_ABSENT, "valueCode": "unknown"}]}
     when = when if {"effectiveDateTime", "effectivePeriod"} & set(when) else {"effectivePeriod": absent}
     found = clinical.about_patient(
-        "MedicationAdministration", at.mint("MedicationAdministration"), caption, subject=at.subject,
+        "MedicationAdministration", at.mint("MedicationAdministration"),
+        f"Non fait : {caption}" if is_negated(node) else caption, subject=at.subject,
         status="not-done" if is_negated(node) else "completed", medicationCodeableConcept=product or {"text": caption},
         category=kind, extension=[*basics.extension, *names], identifier=basics.identifier, context=at.encounter,
         **when,

@@ -12,6 +12,7 @@ from adapter.mapping.cda_context import (
     Fhir,
     authors,
     comments,
+    has_template,
     is_negated,
     performers,
     read_basics,
@@ -47,10 +48,11 @@ def build_observation(node: XmlNode, at: EntryContext) -> Built:
     """FR-Simple-Observation (EVN), FR-Demande-d-examen-ou-de-suivi (INT)."""
     basics = read_basics(node, at)
     mood = node.get("moodCode")
-    if is_negated(node):
+    asked = bool(mood) and mood != "EVN"
+    if is_negated(node) and not asked:
         return Built((_negated(node, at, basics),))
     code = at.values.concept(node.first("code")) or {"text": basics.text or "Observation"}
-    if mood and mood != "EVN":
+    if asked:
         return Built((_request(node, at, mood, basics, code),))
     specimens = build_specimens(node, at)
     return Built((_observation(node, at, basics, code, specimens),), tuple(specimens))
@@ -62,7 +64,7 @@ def _observation(node: XmlNode, at: EntryContext, basics: Basics, code: Fhir, sp
     return as_vital_sign(clinical.observation(
         at.mint("Observation"), caption, status=observation_status(node), code=code,
         category=clinical.observation_category(at.options.get("observation_category", "")),
-        subject=at.subject, focus=focus(node, at), extension=basics.extension, identifier=basics.identifier,
+        subject=at.subject, extension=basics.extension, identifier=basics.identifier,
         encounter=at.encounter, **at.values.when(node.first("effectiveTime"), "effective"),
         performer=[*authors(node, at), *performers(node, at)],
         **_value_elements(node, at, code), interpretation=at.values.concepts(node.children("interpretationCode")),
@@ -92,7 +94,7 @@ def _negated(node: XmlNode, at: EntryContext, basics: Basics) -> Fhir:
     kept = keep_whole(node, at, without=frozenset({"entryRelationship", "templateId", "id"}))
     found = clinical.observation(
         at.mint("Observation"), f"Nié par la source : {words}", status=observation_status(node),
-        code={"text": f"Nié par la source : {words}"}, subject=at.subject, focus=focus(node, at), encounter=at.encounter,
+        code={"text": f"Nié par la source : {words}"}, subject=at.subject, encounter=at.encounter,
         extension=[*basics.extension, {"url": p.EXT_NEGATED, "extension": kept}], identifier=basics.identifier,
         note=comments(node, at),
     )  # fmt: skip
@@ -103,22 +105,6 @@ def _negated(node: XmlNode, at: EntryContext, basics: Basics) -> Fhir:
 
 
 # -- of whom, of what --------------------------------------------------------------------------------------------------
-
-
-def other_subject(node: XmlNode, at: EntryContext) -> str:
-    """Of whom a fact is told, when it is not the patient; empty otherwise. Looks without reading."""
-    role = node.first("subject/relatedSubject")
-    if role is None:
-        return at.options.get("focus", "")
-    code = role.first("code")
-    told = (code.element.get("displayName") or code.element.get("code") or "") if code is not None else ""
-    return told or "Autre personne que le patient"
-
-
-def focus(node: XmlNode, at: EntryContext) -> list[Fhir]:
-    """That other person, who is no resource: documents give them neither name nor number."""
-    other = other_subject(node, at)
-    return [{"display": other}] if other else []
 
 
 def build_specimens(node: XmlNode, at: EntryContext) -> list[Fhir]:
@@ -205,13 +191,29 @@ def _request(node: XmlNode, at: EntryContext, mood: str, basics: Basics, code: F
     wrote = authors(node, at)
     words = asked or basics.text
     return clinical.service_request(
-        at.mint("ServiceRequest"), words or "Demande", status=request_status(node.value_at("statusCode/@code")),
+        at.mint("ServiceRequest"), ("Ne pas faire : " if is_negated(node) else "") + (words or "Demande"),
+        status=request_status(node.value_at("statusCode/@code")),
         intent=_INTENTS.get(mood, "plan"), code=code | {"text": words} if words else code, subject=at.subject,
         extension=basics.extension + kept, identifier=basics.identifier, priority=priority, orderDetail=details,
         encounter=at.encounter, **at.values.when(node.first("effectiveTime"), "occurrence"),
         requester=wrote[0] if wrote else None, performer=performers(node, at),
         bodySite=at.values.concepts(node.children("targetSiteCode")), note=comments(node, at),
+        doNotPerform=True if is_negated(node) else None, category=_request_category(node), reasonCode=_urgency_reason(kept),
     )  # fmt: skip
+
+
+_IMAGING_REQUEST = "1.2.250.1.213.1.1.3.27.3"
+_IMAGING = {"system": p.SNOMED, "code": "363679005", "display": "Imaging (procedure)"}
+
+
+def _request_category(node: XmlNode) -> list[Fhir]:
+    return [{"coding": [_IMAGING]}] if has_template(node, _IMAGING_REQUEST) else []
+
+
+def _urgency_reason(kept_priority: list[Fhir]) -> list[Fhir]:
+    """Why it is urgent: the words that the priority of an imaging request points at."""
+    texts = [one["valueCodeableConcept"].get("text", "") for one in kept_priority]
+    return [{"text": text} for text in texts if text]
 
 
 def _asked(node: XmlNode, at: EntryContext) -> tuple[str, list[Fhir]]:

@@ -9,8 +9,8 @@ from adapter.fhir import clinical
 from adapter.fhir import profiles as p
 from adapter.fhir.vital_signs import VITAL_SIGNS_PANEL, settle_panel
 from adapter.mapping.cda_context import Built, EntryContext, Fhir, authors, performers, read_basics
-from adapter.mapping.cda_links import complete
-from adapter.mapping.cda_observation import build_specimens, focus, observation_status, other_subject
+from adapter.mapping.cda_links import about_whom, complete
+from adapter.mapping.cda_observation import build_specimens, observation_status
 from adapter.mapping.sources import XmlNode
 
 _DOCUMENT_STATUS = {"completed": "final", "active": "preliminary", "aborted": "cancelled", "cancelled": "cancelled"}
@@ -22,20 +22,20 @@ def build_panel(node: XmlNode, at: EntryContext) -> Built:
     code = at.values.concept(node.first("code"))
     label = str(code.get("text") or (code.get("coding") or [{}])[0].get("display") or basics.text or "Groupe d'observations")
     specimens = build_specimens(node, at)
-    about = other_subject(node, at)
+    about, persons = about_whom(node, at)
     is_vital = any(c.get("code") == VITAL_SIGNS_PANEL for c in code.get("coding", ()))
-    options = {**at.options, **({"focus": about} if about else {}), **({"observation_category": "vital-signs"} if is_vital else {})}
-    inside = at.within(options, at.section_text)
+    options = dict(at.options) | ({"focus": about} if about else {})
+    inside = at.within(options | ({"observation_category": "vital-signs"} if is_vital else {}), at.section_text)
     kind = node.get("classCode")
     found = clinical.observation(
         at.mint("Observation"), label, status=observation_status(node), code=code or {"text": label}, subject=at.subject,
-        category=clinical.observation_category(at.options.get("observation_category", "")), focus=focus(node, at),
+        category=clinical.observation_category(at.options.get("observation_category", "")),
         extension=[*basics.extension, *([{"url": p.EXT_ACT_CLASS, "valueCode": kind}] if kind else [])],
         identifier=basics.identifier, encounter=at.encounter, **at.values.when(node.first("effectiveTime"), "effective"),
         performer=[*authors(node, at), *performers(node, at)],
         specimen={"reference": f"urn:uuid:{specimens[0]['id']}"} if specimens else None,
     )  # fmt: skip
-    built = complete(node, inside, Built((found,), tuple(specimens)))
+    built = complete(node, inside, Built((found,), (*specimens, *persons)))
     members = {reference["reference"] for reference in found.get("hasMember", ())}
     settle_panel(found, [one for one in built.others if f"urn:uuid:{one['id']}" in members])
     return built

@@ -21,7 +21,7 @@ from adapter.mapping.cda_context import (
 )
 from adapter.mapping.cda_keep import keep_whole
 from adapter.mapping.cda_links import complete
-from adapter.mapping.cda_observation import build_observation, other_subject, value_element
+from adapter.mapping.cda_observation import build_observation, value_element
 from adapter.mapping.sources import XmlNode
 from adapter.mapping.terminology import translate_code
 
@@ -59,7 +59,7 @@ def build_problem_concern(node: XmlNode, at: EntryContext) -> Built:
 
 def build_problem(node: XmlNode, at: EntryContext) -> Built:
     """One problem."""
-    if other_subject(node, at):
+    if "focus" in at.options or node.first("subject/relatedSubject") is not None:
         return build_observation(node, at)
     basics = read_basics(node, at)
     kind = at.values.concept(node.first("code"))

@@ -51,12 +51,15 @@ def _section(node: XmlNode, at: EntryContext, body: Body) -> Section:
     block = node.first("text")
     element = block.consume() if block is not None else None
     words = " ".join(words_of(element).split()) if element is not None else ""
-    inside = at.within(_options(rules, templates), words if len(words) <= _SHORT_NARRATIVE else "")
+    focus = _focus(node, at, body)
+    about = {"focus": focus} if focus else {key: at.options[key] for key in ("focus",) if key in at.options}
+    inside = at.within({**_options(rules, templates), **about}, words if len(words) <= _SHORT_NARRATIVE else "")
+    below = at.within(about, at.section_text)
     title = at.values.text(node.first("title"))
     code = at.values.concept(node.first("code"))
     entries = _entries(node, inside, body)
     children = node.select("component/section")
-    sections = tuple(_section(child, at.below("section", str(n)), body) for n, child in enumerate(children))
+    sections = tuple(_section(child, below.below("section", str(n)), body) for n, child in enumerate(children))
     return Section(
         code=code,
         title=title,
@@ -64,7 +67,7 @@ def _section(node: XmlNode, at: EntryContext, body: Body) -> Section:
         entries=entries,
         sections=sections,
         authors=tuple(authors(node, at)),
-        focus=_focus(node, at, body),
+        focus=focus,
         empty_reason="" if words or entries or sections else "unavailable",
         narrative_status="additional",
         extensions=tuple(_extensions(node, at, templates)),

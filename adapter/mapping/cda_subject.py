@@ -58,4 +58,4 @@ def _person(person: XmlNode, at: EntryContext) -> Fhir:
     gender = _GENDERS.get(person.value_at("administrativeGenderCode/@code"), "")
     if gender:
         found["gender"] = gender
-    return found | at.values.time(person.first("birthTime"), "birthDate")
+    return found | at.values.day(person.first("birthTime"), "birthDate")

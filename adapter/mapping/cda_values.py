@@ -88,6 +88,14 @@ class CdaValues:
         literal = node.get("value") if node is not None else ""
         return literal if literal and read_time(literal, self._zone).doubt is not Doubt.NONE else ""
 
+    def day(self, node: XmlNode | None, key: str) -> Fhir:
+        """A TS where FHIR takes a day at most: the hour is kept beside it."""
+        found = self.time(node, key)
+        moment = str(found.get(key, ""))
+        if node is None or "T" not in moment:
+            return found
+        return {key: moment[:10], f"_{key}": {"extension": [literal_extension(node.get("value"))]}}
+
     def plain_time(self, node: XmlNode | None) -> str:
         """A TS as FHIR text alone."""
         value: str = self.time(node, "value").get("value", "")

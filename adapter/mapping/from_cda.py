@@ -21,6 +21,7 @@ from adapter.mapping.cda_context import EntryContext, Fhir
 from adapter.mapping.cda_entries import entry_rules
 from adapter.mapping.cda_extras import read_extras
 from adapter.mapping.cda_header import header_rules, read_header
+from adapter.mapping.cda_report import add_report
 from adapter.mapping.cda_sections import Body, read_body
 from adapter.mapping.cda_values import CdaValues
 from adapter.mapping.recipients import recipients_of
@@ -76,6 +77,8 @@ def translate_cda(content: bytes, zone: str = CIVIL_ZONE) -> CdaTranslation:
     body = _unstructured(header, unstructured, source, at) if unstructured is not None else read_body(source.root, at)
     _check_sections(model, body, values)
     extras = _with_effects(extras, body.resources)
+    if concluding := model.data["model"].get("report_section"):
+        add_report(concluding, header, extras, body, at)
     bundle = document_bundle_from(header, body.sections, body.resources, content, MEDIA_TYPE, extras=extras, parties=actors)
     return CdaTranslation(header, bundle, source.unread(), values.findings)
 

@@ -393,7 +393,7 @@ def test_a_missing_mandatory_section_is_told() -> None:
 
 
 def test_an_unknown_model_is_carried_by_section() -> None:
-    translated = _letter(("1.2.250.1.213.1.1.1.29", "1.2.250.1.213.1.1.1.999"), ('code="11490-0"', 'code="60591-5"'))
+    translated = _letter(("1.2.250.1.213.1.1.1.29", "1.2.250.1.213.1.1.1.999"), ('code="11490-0"', 'code="34112-3"'))
     assert translated.header.model == "generic-n3"
     assert len(_all(translated, "Composition")[0]["section"]) == 9
 
