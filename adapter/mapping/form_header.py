@@ -36,6 +36,8 @@ def form_header(slug: str, unique_id: str, found: Extraction, rules: RuleFile, t
     request, told = found.one("request"), rules.data["document"]
     code = Code(told["type"], _LOINC_OID, told["type_label"])
     act = Code(*told["act"]) if "act" in told else code
+    # Where the principal act is the stay, it begins with it; elsewhere the act is the form's own writing.
+    began = (request.get("stay_start") if "act" in told else "") or request["date"]
     author = _author(found.one("author"), request["date"])
     setting, label, _ = _SETTINGS[care_setting(request, rules)]
     custodian = _custodian(found.one("author"))
@@ -53,7 +55,7 @@ def form_header(slug: str, unique_id: str, found: Extraction, rules: RuleFile, t
         custodian=custodian,
         body=BodyKind.FORM,
         participants=(ReferringParty("INF", "PCP", author),) if found.one("author").get("primary") == "true" else (),
-        service_events=(ServiceEvent(code=act, start=request.get("stay_start") or request["date"], performer=performer),),
+        service_events=(ServiceEvent(code=act, start=began, performer=performer),),
         stay=Stay(
             class_code=setting,
             class_system=_ACT_CODE_OID,
