@@ -36,6 +36,7 @@ READER = dataclasses.replace(REFERRER, rpps="99900000060", finess="949990345", f
 OTHER_PATIENT = SamplePatient(
     birth_name="ZZPRIVATE-AUTRE", first_given="ZZPRIVATEAUTRE", ins=matricule("1500199137732"), ipp="88"
 )
+# Damaged: refused whether the door takes PDF or not.
 PDF = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Title (ZZPRIVATE-PDF) >>\nendobj\n%%EOF\n"
 DOCTYPE = b'<!DOCTYPE ClinicalDocument [<!ENTITY a "ZZPRIVATE-ENTITE">]>'
 LAUGHS = b"<!DOCTYPE b [<!ENTITY a0 'ha'>%s]>" % b"".join(
@@ -112,7 +113,7 @@ MLLP_CASES: dict[str, tuple[Callable[[str], bytes], tuple[str, str, str, str]]] 
     "no Base64": (lambda m: mdm(m, change={"OBX[1]-5": "^text^XML^A^ZZPRIVATE"}), ("OBX^1^5^1^4", "102", "", "hl7.not-encoded")),
     "empty payload": (lambda m: mdm(m, change={"OBX[1]-5": "^text^XML^Base64^"}), ("OBX^1^5^1^5", "101", "", "hl7.no-document")),
     "payload is no XML": (lambda m: mdm(m, b"ZZPRIVATE"), ("OBX^1^5", "207", "906", "cda.not-xml")),
-    "payload is a PDF": (lambda m: mdm(m, PDF), ("OBX^1^5", "207", "906", "cda.not-xml")),
+    "payload is a PDF": (lambda m: mdm(m, PDF), ("OBX^1^5", "207", "906", "cda.not-xml or pdf.not-a-pdf")),
     "DOCTYPE": (lambda m: mdm(m, with_prolog(private_n1("1.2.3"), DOCTYPE)), ("OBX^1^5", "207", "906", "cda.doctype")),
     "Base64 within the document": (
         lambda m: mdm(m, re.sub(rb"(<text[^>]*>)[^<]+", rb"\1%%ZZPRIVATE%%", private_n1("1.2.3"))),
@@ -164,7 +165,7 @@ def test_mllp_refuses_with_the_codes_of_the_norm_and_keeps_the_original(going_on
     message = write(control_id)
     ack = going_on.mllp(message)
     assert (ack.code, ack.answers) == ("AE", control_id)
-    assert expected in ack.errors
+    assert any(error[:3] == expected[:3] and error[3] in expected[3].split(" or ") for error in ack.errors), ack.errors
     assert going_on.kept(ack.receipt_prefix) == ("refused", message)
 
 
@@ -280,8 +281,8 @@ FOLDER_CASES: dict[str, tuple[str, Callable[[], bytes], bytes | None, str]] = {
     "empty": ("vide.xml", lambda: b"", None, "folder.empty"),
     "binary": ("binaire.bin", lambda: bytes(range(256)) * 40, None, "content.unknown"),
     "text": ("texte.txt", lambda: b"ZZPRIVATE-NAISSANCE va mieux", None, "content.unknown"),
-    "PDF without side-car": ("compte-rendu.pdf", lambda: PDF, None, "content.unknown"),
-    "PDF with side-car": ("compte-rendu-2.pdf", lambda: PDF, SIDE_CAR, "content.unknown"),
+    "PDF without side-car": ("compte-rendu.pdf", lambda: PDF, None, "content.unknown or pdf.not-a-pdf"),
+    "PDF with side-car": ("compte-rendu-2.pdf", lambda: PDF, SIDE_CAR, "content.unknown or pdf.not-a-pdf"),
     "other XML": ("autre.xml", lambda: b"<a>ZZPRIVATE</a>", None, "content.unknown"),
     "XML cut short": ("coupe.xml", lambda: letter(1)[:3000], None, "cda.not-xml"),
     "DOCTYPE": ("doctype.xml", lambda: with_prolog(letter(2), DOCTYPE), None, "cda.doctype"),
@@ -356,7 +357,7 @@ def test_the_folder_refuses_with_the_reason_beside_the_file_and_keeps_the_origin
     written = content()
     place = going_on.drop(name, written, side_car)
     reason = going_on.reason(place)
-    assert code in [finding["code"] for finding in reason["findings"]]
+    assert {finding["code"] for finding in reason["findings"]} & set(code.split(" or "))
     assert place.read_bytes() == written
     if code == "folder.empty":
         assert reason["receipt"] == ""
