@@ -75,8 +75,15 @@ def answer_rows(questions: tuple[Question, ...], values: Mapping[str, Any], with
     ]
 
 
+def choices_shown(question: Question, values: list[Any]) -> str:
+    """All answers of a question of several choices, in French, in the form's order."""
+    return ", ".join(option.display for option in question.options if option.code in values)
+
+
 def _shown(question: Question, value: Any) -> str:
     """An answer in French."""
+    if isinstance(value, list):
+        return ", ".join(_shown(question, each) for each in value)
     match question.kind:
         case "choice":
             option = question.option(value)

@@ -12,6 +12,7 @@ from adapter.errors import MappingError
 from adapter.mapping.form_entry_letter import entry_letter_document
 from adapter.mapping.form_facts import FormFacts
 from adapter.mapping.form_imaging import imaging_document
+from adapter.mapping.form_referral import advice_document, proposal_document, support_document
 from adapter.mapping.form_stay import stay_document
 from adapter.mapping.form_stay_answer import stay_answer_document
 
@@ -19,6 +20,9 @@ Builder = Callable[[FormFacts], dict[str, Any]]
 
 BUILDERS: Mapping[str, Builder] = {
     "imaging": imaging_document,
+    "advice": advice_document,
+    "support": support_document,
+    "gp-proposal": proposal_document,
     "entry-letter": entry_letter_document,
     "stay": stay_document,
     "stay-answer": stay_answer_document,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from adapter.formats.form import FormContent
 from adapter.mapping.form_conditions import CheckedForm
 from adapter.mapping.form_header import matricule
@@ -20,6 +22,7 @@ def findings_of(form: Questionnaire, content: FormContent, checked: CheckedForm,
         *_identifier_findings(checked, rules),
         *_identity_findings(checked),
         *_doubtful_findings(checked, rules),
+        *_forbidden_answers(checked, rules),
         *_expected_findings(checked, rules),
     )
 
@@ -37,7 +40,8 @@ def _missing_places(form: Questionnaire, content: FormContent) -> tuple[Finding,
     """A sheet from which fields were taken out: its questions could not be answered."""
     if not content.places:
         return ()
-    asked = (q for q in form.walk() if q.kind != "group" and not q.read_only and q.link_id not in content.places)
+    placeless = ("group", "attachment")
+    asked = (q for q in form.walk() if q.kind not in placeless and not q.read_only and q.link_id not in content.places)
     return tuple(
         Finding(Severity.WARNING, "form.pdf-field-missing", f"« {q.text} » : ce champ manque dans le PDF.", q.link_id)
         for q in asked
@@ -79,6 +83,19 @@ def _expected_findings(checked: CheckedForm, rules: RuleFile) -> tuple[Finding, 
         and not checked.values_of(told["question"])
         and all(finding.location != told["question"] for finding in checked.findings)
     )
+
+
+def _forbidden_answers(checked: CheckedForm, rules: RuleFile) -> Iterator[Finding]:
+    """Answers with which the form is not sent: a refusal where an agreement is needed, a choice that was not asked."""
+    for told in rules.data.get("must_be", []):
+        spared = any(answer in checked.values_of(link_id) for link_id, answer in told.get("unless", {}).items())
+        given = checked.values_of(told["question"])
+        if given and told["answer"] not in given and not spared:
+            yield Finding(Severity.ERROR, "form.not-allowed", told["text"], told["question"])
+    unasked = {finding.location for finding in checked.findings if finding.code == "form.answer-not-expected"}
+    for link_id, text in rules.data.get("unasked", {}).items():
+        if link_id in unasked:
+            yield Finding(Severity.ERROR, "form.contradiction", text, link_id)
 
 
 def _doubtful_findings(checked: CheckedForm, rules: RuleFile) -> tuple[Finding, ...]:

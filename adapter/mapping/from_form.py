@@ -201,16 +201,16 @@ def _unread_envelope(reading: _Reading) -> tuple[UnreadNode, ...]:
 
 
 def _steps(arrival: Arrival, header: DocumentHeader, rules: RuleFile) -> tuple[RequestStep, ...]:
-    """The first step of a request that is owed an answer; a form that only informs has none."""
-    hours = rules.data.get("delays", {}).get("answer_hours")
-    if hours is None:
+    """The first step of a request, and when its answer is owed; a form without `[delays]` only informs and has none."""
+    if "delays" not in rules.data:
         return ()
+    hours = rules.data["delays"].get("answer_hours")
     step = RequestStep(
         request_id=header.unique_id,
         kind=StepKind.REQUESTED,
         at=arrival.received_at,
         by=arrival.principal.name,
-        answer_due=arrival.received_at + timedelta(hours=hours),
+        answer_due=arrival.received_at + timedelta(hours=hours) if hours is not None else None,
     )
     return (step,)
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from adapter.packaging import form_items as ask
+from adapter.packaging.form_items import ANSWER_SIZE, BOX, BOX_GAP, TICK_GAP, Item
 from adapter.packaging.pdf_faces import POINT_MM, text_width, visible
 from adapter.packaging.pdf_layout import (
     BODY_WIDTH,
@@ -32,21 +34,17 @@ from adapter.packaging.pdf_layout import (
 )
 from adapter.packaging.pdf_narrative import Ink, Run
 
-PRINTED_ROWS = 4  # of a repeated group, when the form lets it repeat more often
-MOST_TICKS = 8  # a question of more choices becomes a list to choose from
 IDENTITY = ("patient.nom", "patient.prenom", "patient.date-naissance")  # repeated at the head of every further page
 
-_LABEL, _NOTE, _ANSWER = 8.0, 7.0, 8.5
+_LABEL, _NOTE = 8.0, 7.0
 _FIELD_HEIGHT, _ROW_GAP, _CELL_GAP = 6.2, 2.4, 4.0
-_BOX, _BOX_GAP, _TICK_GAP, _TICK_HEIGHT = 3.8, 1.6, 5.0, 5.6
+_TICK_HEIGHT = 5.6
 _ASIDE = 92.0  # where tick boxes begin when they stand beside their question
 _FIRST_TOP, _NEXT_TOP = 15.0, 27.0
 _HINTS = {"date": "JJ/MM/AAAA", "dateTime": "JJ/MM/AAAA HH:MM"}
+_ENCLOSE = "Les fichiers s’envoient avec le formulaire (JSON), ou à part avec le numéro de la demande."
 _CHECKLIST = 3  # so many questions with the same choices make a list to go down
 _SEPARATOR: Colour = (196, 205, 216)
-_EXTENSIONS = "http://hl7.org/fhir/StructureDefinition/"
-
-Item = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def form_code(questionnaire: Mapping[str, Any]) -> str:
 class _FormSetter:
     def __init__(self, form: Mapping[str, Any]) -> None:
         self._form = form
-        self._items = {item["linkId"]: item for item in _walk(form["item"])}
+        self._items = {item["linkId"]: item for item in ask.walk(form["item"])}
         self._known = ""
 
     def pages(self) -> tuple[FormPage, ...]:
@@ -125,7 +123,7 @@ class _FormSetter:
     def _blocks(self) -> Iterator[_Block]:
         yield self._title()
         loose = [item for item in self._form["item"] if item["type"] != "group"]
-        leading = [item for item in self._form["item"] if item["type"] != "group"][: _leading(self._form["item"])]
+        leading = [item for item in self._form["item"] if item["type"] != "group"][: ask.leading(self._form["item"])]
         yield from self._questions(leading)
         for item in self._form["item"]:
             if item["type"] == "group":
@@ -149,13 +147,13 @@ class _FormSetter:
         return _Block(height, (*band, *marks))
 
     def _group(self, group: Item) -> Iterator[_Block]:
-        note = self._condition(group)
-        most = _most(group) if group.get("repeats") else 0
-        if group.get("repeats") and (not most or most > PRINTED_ROWS):
+        note = self._known = self._condition(group)
+        rows = ask.printed_rows(ask.most(group))
+        if group.get("repeats") and ask.most(group) != rows:
             note = "; ".join(part for part in (note, "au-delà de ces lignes, remplir un second formulaire") if part)
         yield _group_title(group["text"] + (" *" if group.get("required") else ""), note)
         if group.get("repeats"):
-            yield from self._table(group, min(most, PRINTED_ROWS) if most else PRINTED_ROWS)
+            yield from self._table(group, rows)
         else:
             yield from self._questions(group.get("item", []), self._condition(group))
 
@@ -167,29 +165,41 @@ class _FormSetter:
         self._known = known
         row: list[tuple[Item, float]] = []
         for item in items:
-            if _is_hidden(item):
+            if ask.is_hidden(item):
                 continue
-            listed = self._is_listed(item, items)
-            span = 6.0 if listed else _span(item)
-            if row and (sum(s for _, s in row) + span > 6 or item["type"] in ("display", "group")):
+            alone = item["type"] in ("display", "group") or self._is_listed(item, items)
+            span = 6.0 if alone else ask.span(item)
+            if row and sum(s for _, s in row) + span > 6:
                 yield self._row(row)
                 row = []
-            if item["type"] == "display":
-                yield _help(item["text"])
-            elif item["type"] == "group":
-                yield _sub_title(item["text"])
-                yield from self._questions(item.get("item", []), self._condition(item))
-            elif listed:
-                yield self._listed(item)
-            else:
-                row.append((item, span))
-            if item["type"] != "group" and item.get("item"):
-                if row:
-                    yield self._row(row)
-                    row = []
-                yield from self._questions(item["item"], known)
+            if alone:
+                yield from self._alone(item)
+                continue
+            row.append((item, span))
+            below = list(self._below(item, known))
+            if below:
+                yield self._row(row)
+                row = []
+            yield from below
         if row:
             yield self._row(row)
+
+    def _alone(self, item: Item) -> Iterator[_Block]:
+        """Help, a group within the group, or one question of a checklist."""
+        if item["type"] == "display":
+            yield _help(item["text"])
+        elif item["type"] == "group":
+            yield _sub_title(item["text"])
+            yield from self._questions(item.get("item", []), self._condition(item))
+        else:
+            yield self._listed(item)
+            yield from self._questions(item.get("item", []), self._known)
+
+    def _below(self, item: Item, known: str) -> Iterator[_Block]:
+        """What stands under a question: the choices of its list, its help, its own questions."""
+        if ask.choices(item) and not ask.is_ticked(item):
+            yield _help(f"Au choix : {ask.all_words(item)}.")
+        yield from self._questions(item.get("item", []), known)
 
     # One question
 
@@ -231,27 +241,29 @@ class _FormSetter:
 
     def _answer(self, item: Item, name: str, width: float) -> tuple[list[Mark], list[Slot], float]:
         tip = self._tip(item)
-        if _choices(item) and _is_ticked(item):
+        if item["type"] == "attachment":
+            return *_enclosed(width), _FIELD_HEIGHT
+        if ask.choices(item) and ask.is_ticked(item):
             return _ticks(item, name, tip, width)
-        height = _text_height(item) if item["type"] == "text" else _FIELD_HEIGHT
-        unit = _unit(item)
-        field_width = width - (text_width(visible(unit), "", _ANSWER) + 2.0 if unit else 0.0)
+        height = ask.text_height(item) if item["type"] == "text" else _FIELD_HEIGHT
+        unit = ask.unit(item)
+        field_width = width - (text_width(visible(unit), "", ANSWER_SIZE) + 2.0 if unit else 0.0)
         slot = Slot(
-            "choice" if _choices(item) else "text", name, tip, 0.0, 0.0, field_width, height, "", _choices(item),
-            item.get("maxLength", 0), item["type"] == "text", _always(item),
+            "choice" if ask.choices(item) else "text", name, tip, 0.0, 0.0, field_width, height, "", ask.choices(item),
+            item.get("maxLength", 0), item["type"] == "text", ask.always(item),
         )  # fmt: skip
         marks: list[Mark] = [*_frame(0.0, 0.0, field_width, height)]
         if unit:
-            marks.append(Words(field_width + 2.0, height - 1.9, visible(unit), "", _ANSWER, INK))
+            marks.append(Words(field_width + 2.0, height - 1.9, visible(unit), "", ANSWER_SIZE, INK))
         return marks, [slot], height
 
     @staticmethod
     def _is_listed(item: Item, items: Sequence[Item]) -> bool:
         """A question of a checklist: its tick boxes stand beside it, below those of the others."""
-        choices = _choices(item)
-        if not choices or item.get("repeats") or sum(_choices(each) == choices for each in items) < _CHECKLIST:
+        choices = ask.choices(item)
+        if not choices or item.get("repeats") or sum(ask.choices(each) == choices for each in items) < _CHECKLIST:
             return False
-        return _ticks_width(choices) <= BODY_WIDTH - _ASIDE
+        return ask.ticks_width(choices) <= BODY_WIDTH - _ASIDE
 
     def _listed(self, item: Item) -> _Block:
         head, height = self._head(item, _ASIDE - 4.0)
@@ -266,9 +278,11 @@ class _FormSetter:
     # Repeated groups
 
     def _table(self, group: Item, rows: int) -> Iterator[_Block]:
-        """Numbered lines, one column a question; two lines a repeat when a question needs room."""
-        items = [item for item in group.get("item", []) if not _is_hidden(item) and item["type"] != "display"]
-        shares = [1.5 if _choices(item) else 2.2 if item["type"] in ("string", "text") else 1.3 for item in items]
+        """Numbered lines, one column a question."""
+        items = [
+            item for item in group.get("item", []) if not ask.is_hidden(item) and item["type"] not in ("display", "attachment")
+        ]
+        shares = [1.5 if ask.choices(item) else 2.2 if item["type"] in ("string", "text") else 1.3 for item in items]
         room = BODY_WIDTH - 7.0 - 1.5 * (len(items) - 1)
         widths = [room * share / sum(shares) for share in shares]
         heads = [self._head(item, width) for item, width in zip(items, widths, strict=True)]
@@ -279,16 +293,19 @@ class _FormSetter:
         yield _Block(tall + 0.4, tuple(marks), (), 1.2, keep=True)
         for number in range(1, rows + 1):
             yield self._table_row(group["linkId"], items, widths, number)
+        yield from (_help(f"{item['text']} : {ask.all_words(item)}.") for item in items if ask.choices(item))
+        if any(item["type"] == "attachment" for item in group.get("item", [])):
+            yield _help(_ENCLOSE)
 
     def _table_row(self, group: str, items: Sequence[Item], widths: Sequence[float], number: int) -> _Block:
-        marks: list[Mark] = [Words(1.6, 4.4, str(number), "B", _ANSWER, NAVY)]
+        marks: list[Mark] = [Words(1.6, 4.4, str(number), "B", ANSWER_SIZE, NAVY)]
         slots: list[Slot] = []
         for x, width, item in zip(_lefts(widths), widths, items, strict=True):
             key = item["linkId"].removeprefix(f"{group}.")
-            kind = "choice" if _choices(item) else "text"
+            kind = "choice" if ask.choices(item) else "text"
             tip = f"{number}. {self._tip(item)}"
             slots.append(
-                Slot(kind, f"{group}.{number}.{key}", tip, x, 0.0, width, _FIELD_HEIGHT, "", _choices(item),
+                Slot(kind, f"{group}.{number}.{key}", tip, x, 0.0, width, _FIELD_HEIGHT, "", ask.choices(item),
                      item.get("maxLength", 0))
             )  # fmt: skip
             marks += _frame(x, 0.0, width, _FIELD_HEIGHT)
@@ -302,22 +319,27 @@ class _FormSetter:
         return "" if item["text"].startswith("Si ") or told == self._known else told
 
     def _condition(self, item: Item) -> str:
-        told = [self._one_condition(condition) for condition in item.get("enableWhen", [])]
-        joined = (" ou " if item.get("enableBehavior") == "any" else " et ").join(dict.fromkeys(told))
+        word = " ou " if item.get("enableBehavior") == "any" else " et "
+        told: dict[str, list[str]] = {}
+        for condition in item.get("enableWhen", []):
+            asked, answer = self._one_condition(condition)
+            told.setdefault(asked, []).append(answer)
+        joined = word.join(f"{asked} {word.join(dict.fromkeys(answers))}".strip() for asked, answers in told.items())
         return f"à remplir si {joined}" if joined else ""
 
-    def _one_condition(self, condition: Mapping[str, Any]) -> str:
+    def _one_condition(self, condition: Mapping[str, Any]) -> tuple[str, str]:
+        """What is asked, and the answer that counts, in words."""
         asked = self._items[condition["question"]]
         expressions = (extension.get("valueExpression", {}) for extension in asked.get("extension", []))
         computed = next((str(each["description"]) for each in expressions if "description" in each), "")
         answer = next(value for key, value in condition.items() if key.startswith("answer"))
         if computed and answer is True:
-            return f"{computed[:1].lower()}{computed[1:]}"
+            return f"{computed[:1].lower()}{computed[1:]}", ""
         if condition["operator"] == "exists":
-            return f"« {asked['text']} » est {'rempli' if answer else 'vide'}"
+            return f"« {asked['text']} »", f"est {'rempli' if answer else 'vide'}"
         code = answer["code"] if isinstance(answer, Mapping) else {True: "oui", False: "non"}.get(answer, str(answer))
-        word = dict(_choices(asked)).get(code, str(code))
-        return f"« {asked['text']} » {'n’est pas' if condition['operator'] == '!=' else 'est'} « {word} »"
+        word = dict(ask.choices(asked)).get(code, str(code))
+        return f"« {asked['text']} » {'n’est pas' if condition['operator'] == '!=' else 'est'}", f"« {word} »"
 
     def _tip(self, item: Item) -> str:
         condition = self._condition(item)
@@ -393,25 +415,27 @@ def _ticks(item: Item, name: str, tip: str, width: float) -> tuple[list[Mark], l
     marks: list[Mark] = []
     slots: list[Slot] = []
     x, y = 0.0, 0.0
-    for number, (code, word) in enumerate(_choices(item), start=1):
+    for number, (code, word) in enumerate(ask.choices(item), start=1):
         words = visible(word)
-        wide = _BOX + _BOX_GAP + text_width(words, "", _ANSWER)
+        wide = BOX + BOX_GAP + text_width(words, "", ANSWER_SIZE)
         if x and x + wide > width:
             x, y = 0.0, y + _TICK_HEIGHT
-        top = y + (_TICK_HEIGHT - _BOX) / 2
-        marks += _frame(x, top, _BOX, _BOX, 0.35)
-        marks.append(Words(x + _BOX + _BOX_GAP, y + 3.9, words, "", _ANSWER, INK))
+        top = y + (_TICK_HEIGHT - BOX) / 2
+        marks += _frame(x, top, BOX, BOX, 0.35)
+        marks.append(Words(x + BOX + BOX_GAP, y + 3.9, words, "", ANSWER_SIZE, INK))
         field = f"{name}.{number}" if item.get("repeats") else name
         kind = "box" if item.get("repeats") else "tick"
-        slots.append(Slot(kind, field, f"{tip} : {word}", x, top, _BOX, _BOX, code))
-        x += wide + _TICK_GAP
+        slots.append(Slot(kind, field, f"{tip} : {word}", x, top, BOX, BOX, code))
+        x += wide + TICK_GAP
     return marks, slots, y + _TICK_HEIGHT
 
 
-def _ticks_width(choices: Sequence[tuple[str, str]]) -> float:
-    """Room that tick boxes take in one line."""
-    wide = sum(_BOX + _BOX_GAP + text_width(visible(word), "", _ANSWER) + _TICK_GAP for _, word in choices)
-    return wide - _TICK_GAP
+def _enclosed(width: float) -> tuple[list[Mark], list[Slot]]:
+    """A sheet holds no file: what to do instead."""
+    marks: list[Mark] = []
+    for number, line in enumerate(break_lines((Run(_ENCLOSE, Ink(italic=True)),), width, _NOTE)):
+        marks += line_marks(line, 0.0, (number + 1) * _NOTE * POINT_MM * 1.28, _NOTE, GREY)
+    return marks, []
 
 
 def _identity_marks(item: Item, x: float, width: float) -> list[Mark]:
@@ -449,74 +473,3 @@ def _kept(blocks: Iterator[_Block]) -> Iterator[list[_Block]]:
             group = []
     if group:
         yield group
-
-
-# -- what a question asks for --------------------------------------------------------------------------------------------
-
-
-def _walk(items: Sequence[Item]) -> Iterator[Item]:
-    for item in items:
-        yield item
-        yield from _walk(item.get("item", []))
-
-
-def _leading(items: Sequence[Item]) -> int:
-    """How many questions stand before the first group: they share lines."""
-    return next((number for number, item in enumerate(items) if item["type"] == "group"), len(items))
-
-
-def _choices(item: Item) -> tuple[tuple[str, str], ...]:
-    """Codes and words of a question that is answered by choosing."""
-    if item["type"] == "boolean":
-        return (("oui", "Oui"), ("non", "Non"))
-    return tuple((option["valueCoding"]["code"], option["valueCoding"]["display"]) for option in item.get("answerOption", []))
-
-
-def _is_ticked(item: Item) -> bool:
-    return bool(item.get("repeats")) or len(_choices(item)) <= MOST_TICKS
-
-
-def _is_hidden(item: Item) -> bool:
-    return bool(item.get("readOnly")) or any(
-        extension["url"] == f"{_EXTENSIONS}questionnaire-hidden" and extension.get("valueBoolean")
-        for extension in item.get("extension", [])
-    )
-
-
-def _most(item: Item) -> int:
-    return next((e["valueInteger"] for e in item.get("extension", []) if e["url"] == f"{_EXTENSIONS}questionnaire-maxOccurs"), 0)
-
-
-def _unit(item: Item) -> str:
-    return next(
-        (
-            str(e["valueCoding"].get("display", ""))
-            for e in item.get("extension", [])
-            if e["url"] == f"{_EXTENSIONS}questionnaire-unit"
-        ),
-        "",
-    )
-
-
-def _always(item: Item) -> bool:
-    return bool(item.get("required")) and not item.get("enableWhen")
-
-
-def _span(item: Item) -> float:
-    """Sixths of the sheet's width."""
-    if item["type"] in ("date", "decimal", "integer"):
-        return 2
-    if item["type"] == "dateTime":
-        return 3
-    if _choices(item):
-        wide = _ticks_width(_choices(item)) if _is_ticked(item) else 60.0
-        return next((span for span in (2, 3, 4) if wide <= span * 27.0), 6)
-    longest = item.get("maxLength", 0)
-    if item["type"] == "text" or longest > 200:
-        return 6
-    return 2 if 0 < longest <= 40 else 3
-
-
-def _text_height(item: Item) -> float:
-    longest = item.get("maxLength", 0)
-    return 12.0 if 0 < longest <= 1000 else 16.0 if 0 < longest <= 2000 else 22.0

@@ -15,11 +15,12 @@ from adapter.model.finding import Finding, Severity
 from adapter.model.identity import INS_TEST_OIDS
 from adapter.model.parties import Recipient, RecipientKind
 from adapter.model.plan import ChannelName, Leg, RecipientPlan, Rejected, RoutePlan
-from adapter.model.submission import Submission
+from adapter.model.submission import Submission, Urgency
 from adapter.routing.consent import NOTHING_KNOWN, PatientWishes, patient_mail_objection, record_objection
 from adapter.routing.directory import Directory, Resolution, SenderEnd
 from adapter.routing.entries import DEFAULT_ORDER, Agreement, Record, Role
 from adapter.routing.equipment import Closed, Opened, Opening, both_ends, one_end, sender_end_of, since_words
+from adapter.routing.identifiers import dialled_number
 from adapter.routing.policy import Objection, PolicyTable, facts_of, shipped_policy
 
 # A recipient that nothing knows: when all are so, the door refuses. The others park: a person can settle them.
@@ -95,7 +96,7 @@ def choose_route(
 
 
 def can_resolve_any(submission: Submission, directory: Directory, on: date) -> tuple[Finding, ...]:
-    """A refusal when no recipient at all can be found; otherwise nothing: what can be settled parks later.
+    """A refusal when no recipient at all can be found; otherwise only whom to ring: what can be settled parks later.
 
     Nobody named is a missing field (101). Named but nowhere known is an application error (207, 906: no code of table 0533
     says "unknown recipient").
@@ -103,9 +104,10 @@ def can_resolve_any(submission: Submission, directory: Directory, on: date) -> t
     named = recipients_of(submission)
     if not named:
         return (_refusal("route.no-recipient", "No recipient is named.", "Name a recipient or a destination.", "101", ""),)
-    for recipient in named:
-        if _resolve(recipient, submission, directory, on).reason not in UNRESOLVABLE:
-            return ()
+    resolutions = [_resolve(recipient, submission, directory, on) for recipient in named]
+    if any(resolution.reason not in UNRESOLVABLE for resolution in resolutions):
+        lines = {resolution.urgent_line: None for resolution in resolutions if resolution.urgent_line}
+        return tuple(map(_line_to_ring, lines)) if submission.urgency is Urgency.URGENT else ()
     return (
         _refusal(
             "route.no-recipient-resolved",
@@ -115,6 +117,12 @@ def can_resolve_any(submission: Submission, directory: Directory, on: date) -> t
             "906",
         ),
     )
+
+
+def _line_to_ring(line: str) -> Finding:
+    """An urgent request does not wait for a written answer."""
+    text = f"Demande urgente : appeler aussi la ligne du senior du service, {dialled_number(line)}."
+    return Finding(Severity.WARNING, "route.urgent-line", text, "urgence")
 
 
 def recipients_of(submission: Submission) -> tuple[Recipient, ...]:

@@ -41,11 +41,15 @@ _UNIT_PLACES = {"location": "PV1-3", "medical": "ZBE-7", "care": "ZBE-8"}
 
 @dataclass(frozen=True)
 class Resolution:
-    """A role, or the stable code of why there is none; a sentence for the person who reads the plan."""
+    """A role, or the stable code of why there is none; a sentence for the person who reads the plan.
+
+    `urgent_line`: the telephone that an urgent sender is told to ring besides.
+    """
 
     role: Role | None = None
     reason: str = ""
     explanation: str = ""
+    urgent_line: str = ""
 
 
 @dataclass(frozen=True)
@@ -277,7 +281,8 @@ class Directory:
         if not department.period.holds(on):
             return _none("closed-role")
         told = " ".join(("Service qui reçoit ce formulaire sur ce site.", PATHWAY_WORDS.get(target.pathway, ""))).strip()
-        return Resolution(self._roles.of_department(department), explanation=told)
+        role = self._roles.of_department(department)
+        return Resolution(role, explanation=told, urgent_line=role.phone_line if target.call_when_urgent else "")
 
     def _resolve_structure(self, recipient: Recipient, sender: SenderEnd, on: date) -> Resolution:
         held = [o for o in self.entries.organisations if o.finess == recipient.finess]

@@ -240,6 +240,7 @@ def _form_target(r: Reader) -> FormTarget:
         organisation=r.text("organisation"),
         pathway=r.choice("pathway", PATHWAYS) if r.text("pathway") else "",
         senders=r.texts("senders"),
+        call_when_urgent=r.flag("call_when_urgent"),
     )
     if bool(target.department) is bool(target.organisation):
         r.complain("department", "exactly one of department and organisation must be given")

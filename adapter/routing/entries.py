@@ -189,6 +189,7 @@ class FormTarget:
 
     `site` is the name that the form gives its target. `pathway`: how the service takes it (simple: one entry point, direct
     booking; complex: an orientation consultation first). `senders`: kinds of structures that may send it, empty for all.
+    `call_when_urgent`: who sends it as urgent is told the senior's telephone line at once.
     """
 
     form: str
@@ -197,6 +198,7 @@ class FormTarget:
     organisation: str = ""
     pathway: str = ""
     senders: tuple[str, ...] = ()
+    call_when_urgent: bool = False
 
 
 @dataclass(frozen=True)

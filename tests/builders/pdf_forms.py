@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import pikepdf
@@ -20,6 +21,7 @@ from adapter.packaging.pdf_form import print_form
 Change = Callable[[pikepdf.Pdf], None]
 
 
+@lru_cache(maxsize=16)
 def blank(slug: str = "demande-imagerie") -> bytes:
     """The printed form."""
     return print_form(questionnaire_resource(slug))

@@ -26,7 +26,7 @@ def _texts(pdf: bytes) -> list[str]:
 @pytest.mark.parametrize("slug", SLUGS)
 def test_every_question_has_its_field_named_by_its_link_id(slug: str) -> None:
     form = load_questionnaire(slug)
-    asked = {question.link_id for question in form.walk() if question.kind != "group" and not question.read_only}
+    asked = {q.link_id for q in form.walk() if q.kind not in ("group", "attachment") and not q.read_only}
     with pikepdf.open(io.BytesIO(blank(slug))) as pdf:
         names = {".".join(part for part in name.split(".") if not part.isdigit()) for name in fields(pdf)}
     assert names == asked | {"formulaire"}
@@ -56,16 +56,15 @@ def test_every_question_help_and_choice_is_printed(slug: str) -> None:
     printed = "".join("".join(_texts(blank(slug))).split())
     wanted: list[str] = []
 
-    def collect(items: list[dict[str, Any]], repeated: bool) -> None:
+    def collect(items: list[dict[str, Any]]) -> None:
         for item in items:
-            if item.get("readOnly"):
+            if item.get("readOnly") or item["type"] == "attachment":
                 continue
             wanted.append(item["text"])
-            if not repeated:
-                wanted.extend(option["valueCoding"]["display"] for option in item.get("answerOption", [])[:8])
-            collect(item.get("item", []), repeated or item.get("repeats", False))
+            wanted.extend(option["valueCoding"]["display"] for option in item.get("answerOption", []))
+            collect(item.get("item", []))
 
-    collect(questionnaire_resource(slug)["item"], False)
+    collect(questionnaire_resource(slug)["item"])
     assert [text for text in wanted if "".join(text.split()) not in printed] == []
 
 
