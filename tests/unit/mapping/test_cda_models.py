@@ -12,7 +12,7 @@ from adapter.fhir import profiles as p
 from adapter.fhir.bundle import resources_of, write_json
 from adapter.fhir.validate import validate_bundle
 from adapter.mapping.from_cda import CdaTranslation, translate_cda
-from tests.builders.cda import tiny_pdf
+from tests.builders.cda import INS_TEST_OID, PATIENT, tiny_pdf, with_wrong_key
 from tests.builders.cda_models import MODELS, build_model
 
 Fhir = dict[str, Any]
@@ -291,13 +291,12 @@ def test_an_act_of_no_known_kind_keeps_all_that_it_says() -> None:
 
 
 def test_a_wrong_matricule_inside_an_entry_is_never_an_identifier() -> None:
-    role = (
-        '<participant typeCode="COV"><participantRole classCode="PAT"><id root="1.2.250.1.213.1.4.8" extension="276059205062865"/>'
-        "</participantRole></participant>"
-    )
+    wrong = f'<id root="{INS_TEST_OID}" extension="{with_wrong_key(PATIENT).ins}"/>'
+    role = f'<participant typeCode="COV"><participantRole classCode="PAT">{wrong}</participantRole></participant>'
     text = build_model("ldl-ees").decode()
     end = text.index("</procedure>")
     translated = translate_cda((text[:end] + role + text[end:]).encode())
     assert validate_bundle(translated.bundle) == ()
     assert translated.unread == ()
-    assert '"valueIdentifier": {"system": "urn:oid:1.2.250.1.213.1.4.8"' not in json.dumps(translated.bundle)
+    kept = f'"valueIdentifier": {{"system": "urn:oid:{INS_TEST_OID}"'
+    assert kept not in json.dumps(translated.bundle)
