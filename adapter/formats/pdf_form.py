@@ -161,11 +161,20 @@ class _PdfFormReader:
             case "/Btn":
                 return self._button(each)
             case "/Tx" | "/Ch":
-                stored = _texts(each.value, each.name)
+                stored = self._stored(each)
                 self._compare(each, stored)
                 return stored if isinstance(stored, str) or each.kind == "/Ch" else " ".join(stored)
             case _:
                 return ""
+
+    def _stored(self, each: _Field) -> str | list[str]:
+        """The field's value; some programs write it at a place of the field only, and then all that is written must agree."""
+        found = [_texts(each.value, each.name)]
+        found += [_texts(widget["/V"], each.name) for widget in each.widgets if "/V" in widget]
+        told = [value for value in found if value]
+        if any(value != told[0] for value in told):
+            raise self._contradiction(each)
+        return told[0] if told else ""
 
     def _button(self, each: _Field) -> str:
         stored = _state(each.value)

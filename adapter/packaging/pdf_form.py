@@ -11,6 +11,7 @@ neither nest field names nor set fields in an embedded face.
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -70,12 +71,14 @@ class _FieldWriter:
         self._pdf = pdf
         self._tree: dict[str, pikepdf.Object] = {}
         self._roots: list[pikepdf.Object] = []
+        self._places: Counter[str] = Counter()
         self._font = pdf.make_indirect(_field_font(pdf))
         self._tick = pdf.make_indirect(_box_appearance(pdf, ticked=True))
         self._empty = pdf.make_indirect(_box_appearance(pdf, ticked=False))
 
     def write(self, pages: Sequence[FormPage], code: str) -> None:
         """All fields of all pages."""
+        self._places = Counter(slot.name for page in pages for slot in page.slots)
         for page, laid in zip(self._pdf.pages, pages, strict=True):
             page.obj.Annots = Array()
             page.obj.Tabs = Name.R
@@ -101,13 +104,18 @@ class _FieldWriter:
 
     def _widget(self, slot: Slot, page: pikepdf.Page) -> pikepdf.Object:
         field = self._field(slot)
-        shape = Dictionary({"/Type": Name.Annot, "/Subtype": Name.Widget, "/F": _PRINT, "/Rect": _rect(slot), "/P": page.obj})
-        shape.Parent = field
-        widget = self._pdf.make_indirect(shape)
+        widget = self._place(field) if self._places[slot.name] > 1 else field
+        widget.Type, widget.Subtype, widget.F, widget.Rect, widget.P = Name.Annot, Name.Widget, _PRINT, _rect(slot), page.obj
         if slot.state:
             widget.AS = Name.Off
             widget.AP = Dictionary(N=Dictionary({"/" + slot.state: self._tick, "/Off": self._empty}))
             widget.MK = Dictionary(CA=String("8"))
+        return widget
+
+    def _place(self, field: pikepdf.Object) -> pikepdf.Object:
+        """One of several places of a field; the only place of a field is the field itself, as all programs write it."""
+        widget = self._pdf.make_indirect(Dictionary(Parent=field))
+        field.Kids = field.get("/Kids", Array())
         field.Kids.append(widget)
         return widget
 
@@ -137,13 +145,14 @@ class _FieldWriter:
     def _node(self, name: str) -> pikepdf.Object:
         """The field of a name, below its ancestors."""
         parent, _, part = name.rpartition(".")
-        node = self._pdf.make_indirect(Dictionary(T=String(part), Kids=Array()))
+        node = self._pdf.make_indirect(Dictionary(T=String(part)))
         self._tree[name] = node
         if not parent:
             self._roots.append(node)
             return node
         above = self._tree.get(parent) or self._node(parent)
         node.Parent = above
+        above.Kids = above.get("/Kids", Array())
         above.Kids.append(node)
         return node
 

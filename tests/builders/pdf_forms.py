@@ -81,7 +81,7 @@ def _fill(pdf: pikepdf.Pdf, answers: dict[str, str], drawn: bool) -> None:
         if str(field.FT) == "/Btn":
             state = Name("/" + answer)
             field.V = state
-            for widget in field.Kids:
+            for widget in field.get("/Kids", [field]):
                 widget.AS = state if state in widget.AP.N else Name.Off
         elif form is not None and str(field.FT) == "/Tx":
             form[name].value = answer
@@ -96,7 +96,7 @@ def _box_of(known: Mapping[str, pikepdf.Object], name: str, answer: str) -> pike
     base = name.rpartition(".")[0]
     return next(
         field for other, field in known.items()
-        if other.rpartition(".")[0] == base and "/" + answer in field.Kids[0].AP.N
+        if other.rpartition(".")[0] == base and "/" + answer in field.get("/Kids", [field])[0].get("/AP", {}).get("/N", {})
     )  # fmt: skip
 
 

@@ -135,6 +135,19 @@ def test_what_the_page_shows_must_be_what_the_file_stores(stored: str, drawn: by
         assert [finding.code for finding in parse_pdf_form(content).findings] == ([outcome] if outcome else [])
 
 
+@pytest.mark.parametrize(("written", "outcome"), [("DURAND", "DURAND"), ("DUPONT", "form.pdf-inconsistent")])
+def test_a_value_written_at_a_place_of_the_field_counts(written: str, outcome: str) -> None:
+    def write(pdf: pikepdf.Pdf) -> None:
+        field = fields(pdf)["patient.nom"]
+        field.Kids[0].V, field.Kids[1].V = String("DURAND"), String(written)
+
+    content = changed(blank(), write)
+    if outcome.startswith("form."):
+        assert _refusal(content) == outcome
+    else:
+        assert read_pdf_form(content) == {"patient": {"nom": outcome}}
+
+
 def test_a_box_ticked_on_the_page_but_not_in_the_file_is_refused() -> None:
     def tick(pdf: pikepdf.Pdf) -> None:
         fields(pdf)["contre-indications.diabete"].Kids[0].AS = Name("/Y")
