@@ -7,6 +7,8 @@ part that a builder understood is not said twice, unless the whole act is asked 
 
 from __future__ import annotations
 
+from lxml import etree
+
 from adapter.fhir import profiles as p
 from adapter.mapping.cda_context import EntryContext, Fhir, read_actors
 from adapter.mapping.cda_header import template_of
@@ -24,11 +26,13 @@ _ACT_ATTRIBUTES = ("classCode", "moodCode", "negationInd")
 def keep_rest(node: XmlNode, at: EntryContext) -> list[Fhir]:
     """Every child of an act that still holds a value which nobody read, or a code that is null."""
     source, found = node.source, []
-    for child in node.children():
-        null_code = child.element.get("nullFlavor") and (child.name == "code" or child.name.endswith("Code"))
-        if source.is_taken(child.element) or not (null_code or source.has_unread(child.element)):
+    for element in node.element.iterchildren(etree.Element):
+        if source.is_taken(element):
             continue
-        kept = _kept(child, at, whole=bool(null_code))
+        null_code = bool(element.get("nullFlavor")) and str(element.tag).endswith(("Code", "}code"))
+        if not null_code and not source.has_unread(element):
+            continue
+        kept = _kept(XmlNode(source, element), at, whole=null_code)
         if kept is not None:
             found.append(kept | {"url": f"{p.OURS}cda-{_url(kept['url'])}"})
     return found

@@ -155,8 +155,22 @@ class XmlSource:
         )
 
     def has_unread(self, element: etree._Element) -> bool:
-        """True when something at or below an element holds a value that nothing read."""
-        return next(self._unread(element), None) is not None
+        """True when something at or below an element holds a value that nothing read. As `_unread`, without its generator."""
+        key = id(element)
+        if key in self._whole or (self._ignored_paths and self._is_ignored(element, _plain_name(str(element.tag)))):
+            return False
+        read = self._read
+        for name, value in element.items():
+            if (key, name) not in read and value.strip() and not self._is_ignored_attribute(element, _plain_name(str(name))):
+                return True
+        text = element.text
+        if text and (key, "") not in read and text.strip():
+            return True
+        for child in element.iterchildren(etree.Element):
+            tail = child.tail
+            if self.has_unread(child) or (tail and tail.strip()):
+                return True
+        return False
 
     def was_read(self, element: etree._Element, attribute: str) -> bool:
         """True when an attribute (or the text, as '') was read."""
@@ -184,7 +198,7 @@ class XmlSource:
             if (key, name) in read or not value.strip():
                 continue
             plain = _plain_name(str(name))
-            if plain not in self._ignored_attributes and not self._is_ignored(element, f"@{plain}", inside=True):
+            if not self._is_ignored_attribute(element, plain):
                 yield element, f"@{plain}", str(value)
         text = element.text
         if text and (key, "") not in read and text.strip():
@@ -194,6 +208,9 @@ class XmlSource:
             tail = child.tail
             if tail and tail.strip():
                 yield child, "following-text()", tail
+
+    def _is_ignored_attribute(self, element: etree._Element, name: str) -> bool:
+        return name in self._ignored_attributes or self._is_ignored(element, f"@{name}", inside=True)
 
     def _is_ignored(self, element: etree._Element, last: str, *, inside: bool = False) -> bool:
         """True when the names above end as an ignored path does. `inside`: `last` is an attribute of the element."""
