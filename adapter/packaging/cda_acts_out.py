@@ -69,7 +69,8 @@ def write_observation(entry: Element, resource: Fhir, at: EntryWriter) -> None:
     kept = tuple(t for t in kept_templates(resource) if t.startswith("1.2.250.1.213.1.1.3.48.")) or _exact_template(resource)
     made = start(entry, "observation", "OBS", "EVN", (*SIMPLE_OBSERVATION, *kept))
     add_ids(made, resource)
-    add_concept(made, "code", resource.get("code") or {})
+    code: Fhir = resource.get("code") or {}
+    add_concept(made, "code", code, words=_own_words(code, at))
     add_text_reference(made, at.reference(resource, observation_words(resource)))
     add(made, "statusCode", code=_STATUSES.get(str(resource.get("status")), "completed"))
     add_when(made, resource, "effective", absent="UNK")
@@ -96,6 +97,12 @@ def _exact_template(resource: Fhir) -> tuple[str, ...]:
     if code == "GEN-065":
         return ("1.2.250.1.213.1.1.3.48.16", "1.2.250.1.213.1.1.3.48.16.1")
     return (f"1.2.250.1.213.1.1.3.48.{_TEMPLATE_OF[code]}",) if code in _TEMPLATE_OF else ()
+
+
+def _own_words(concept: Fhir, at: EntryWriter) -> str:
+    """The reference of a concept's own text; empty when it has none."""
+    words = str(concept.get("text") or "")
+    return at.narrative.anchor(words) if words else ""
 
 
 def _add_value(made: Element, holder: Fhir, at: EntryWriter) -> None:
@@ -200,23 +207,20 @@ def _add_act(made: Element, resource: Fhir, at: EntryWriter, status: str, when: 
     """From the id to the site: what a procedure or an encounter has, done or asked."""
     code: Fhir = resource.get("code") or {}
     add_ids(made, resource)
-    words = str(code.get("text") or "")
-    add_concept(made, "code", code, words=at.narrative.anchor(words) if words else "")
+    add_concept(made, "code", code, words=_own_words(code, at))
     add_text_reference(made, at.reference(resource, concept_words(code) or caption_of(resource)))
     add(made, "statusCode", code=status)
     add_when(made, resource, when)
     _add_priority(made, resource, at)
     for site in _concepts(resource.get("bodySite")):
-        words = str(site.get("text") or "")
-        add_concept(made, "targetSiteCode", site, words=at.narrative.anchor(words) if words else "", flavor="OTH")
+        add_concept(made, "targetSiteCode", site, words=_own_words(site, at), flavor="OTH")
 
 
 def _add_priority(made: Element, resource: Fhir, at: EntryWriter) -> None:
     kept = extension(resource, p.EXT_PRIORITY).get("valueCodeableConcept")
     known = _PRIORITIES.get(str(resource.get("priority")))
     if isinstance(kept, dict):
-        words = str(kept.get("text") or "")
-        add_concept(made, "priorityCode", kept, words=at.narrative.anchor(words) if words else "")
+        add_concept(made, "priorityCode", kept, words=_own_words(kept, at))
     elif known is not None:
         add(made, "priorityCode", code=known[0], displayName=known[1], codeSystem=_PRIORITY_SYSTEM)
 

@@ -1,0 +1,80 @@
+"""Cases of partners' FHIR documents and bare PDFs: all that they become, down to the CDA. `make approve CASE=…` rewrites.
+
+A folder with `source.fhir` is a FHIR document, one with `source.pdf` a bare PDF; `side-car.json` says to whom, or what it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter.errors import InputError
+from adapter.fhir.bundle import write_json
+from adapter.fhir.validate import validate_bundle
+from adapter.formats.detect import detect_content
+from adapter.mapping.kinds import INSPECTORS, READERS
+from adapter.model.receipt import Arrival, ContentKind, Principal, Verdict
+from adapter.packaging.build import Document, readable_pdf, travelling_cda
+from tests.golden.plain import plain
+
+CASES = Path(__file__).resolve().parents[2] / "fixtures" / "cases"
+RECEIVED = datetime(2026, 11, 20, 16, 40, tzinfo=UTC)
+SOURCES = sorted(f"{path.parent.name}/{path.name}" for suffix in ("fhir", "pdf") for path in CASES.glob(f"*/source.{suffix}"))
+
+
+def _arrival(path: Path) -> Arrival:
+    side_car = path.parent / "side-car.json"
+    companion = side_car.read_bytes() if side_car.is_file() else b""
+    principal = Principal("dossier-fictif", "folder", "940999900")
+    return Arrival(path.read_bytes(), "folder", principal, RECEIVED, path.name, companion)
+
+
+def _outputs(path: Path) -> dict[str, bytes]:
+    arrival = _arrival(path)
+    kind = detect_content(arrival.content)
+    assert kind in (ContentKind.FHIR, ContentKind.PDF)
+    inspection = INSPECTORS[kind](arrival)
+    outputs = {"findings.json": _json([[f.severity, f.code, f.location, f.text] for f in inspection.findings])}
+    if inspection.verdict is not Verdict.ACCEPTED:
+        return outputs
+    try:
+        (translation,) = READERS[kind](arrival, "receipt-of-the-case")
+    except InputError as error:
+        return outputs | {"parked.json": _json({"code": error.code, "text": error.message, "remedy": error.remedy})}
+    assert validate_bundle(translation.bundle) == ()
+    document = Document(translation.submission, translation.bundle, translation.source_document, translation.source_media_type)
+    page = readable_pdf(document, "")
+    assert page.startswith(b"%PDF-")
+    return outputs | {
+        "submission.json": _json(plain(translation.submission)),
+        "fhir.json": _json(json.loads(write_json(translation.bundle))),
+        "leaves.cda": travelling_cda(document, page),
+    }
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_source_gives_exactly_its_expected_outputs(source: str) -> None:
+    path = CASES / source
+    outputs = _outputs(path)
+    if os.environ.get("TDU_APPROVE") == path.parent.name:
+        for name, value in outputs.items():
+            (path.parent / name).write_bytes(value)
+    given = {"side-car.json", path.name, "CASE.md"}
+    expected = {found.name: found.read_bytes() for found in path.parent.iterdir() if found.name not in given}
+    assert set(outputs) == set(expected)
+    for name, value in outputs.items():
+        assert value == expected[name], name
+
+
+def test_there_are_cases_of_both_sources() -> None:
+    assert sum(source.endswith(".fhir") for source in SOURCES) >= 3
+    assert sum(source.endswith(".pdf") for source in SOURCES) >= 3
