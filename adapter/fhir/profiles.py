@@ -78,6 +78,7 @@ EXT_ACT_CODE = OURS + "act-code"
 EXT_MEDIA_NAME = OURS + "media-name"  # what the narrative calls an embedded file
 EXT_WRITTEN_QUANTITY = OURS + "written-quantity"  # a quantity in the unit of the source
 EXT_FOCUS = OURS + "focus"  # of whom an act or a treatment is told, when it is not the patient
+EXT_ENTRY_TEMPLATE = OURS + "cda-entry-template-id"
 EXT_NEGATED = OURS + "negated-fact"  # what a source says is not so: never coded as if it were
 EXT_ACT_CLASS = OURS + "cda-class"  # CLUSTER or BATTERY, which FHIR does not tell apart
 EXT_NULL_FLAVOR = "http://hl7.org/fhir/StructureDefinition/iso21090-nullFlavor"

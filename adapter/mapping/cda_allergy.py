@@ -158,7 +158,7 @@ def _reactions(node: XmlNode, at: EntryContext, severity: str) -> list[Fhir]:
         basics = read_basics(act, at)
         act.value_at("statusCode/@code")
         manifestation = at.values.concept(act.first("value"))
-        own, _ = _severity(act, at)
+        own, severity_concept = _severity(act, at)
         reaction: Fhir = {"manifestation": [manifestation or {"text": basics.text or "Réaction non précisée"}]}
         if basics.text:
             reaction["description"] = basics.text
@@ -166,7 +166,10 @@ def _reactions(node: XmlNode, at: EntryContext, severity: str) -> list[Fhir]:
         reaction |= at.values.time(onset.first("low") or onset, "onset") if onset is not None else {}
         if own or severity:
             reaction["severity"] = own or severity
-        found.append(({"extension": basics.extension} if basics.extension else {}) | reaction)
+        kept = [*basics.extension, *({"url": p.EXT_ACT_IDENTIFIER, "valueIdentifier": one} for one in basics.identifier)]
+        if severity_concept:
+            kept.append({"url": f"{p.OURS}allergy-severity", "valueCodeableConcept": severity_concept})
+        found.append(({"extension": kept} if kept else {}) | reaction)
     return found
 
 

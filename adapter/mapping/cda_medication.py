@@ -139,8 +139,6 @@ def _effective(node: XmlNode, at: EntryContext) -> Fhir:
 def _dosages(node: XmlNode, at: EntryContext) -> list[Fhir]:
     whole = _dosage(node, at)
     parts = [_dosage(act, at) for kind, act in related(node) if act.name == "substanceAdministration" and kind == "COMP"]
-    for act in (act for _, act in related(node) if act.name == "substanceAdministration"):
-        read_basics(act, at)
     found = [dosage for dosage in (whole, *parts) if dosage]
     if len(found) > 1:
         found = [{"sequence": number, **dosage} for number, dosage in enumerate(found, start=1)]
@@ -258,7 +256,6 @@ def _reasons(node: XmlNode, at: EntryContext) -> list[Fhir]:
     found = []
     for _, act in related(node):
         if has_template(act, _REASON):
-            read_basics(act, at)
             found.append(at.values.concept(act.first("code")))
     return [concept for concept in found if concept]
 
@@ -269,7 +266,6 @@ def _stop_reasons(node: XmlNode, at: EntryContext) -> list[Fhir]:
         code = act.first("code")
         if code is None or code.element.get("code") != _STOP_REASON:
             continue
-        read_basics(act, at)
         act.value_at("statusCode/@code")
         found += [concept for value in act.children("value") if (concept := _as_concept(value_element(value, at)))]
     return found

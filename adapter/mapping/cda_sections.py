@@ -105,11 +105,19 @@ def _entries(node: XmlNode, at: EntryContext, body: Body) -> tuple[str, ...]:
     for number, entry in enumerate(node.children("entry")):
         for act in entry.children():
             built = build_entry(act, at.below("entry", str(number)))
+            if built.entries and (templates := entry.children("templateId")):
+                _keep_entry(built.entries[0], [template_of(template) for template in templates])
             body.resources += [*built.entries, *built.others]
             urls += [f"urn:uuid:{resource['id']}" for resource in built.entries]
         files = [XmlNode(node.source, found) for found in entry.element.iter("{urn:hl7-org:v3}observationMedia")]
         urls += [at.media[name].url for name in map(media_name, files) if name in at.media]
     return tuple(dict.fromkeys(urls))
+
+
+def _keep_entry(resource: Fhir, templates: list[str]) -> None:
+    """The templates of the entry itself, which laboratory documents declare beside those of the act."""
+    kept = [{"url": p.EXT_ENTRY_TEMPLATE, "valueString": template} for template in templates]
+    resource["extension"] = [*resource.get("extension", ()), *kept]
 
 
 # -- embedded files ----------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import json
 import subprocess
 import sys
@@ -81,6 +82,39 @@ def test_nothing_of_the_discharge_letter_is_unread(translations: dict[str, CdaTr
     (composition,) = resources_of(letter.bundle, "Composition")
     assert composition["status"] == "preliminary"
     assert len(composition["section"]) == 9
+
+
+# Models that the entries' own issue names: every coded entry of these is a typed resource.
+NAMED_MODELS = ("LDL-", "IMG", "TLM-DA", "VSM", "IPS-FR")
+
+
+def test_nothing_of_any_body_is_unread(translations: dict[str, CdaTranslation]) -> None:
+    left = {name: [n.path for n in t.unread if n.path.startswith("component/")] for name, t in translations.items()}
+    assert {name: paths for name, paths in left.items() if paths} == {}
+
+
+def test_no_entry_of_a_named_model_falls_to_its_class_alone(translations: dict[str, CdaTranslation]) -> None:
+    for name, translated in translations.items():
+        if name.startswith(NAMED_MODELS):
+            assert [f.location for f in translated.findings if f.code == "cda.generic-entry"] == [], name
+            kinds = {entry["resource"]["resourceType"] for entry in translated.bundle["entry"]}  # type: ignore[attr-defined]
+            assert "Basic" not in kinds, name
+
+
+def test_the_values_of_the_entries_reach_the_fhir_by_the_peers_probe(
+    samples: dict[str, bytes], translations: dict[str, CdaTranslation], shared_dir: Path
+) -> None:
+    specification = importlib.util.spec_from_file_location("peers_probe", shared_dir / "tools" / "bench" / "coverage.py")
+    assert specification is not None
+    assert specification.loader is not None
+    probe = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(probe)
+    hits = values = 0
+    for name, translated in translations.items():
+        found = probe.cda_coverage(samples[name], write_json(translated.bundle).decode())
+        assert found["payload_hit"] == found["payload_total"], name
+        hits, values = hits + found["groups"]["entries"][0], values + found["groups"]["entries"][1]
+    assert hits / values >= 0.98
 
 
 def test_every_section_of_every_sample_keeps_its_title_and_words(
