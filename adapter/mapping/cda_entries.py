@@ -26,7 +26,7 @@ from adapter.mapping.cda_family import build_family_history
 from adapter.mapping.cda_imaging import build_imaging_study
 from adapter.mapping.cda_keep import keep_whole
 from adapter.mapping.cda_links import complete
-from adapter.mapping.cda_medication import build_administration, build_medication
+from adapter.mapping.cda_medication import build_administration, build_medication, build_prescription
 from adapter.mapping.cda_observation import build_observation, request_status
 from adapter.mapping.cda_observation import priority_elements as _priority
 from adapter.mapping.cda_panel import build_attachment, build_external_document, build_media, build_panel, build_report
@@ -222,6 +222,7 @@ BUILDERS: dict[str, Builder] = {
     "medication": build_medication,
     "observation": build_observation,
     "panel": build_panel,
+    "prescription": build_prescription,
     "problem": build_problem,
     "problem_concern": build_problem_concern,
     "procedure": build_procedure,

@@ -28,6 +28,7 @@ _QUALIFIERS = (
     "1.2.250.1.213.1.1.3.36",  # FR-Reference-interne
     "1.2.250.1.213.1.1.3.171",  # FR-Certitude
 )
+_SOMEBODY_ELSE = {"display": "Autre personne que le patient"}
 _COMMENT = "1.2.250.1.213.1.1.3.32"
 
 _REASONED = frozenset({
@@ -44,7 +45,7 @@ def complete(node: XmlNode, at: EntryContext, built: Built) -> Built:
     # A family history names the relative itself.
     about, persons = about_whom(node, at) if main["resourceType"] != "FamilyMemberHistory" else ("", [])
     if about:
-        _tell_of(built.entries, about)
+        _tell_of(built.entries, about, at.subject)
     others: list[Fhir] = [*built.others, *persons]
     for name in _LINKS:
         for number, link in enumerate(node.children(name)):
@@ -69,7 +70,7 @@ def about_whom(node: XmlNode, at: EntryContext) -> tuple[str, list[Fhir]]:
     return f"urn:uuid:{person['id']}", [person]
 
 
-def _tell_of(resources: tuple[Fhir, ...], url: str) -> None:
+def _tell_of(resources: tuple[Fhir, ...], url: str, patient: str) -> None:
     """An Observation has a focus; anything else is no longer tied to the patient, who has neither that act nor that treatment."""
     for resource in resources:
         if resource["resourceType"] == "Observation":
@@ -77,7 +78,10 @@ def _tell_of(resources: tuple[Fhir, ...], url: str) -> None:
         else:
             for name in ("subject", "patient"):
                 if name in resource:
-                    resource[name] = {"display": "Autre personne que le patient"}
+                    resource[name] = dict(_SOMEBODY_ELSE)
+            for participant in resource.get("participant", ()):  # of an Appointment
+                if participant.get("actor", {}).get("reference") == patient:
+                    participant["actor"] = dict(_SOMEBODY_ELSE)
             _extend(resource, [{"url": p.EXT_FOCUS, "valueReference": {"reference": url}}])
 
 

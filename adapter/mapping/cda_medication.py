@@ -52,6 +52,24 @@ def build_medication(node: XmlNode, at: EntryContext) -> Built:
     return Built((statement,))
 
 
+def build_prescription(node: XmlNode, at: EntryContext) -> Built:
+    """FR-Prescription: a prescriber asks for it, so that it is a MedicationRequest. Its state is always written completed."""
+    basics = read_basics(node, at)
+    medication, names, _ = read_product(node, at)
+    kind = at.values.concept(node.first("code"))
+    names += [{"url": p.EXT_ACT_CODE, "valueCodeableConcept": kind}] if kind else []
+    caption = basics.text or str(medication.get("text") or "Prescription")
+    wrote = authors(node, at)
+    found = clinical.about_patient(
+        "MedicationRequest", at.mint("MedicationRequest"), f"Ne pas donner : {caption}" if is_negated(node) else caption,
+        subject=at.subject, status="active", intent="order", doNotPerform=True if is_negated(node) else None,
+        medicationCodeableConcept=medication or {"text": caption}, extension=basics.extension + names,
+        identifier=basics.identifier, encounter=at.encounter, requester=wrote[0] if wrote else None,
+        reasonCode=_reasons(node, at), note=comments(node, at), dosageInstruction=_dosages(node, at),
+    )  # fmt: skip
+    return Built((found,))
+
+
 def _status(node: XmlNode, at: EntryContext) -> str:
     if node.get("negationInd") == "true":
         return "not-taken"

@@ -223,6 +223,19 @@ def test_an_imaging_report_names_its_study_its_dose_and_its_conclusion() -> None
     assert _one(_translated("img-cr", sparse=True), "MedicationAdministration")["status"] == "not-done"
 
 
+def test_what_is_prescribed_is_an_order() -> None:
+    text = build_model("vsm").decode().replace("1.2.250.1.213.1.1.3.42", "1.2.250.1.213.1.1.3.83")
+    text = text.replace('classCode="SBADM" moodCode="EVN"', 'classCode="SBADM" moodCode="INT"')
+    translated = translate_cda(text.encode())
+    assert validate_bundle(translated.bundle) == ()
+    assert translated.unread == ()
+    order = _one(translated, "MedicationRequest")
+    assert (order["status"], order["intent"]) == ("active", "order")
+    assert order["medicationCodeableConcept"]["coding"][0]["code"] == "69990001"
+    assert "2025" in json.dumps(_extension(order, f"{p.OURS}cda-effectiveTime"))
+    assert _all(translated, "MedicationStatement") == []
+
+
 # -- of whom, and anything else ----------------------------------------------------------------------------------------------
 
 MOTHER = (
@@ -245,6 +258,19 @@ def test_what_a_section_tells_of_the_mother_is_not_told_of_the_patient() -> None
     statement = _one(translated, "MedicationStatement")
     assert "reference" not in statement["subject"]
     assert _extension(statement, p.EXT_FOCUS)["valueReference"]["reference"] in mothers
+
+
+def test_a_meeting_of_the_mother_is_not_one_of_the_patient() -> None:
+    meeting = (
+        '<encounter classCode="ENC" moodCode="ARQ"><templateId root="1.2.250.1.213.1.1.3.58"/><id root="1.2.3.9" extension="1"/>'
+        f'<code code="AMB" codeSystem="2.16.840.1.113883.5.4"/>{MOTHER}</encounter>'
+    )
+    text = build_model("vsm").decode()
+    start = text.index("</text>", text.index("<title>Traitements</title>")) + len("</text>")
+    translated = translate_cda((text[:start] + f"<entry>{meeting}</entry>" + text[start:]).encode())
+    assert validate_bundle(translated.bundle) == ()
+    patient = f"urn:uuid:{_one(translated, 'Patient')['id']}"
+    assert patient not in json.dumps(_one(translated, "Appointment"))
 
 
 def test_an_act_of_no_known_kind_keeps_all_that_it_says() -> None:
