@@ -125,6 +125,12 @@ def was_unclear(ledger: Ledger, letter: Letter) -> bool:
     return any(delivery.unclear_count for delivery in _deliveries(ledger, letter))
 
 
+def waits_for_a_person(ledger: Ledger, letter: Letter) -> bool:
+    """True when an open work item stands on one of the letter's deliveries."""
+    mine = {delivery.id for delivery in _deliveries(ledger, letter)}
+    return any(item.about_id in mine for item in ledger.list_work_items(legal_entity=HOSPITAL))
+
+
 def wait_until_settled(ledger: Ledger, letter: Letter, patience_seconds: float = 30.0) -> None:
     """Until no delivery of the letter is on its way any more."""
     deadline = time.monotonic() + patience_seconds
