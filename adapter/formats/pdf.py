@@ -17,7 +17,6 @@ from adapter.errors import InputError
 
 MEDIA_TYPE = "application/pdf"
 _MILLIMETRE = 72 / 25.4
-_ACTIVE = ("/OpenAction", "/AA")
 _MOST_WORDS = 20_000
 
 
@@ -96,7 +95,8 @@ def _pdf_a(pdf: pikepdf.Pdf) -> str:
 def _is_active(pdf: pikepdf.Pdf) -> bool:
     names = pdf.Root.get("/Names")
     held = names is not None and any(key in names for key in ("/JavaScript", "/EmbeddedFiles"))
-    return held or any(key in pdf.Root for key in _ACTIVE)
+    opens = pdf.Root.get("/OpenAction")  # an array is a place to look at first, and runs nothing
+    return held or "/AA" in pdf.Root or isinstance(opens, pikepdf.Dictionary)
 
 
 def words_of(content: bytes, zones: tuple[Zone | None, ...]) -> tuple[str, ...]:

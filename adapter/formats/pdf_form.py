@@ -52,7 +52,7 @@ def form_code_of(content: bytes) -> str:
     try:
         with pikepdf.open(io.BytesIO(content)) as pdf:
             return _code_of(pdf, dict(_top_values(pdf)))
-    except (pikepdf.PdfError, ValueError, TypeError, AttributeError, KeyError, RuntimeError):
+    except (pikepdf.PdfError, pikepdf.PasswordError, ValueError, TypeError, AttributeError, KeyError, RuntimeError):
         return ""
 
 

@@ -1,7 +1,7 @@
 """The HTTP door for documents: `POST /documents` takes a FHIR document Bundle or a CDA and answers when it is durable.
 
 To whom it goes: `?rpps=…`, `?finess=…`, `?address=…` (each may be repeated), `?urgency=urgent`; left out, the document itself
-tells (médecin traitant, then who referred), else a person is asked. Never a patient's datum in an address: they end in logs.
+tells (médecin traitant and who referred), else a person is asked. Never a patient's datum in an address: they end in logs.
 202 accepted, 422 refused with an OperationOutcome, 415 neither of these formats or not the one announced; the rest as for forms.
 """
 

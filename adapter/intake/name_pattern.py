@@ -2,8 +2,8 @@
 
     name_pattern = "{patient.birth_name}_{patient.first_given}_{patient.birth_date}_{document.type}_{document.date}.pdf"
 
-Each fact runs up to the next sign of the pattern, which no fact holds: a name that could be read in two ways is not read. What
-is found joins the side-car under `from_name`, so that the receipt keeps who said what.
+No fact holds a sign that the pattern puts after one: a name that could be read in two ways is not read.
+What is found joins the side-car under `from_name`, so that the receipt keeps who said what.
 """
 
 from __future__ import annotations
@@ -45,12 +45,9 @@ class NamePattern:
 
 def _shape_of(pattern: str) -> str:
     parts = _FIELD.split(pattern)
-    shape = re.escape(parts[0])
-    for index in range(1, len(parts), 2):
-        after = parts[index + 1]
-        shape += f"([^{re.escape(after[0])}]+)" if after else "(.+)"
-        shape += re.escape(after)
-    return shape
+    signs = "".join(dict.fromkeys(after[0] for after in parts[2::2] if after))
+    fact = f"([^{re.escape(signs)}]+)" if signs else "(.+)"
+    return re.escape(parts[0]) + "".join(fact + re.escape(after) for after in parts[2::2])
 
 
 def with_name_facts(side_car: bytes, facts: Mapping[str, str]) -> bytes:

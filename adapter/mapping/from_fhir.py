@@ -1,7 +1,7 @@
 """A FHIR document that a partner sends: inspected as strictly as what we emit, its header understood, its bytes kept.
 
 The Bundle itself is the translation: nothing is rewritten. Added to it: the received bytes as a Binary, which the Composition
-names. Recipients come as for a bare CDA: side-car or query, else médecin traitant, else who referred, else a person decides.
+names. Recipients come as for a bare CDA: side-car or query, else médecin traitant and who referred, else a person decides.
 """
 
 from __future__ import annotations
