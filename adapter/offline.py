@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from adapter.errors import InputError
 from adapter.fhir.bundle import write_json
+from adapter.fhir.locate import located
 from adapter.fhir.validate import Level, validate_bundle
 from adapter.formats.detect import detect_content
 from adapter.mapping.kinds import INSPECTORS, READERS
@@ -125,15 +126,24 @@ def _unsent(translation: Translation) -> Delivery:
 
 def report_of(name: str, translation: Translation, version: str) -> Mapping[str, object]:
     """What was read, left unread and said: for `--report`. Paths only, no content."""
-    findings = (*translation.findings, *validate_bundle(translation.bundle, Level.FULL))
+    wrong = located(validate_bundle(translation.bundle, Level.FULL), translation.bundle, translation.source_map)
+    findings = (*translation.findings, *wrong)
     return {
         "file": name,
         "version": version,
         "mapping_revision": translation.mapping_revision,
         "document": translation.submission.document.unique_id,
-        "unread": [node.path for node in translation.unread],
-        "warnings": [{"code": f.code, "severity": f.severity.value, "where": f.location, "text": f.text} for f in findings],
+        "read": translation.read_count,
+        "unread": [{"path": node.path, "kind": node.kind, "why": node.reason} for node in translation.unread],
+        "ignored": [{"pattern": i.pattern, "count": i.count, "why": i.reason} for i in translation.ignored],
+        "legal": [{"item": i.code, "label": i.label, "state": i.state, "law": i.law} for i in translation.legal],
+        "warnings": [_said(finding) for finding in findings],
     }
+
+
+def _said(finding: Finding) -> dict[str, str]:
+    told = {"code": finding.code, "severity": finding.severity.value, "where": finding.location, "text": finding.text}
+    return told | ({"source": finding.source} if finding.source else {})
 
 
 def refusal_of(name: str, error: InputError, version: str) -> Mapping[str, object]:

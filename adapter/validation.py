@@ -12,11 +12,11 @@ from datetime import datetime
 
 from lxml import etree
 
+from adapter.fhir.locate import located
 from adapter.fhir.validate import Level, validate_bundle
 from adapter.formats.detect import detect_content
 from adapter.formats.hl7v2 import read_message
 from adapter.formats.hl7v2_structure import check_structure
-from adapter.mapping.from_cda import translate_cda
 from adapter.model.finding import Finding, Severity, errors_of
 from adapter.model.receipt import ContentKind
 from adapter.offline import arrival_of, inspect, translate
@@ -39,11 +39,10 @@ def validate_file(content: bytes, form: str, zone: str, now: datetime) -> tuple[
     kind, findings = inspect(arrival)
     if kind is ContentKind.HL7V2 and not any(f.code in _NOT_LOOKED_INTO for f in findings):
         findings += check_structure(read_message(content))
-    if kind is ContentKind.CDA and not errors_of(findings):
-        findings += translate_cda(content).findings
     if not errors_of(findings):
         for translation in translate(arrival):
-            findings += validate_bundle(translation.bundle, Level.FULL)
+            wrong = validate_bundle(translation.bundle, Level.FULL)
+            findings += translation.findings + located(wrong, translation.bundle, translation.source_map)
     return tuple(dict.fromkeys(findings))
 
 

@@ -16,10 +16,14 @@ _ROOT = uuid.uuid5(uuid.NAMESPACE_URL, p.OURS)
 
 
 class Ids:
-    """Mints UUIDv5: the same namespace and path give the same id, whenever and wherever it is asked."""
+    """Mints UUIDv5: the same namespace and path give the same id, whenever and wherever it is asked.
+
+    `minted` remembers the path of each id: it leads back to the place in the source.
+    """
 
     def __init__(self, namespace_text: str) -> None:
         self._namespace = uuid.uuid5(_ROOT, namespace_text).bytes
+        self.minted: dict[str, tuple[str, ...]] = {}
 
     def mint(self, *path: str) -> str:
         """The id of a thing named by its path (`"Patient"`, or `"section", "2", "entry", "1"`): RFC 4122 §4.3, version 5.
@@ -30,7 +34,9 @@ class Ids:
         digest[6] = digest[6] & 0x0F | 0x50
         digest[8] = digest[8] & 0x3F | 0x80
         text = digest.hex()
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        minted = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        self.minted[minted] = path
+        return minted
 
 
 def full_url(resource: Resource) -> str:

@@ -175,12 +175,16 @@ def device_resource(device: Device, id: str) -> Resource:  # noqa: A002 - FHIR's
 
 
 class Parties:
-    """The people and structures of one document: each distinct one becomes a resource once, whoever names it again."""
+    """The people and structures of one document: each distinct one becomes a resource once, whoever names it again.
+
+    `places` says for each id where the source names it first.
+    """
 
     def __init__(self, ids: Ids) -> None:
         self._ids = ids
         self._made: dict[tuple[object, ...], Resource] = {}
         self._counts: dict[str, int] = {}
+        self.places: dict[str, str] = {}
 
     @property
     def resources(self) -> list[Resource]:
@@ -192,9 +196,13 @@ class Parties:
         practitioner = self.practitioner(party.professional) if party.professional and _is_someone(party.professional) else None
         organization = self.organization(party.organisation) if party.organisation else None
         key = ("PractitionerRole", party.professional, party.organisation)
-        return self._once(
+        role = self._once(
             key, lambda made: practitioner_role_resource(party, made, practitioner=practitioner, organization=organization)
         )
+        for made in (role, practitioner, organization):
+            if made is not None and party.place:
+                self.places.setdefault(made["id"], party.place)
+        return role
 
     def actor(self, party: Party) -> Resource:
         """The Device when software acted alone, else the PractitionerRole."""
@@ -202,6 +210,7 @@ class Parties:
             return self.role(party)
         device = party.device
         resource = self._once(("Device", device), lambda made: device_resource(device, made))
+        self.places.setdefault(resource["id"], party.place)
         if party.organisation is not None:
             resource.setdefault("owner", reference_to(self.organization(party.organisation)))
         return resource

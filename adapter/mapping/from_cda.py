@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from adapter import __version__
 from adapter.data import mappings_root
 from adapter.errors import InputError
+from adapter.fhir.account import Maker, with_account
 from adapter.fhir.document import DocumentExtras, Section, binary_resource, document_bundle_from, document_ids
 from adapter.fhir.narrative import div_of
 from adapter.fhir.parties import Parties
@@ -21,9 +24,11 @@ from adapter.mapping.cda_context import EntryContext, Fhir
 from adapter.mapping.cda_entries import entry_rules
 from adapter.mapping.cda_extras import read_extras
 from adapter.mapping.cda_header import header_rules, read_header
+from adapter.mapping.cda_places import source_map
 from adapter.mapping.cda_report import add_report
 from adapter.mapping.cda_sections import Body, read_body
 from adapter.mapping.cda_values import CdaValues
+from adapter.mapping.legal import check_letter, is_letter
 from adapter.mapping.recipients import recipients_of
 from adapter.mapping.rules import RuleFile, load_rules
 from adapter.mapping.side_car import read_side_car
@@ -31,7 +36,7 @@ from adapter.mapping.sources import XmlSource
 from adapter.mapping.terminology import translate_code
 from adapter.model.confidential import Confidential
 from adapter.model.document import BodyKind, DocumentHeader
-from adapter.model.effects import Translation, UnreadNode
+from adapter.model.effects import IgnoredPattern, LegalItem, Translation, UnreadNode
 from adapter.model.finding import Finding, Severity
 from adapter.model.receipt import Arrival, ContentKind, Inspection, MessageControl, Verdict
 from adapter.model.submission import Destinations, Intent, Submission
@@ -48,6 +53,10 @@ class CdaTranslation(Confidential):
     bundle: dict[str, object]
     unread: tuple[UnreadNode, ...]
     findings: tuple[Finding, ...]
+    read_count: int = 0
+    ignored: tuple[IgnoredPattern, ...] = ()
+    legal: tuple[LegalItem, ...] = ()
+    source_map: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_cda_header(content: bytes, zone: str = CIVIL_ZONE) -> DocumentHeader:
@@ -80,9 +89,30 @@ def translate_cda(content: bytes, zone: str = CIVIL_ZONE) -> CdaTranslation:
     if concluding := model.data["model"].get("report_section"):
         add_report(concluding, header, extras, body, at)
     bundle = document_bundle_from(header, body.sections, body.resources, content, MEDIA_TYPE, extras=extras, parties=actors)
-    return CdaTranslation(header, bundle, source.unread(), values.findings)
+    unread = source.unread()
+    maker = Maker(__version__, mapping_revision())
+    bundle = with_account(bundle, ids.mint("Binary", "source"), ids.mint("Provenance"), maker, unread)
+    legal, told = check_letter(header, bundle)
+    read_count, counts = source.tally(len(unread))
+    return CdaTranslation(
+        header=header,
+        bundle=bundle,
+        unread=unread,
+        findings=values.findings + told,
+        read_count=read_count,
+        ignored=_ignored((header_rules(), entry_rules(), model), counts),
+        legal=legal,
+        source_map=source_map(ids, actors, len(body.sections)),
+    )
 
 
+def _ignored(files: Iterable[RuleFile], counts: Mapping[str, int]) -> tuple[IgnoredPattern, ...]:
+    """The patterns that covered a value, with their reasons."""
+    reasons = {path: reason for rules in files for path, reason in rules.ignored.items()}
+    return tuple(IgnoredPattern(path, reason, counts[path]) for path, reason in reasons.items() if counts.get(path))
+
+
+@lru_cache(maxsize=1)
 def mapping_revision() -> str:
     """What tells one set of CDA mapping files from another."""
     names = [header_rules(), entry_rules(), *_models()]
@@ -180,6 +210,8 @@ def inspect_cda(arrival: Arrival) -> Inspection:
     except InputError as error:
         refusal = Finding(Severity.ERROR, error.code, error.message, error.where, error.remedy)
         return Inspection(ContentKind.CDA, Verdict.REFUSED, fingerprint=fingerprint, findings=(refusal,))
+    if is_letter(header):  # the law wants something of it: its sender is told at once
+        findings = tuple(dict.fromkeys((*findings, *translate_cda(arrival.content, arrival.zone).findings)))
     control = MessageControl(event="cda", control_id=header.unique_id)
     return Inspection(ContentKind.CDA, Verdict.ACCEPTED, control, fingerprint, findings)
 
@@ -211,5 +243,9 @@ def understand_cda(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...]
             unread=translated.unread,
             findings=translated.findings,
             mapping_revision=mapping_revision(),
+            read_count=translated.read_count,
+            ignored=translated.ignored,
+            legal=translated.legal,
+            source_map=translated.source_map,
         ),
     )

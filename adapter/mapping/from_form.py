@@ -17,8 +17,11 @@ from decimal import Context, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from adapter import __version__
 from adapter.data import mappings_root
 from adapter.errors import InputError
+from adapter.fhir.account import Maker, with_account
+from adapter.fhir.document import document_ids
 from adapter.formats.form import FormContent, parse_form
 from adapter.formats.pdf_form import is_pdf, parse_pdf_form
 from adapter.mapping.engine import Extraction, extract
@@ -27,8 +30,10 @@ from adapter.mapping.form_checks import findings_of
 from adapter.mapping.form_conditions import CheckedForm, Derived, FormRules, check_form, shape_answers
 from adapter.mapping.form_facts import FormFacts
 from adapter.mapping.form_header import form_header, patient_class
+from adapter.mapping.form_places import form_places
 from adapter.mapping.form_questionnaire import load_questionnaire
 from adapter.mapping.form_safety import safety_findings
+from adapter.mapping.legal import check_letter
 from adapter.mapping.rules import RuleFile, load_rules
 from adapter.mapping.sources import JsonSource
 from adapter.model.confidential import Confidential
@@ -120,8 +125,25 @@ def understand_form(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...
     unread = (*source.unread(), *_unread_envelope(reading))
     submission = _submission(arrival, receipt_id, facts, reading)
     revision = f"{reading.slug}@{reading.rules.revision}.{reading.checked.questionnaire.revision}"
-    steps = _steps(arrival, header, reading.rules)
-    return (Translation(submission, bundle, arrival.content, media_type, unread, reading.findings, steps, revision),)
+    ids = document_ids(header, arrival.content)
+    # Nothing is listed as left: the filled form inside holds every answer, whatever the rules made of it.
+    maker = Maker(__version__, revision)
+    bundle = with_account(bundle, ids.mint("Binary", "source"), ids.mint("Provenance"), maker, ())
+    legal, told = check_letter(header, bundle)
+    translation = Translation(
+        submission=submission,
+        bundle=bundle,
+        source_document=arrival.content,
+        source_media_type=media_type,
+        unread=unread,
+        findings=reading.findings + told,
+        steps=_steps(arrival, header, reading.rules),
+        mapping_revision=revision,
+        read_count=len(reading.checked.values) - len(source.unread()),
+        legal=legal,
+        source_map=form_places(bundle, reading.rules, ids, reading.checked.values),
+    )
+    return (translation,)
 
 
 def _read(arrival: Arrival) -> _Reading:

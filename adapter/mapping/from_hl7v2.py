@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -275,7 +276,17 @@ def _translation(arrival: Arrival, receipt_id: str, reading: _Reading, document:
         unread=reading.source.unread() + translated.unread,
         findings=findings,
         mapping_revision=f"{reading.profile.revision}+{from_cda.mapping_revision()}",
+        read_count=translated.read_count,
+        ignored=translated.ignored,
+        legal=translated.legal,
+        source_map=_map_through_message(translated.source_map, bundle),
     )
+
+
+def _map_through_message(places: Mapping[str, str], bundle: Mapping[str, Any]) -> dict[str, str]:
+    """Where a resource comes from, through the message: the identity is PID's, all else stands in the document of OBX-5."""
+    patients = {e["resource"]["id"] for e in bundle["entry"] if e["resource"]["resourceType"] == "Patient"}
+    return {made: "PID" if made in patients else f"OBX-5 > {place}" for made, place in places.items()}
 
 
 def _record_findings(reading: _Reading, document: CarriedDocument) -> tuple[Finding, ...]:

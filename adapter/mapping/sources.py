@@ -120,8 +120,9 @@ class XmlSource:
         self._keep = list(root.iter(etree.Element))  # lxml proxies must live on for `id` to stay unique
         self._read: set[tuple[int, str]] = set()
         self._whole: set[int] = set()
-        self._ignored_attributes: set[str] = set()
-        self._ignored_paths: dict[str, list[tuple[str, ...]]] = {}
+        self._ignored_attributes: dict[str, str] = {}
+        self._ignored_paths: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+        self._ignored_whole: dict[int, str] = {}
 
     @property
     def root(self) -> XmlNode:
@@ -141,18 +142,43 @@ class XmlSource:
         if not path.startswith("**/"):
             for node in self.root.select(path):
                 node.consume()
+                if not node.attribute:
+                    self._ignored_whole[id(node.element)] = path
             return
         steps = tuple(path[3:].split("/"))
         if len(steps) == 1 and steps[0].startswith("@"):
-            self._ignored_attributes.add(steps[0][1:])
+            self._ignored_attributes[steps[0][1:]] = path
         else:
-            self._ignored_paths.setdefault(steps[-1], []).append(steps[:-1])
+            self._ignored_paths.setdefault(steps[-1], []).append((steps[:-1], path))
 
     def unread(self) -> tuple[UnreadNode, ...]:
         """Every attribute and text with a value that nothing read."""
         return tuple(
-            UnreadNode(f"{_path(element)}/{last}", value.strip()[:80]) for element, last, value in self._unread(self._root)
+            UnreadNode(f"{_path(element)}/{last}", value.strip()[:80], _kind_of(element, last, value))
+            for element, last, value in self._unread(self._root)
         )
+
+    def tally(self, unread: int) -> tuple[int, dict[str, int]]:
+        """How many values were read, and how many each ignored pattern covered; `unread`: how many were neither."""
+        ignored: dict[str, int] = {}
+        self._count_ignored(self._root, ignored)
+        return _count_of(self._root) - unread - sum(ignored.values()), ignored
+
+    def _count_ignored(self, element: etree._Element, counts: dict[str, int]) -> None:
+        whole = self._ignored_whole.get(id(element)) or self._ignoring(element, _plain_name(str(element.tag)))
+        if whole:
+            counts[whole] = counts.get(whole, 0) + _count_of(element)
+            return
+        if id(element) in self._whole:
+            return  # taken whole: what a pattern would have left aside came along
+        for name in element.keys():  # noqa: SIM118 - attributes
+            if (id(element), name) not in self._read:
+                plain = _plain_name(str(name))
+                pattern = self._ignored_attributes.get(plain) or self._ignoring(element, f"@{plain}", inside=True)
+                if pattern:
+                    counts[pattern] = counts.get(pattern, 0) + 1
+        for child in element.iterchildren(etree.Element):
+            self._count_ignored(child, counts)
 
     def has_unread(self, element: etree._Element) -> bool:
         """True when something at or below an element holds a value that nothing read. As `_unread`, without its generator."""
@@ -213,16 +239,44 @@ class XmlSource:
         return name in self._ignored_attributes or self._is_ignored(element, f"@{name}", inside=True)
 
     def _is_ignored(self, element: etree._Element, last: str, *, inside: bool = False) -> bool:
-        """True when the names above end as an ignored path does. `inside`: `last` is an attribute of the element."""
-        for above in self._ignored_paths.get(last, ()):
+        return bool(self._ignoring(element, last, inside=inside))
+
+    def _ignoring(self, element: etree._Element, last: str, *, inside: bool = False) -> str:
+        """The ignored path that the names above end as, if any. `inside`: `last` is an attribute of the element."""
+        for above, path in self._ignored_paths.get(last, ()):
             current = element if inside else element.getparent()
             for name in reversed(above):
                 if current is None or _plain_name(str(current.tag)) != name:
                     break
                 current = current.getparent()
             else:
-                return True
-        return False
+                return path
+        return ""
+
+
+# Every attribute and every text that says something, namespace hints and layout left out.
+_VALUES = etree.XPath("count(descendant-or-self::*/@*[normalize-space()]) + count(descendant::text()[normalize-space()])")
+
+
+def _count_of(element: etree._Element) -> int:
+    found = _VALUES(element)
+    return int(found) if isinstance(found, float) else 0
+
+
+_DATED = ("time", "Time", "low", "high", "center")
+_CODED = ("@code", "@codeSystem", "@displayName", "@codeSystemVersion", "@nullFlavor", "@typeCode", "@classCode", "@moodCode")
+
+
+def _kind_of(element: etree._Element, last: str, value: str) -> str:
+    """What sort of value a leaf holds: what a reader of the report must know without seeing it."""
+    if last in _CODED:
+        return "code"
+    if last in ("@root", "@extension"):
+        return "identifier"
+    if last in ("@value", "@unit"):
+        is_date = _plain_name(str(element.tag)).endswith(_DATED) and len(value) >= 4 and value[:4].isdigit()
+        return "date" if is_date else "quantity"
+    return "text" if last.endswith("text()") else "attribute"
 
 
 def _path(element: etree._Element) -> str:

@@ -6,6 +6,7 @@ come with the parts that produce them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from adapter.model.confidential import Confidential
@@ -17,10 +18,34 @@ from adapter.model.submission import Submission
 
 @dataclass(frozen=True, repr=False)
 class UnreadNode(Confidential):
-    """A source node that holds a value which nothing read. `path` names it; `excerpt` may hold content."""
+    """A source node that holds a value which nothing read. `path` names it; `excerpt` may hold content.
+
+    `kind` says what sort of value it is (code, date, quantity, identifier, text…), `reason` why it was left.
+    """
 
     path: str
     excerpt: str = ""
+    kind: str = "text"
+    reason: str = "no rule reads it"
+
+
+@dataclass(frozen=True)
+class IgnoredPattern:
+    """What the mapping files leave aside on purpose: the pattern, why, and how many values it covered."""
+
+    pattern: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True)
+class LegalItem:
+    """One item that the law wants in a letter, and whether it is `present`, `negative` (said not to be) or `missing`."""
+
+    code: str
+    label: str
+    state: str
+    law: str = ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,6 +54,8 @@ class Translation(Confidential):
 
     `bundle` is the document Bundle as plain JSON data, ready to be written. `source_document` is the byte-exact document
     that travels (the CDA of OBX-5, the form as received). `mapping_revision` names the mapping files used.
+    `read_count` and `ignored` complete the account of the source's values; `legal` lists what the law wants of such a letter;
+    `source_map` says for a resource id where in the source it comes from.
     """
 
     submission: Submission
@@ -39,6 +66,10 @@ class Translation(Confidential):
     findings: tuple[Finding, ...] = ()
     steps: tuple[RequestStep, ...] = ()
     mapping_revision: str = ""
+    read_count: int = 0
+    ignored: tuple[IgnoredPattern, ...] = ()
+    legal: tuple[LegalItem, ...] = ()
+    source_map: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, repr=False)

@@ -25,6 +25,7 @@ class Finding:
     `code`: our stable dotted word (`hl7.unknown-event`, `ins.wrong-key`, `form.answer-required`…).
     `location`: a place, never a value (`PID-3`, `OBX-5`, `item[tdm-iode-diabete]`).
     `text`: one sentence, without patient content. `remedy`: what to do.
+    `source`: where in the source the place comes from, when a mapping knows (`PID-5`, `recordTarget/patientRole`).
     `hl7_code`: messageErrorCondition (`100`…`207`) where the door is HL7; `app_code`: table 0533 (`900`…`906`).
     """
 
@@ -35,6 +36,7 @@ class Finding:
     remedy: str = ""
     hl7_code: str = ""
     app_code: str = ""
+    source: str = ""
 
 
 def errors_of(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:

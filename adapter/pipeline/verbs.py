@@ -17,6 +17,7 @@ import structlog
 
 from adapter.channels.base import Channel
 from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError, TduError
+from adapter.fhir.locate import located
 from adapter.fhir.validate import Level, validate_bundle
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import (
@@ -168,9 +169,11 @@ class Pipeline:
         """Why a document may not leave yet: output that does not validate, a unit that the directory does not know."""
         errors = errors_of(validate_bundle(translation.bundle, self._settings.validation))
         if errors:
+            errors = located(errors[:1], translation.bundle, translation.source_map)
+            place = " ← ".join(filter(None, (errors[0].location, errors[0].source)))
             urgent = translation.submission.urgency is Urgency.URGENT
             return Parked(
-                "invalid-output", f"Le document FHIR produit n'est pas valide ({errors[0].code}, {errors[0].location}).", urgent
+                "invalid-output", f"Le document FHIR produit n'est pas valide ({errors[0].code}, {place}).", urgent
             )
         return directory.check_units(translation.submission, self._today())
 

@@ -24,6 +24,7 @@ _TASK_CODES = "http://hl7.org/fhir/CodeSystem/task-code"
 _PATHWAYS = {"simple": "Parcours simple", "complex": "Parcours complexe : consultation d’orientation d’abord"}
 _STATUS = {StepKind.REQUESTED: "requested"}
 # Resources that a server holds as such; the Composition stays with the document.
+_OF_THE_DOCUMENT = ("Composition", "Provenance")
 _CONDITIONAL = {"Organization": p.FINESS_SYSTEM, "Practitioner": p.RPPS_SYSTEM}
 
 
@@ -79,7 +80,7 @@ def order_transaction(bundle: Resource, task: Resource) -> Resource:
     A structure or a person with a national number is created only if the server does not know it; a patient of a form is
     provisional, hence never matched by software: always created, for a person to link.
     """
-    resources = [entry["resource"] for entry in bundle["entry"] if entry["resource"]["resourceType"] != "Composition"]
+    resources = [e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] not in _OF_THE_DOCUMENT]
     return {
         "resourceType": "Bundle",
         "id": Ids(f"transaction/{bundle['id']}").mint("Bundle"),

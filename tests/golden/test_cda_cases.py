@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from adapter.fhir.bundle import write_json
 from adapter.fhir.validate import validate_bundle
 from adapter.mapping.from_cda import inspect_cda, understand_cda
 from adapter.model.receipt import Arrival, Principal, Verdict
+from tests.builders.bundle import kept_bundle
 
 CASES = Path(__file__).resolve().parents[2] / "fixtures" / "cases"
 DOCUMENTS = sorted(folder.name for folder in CASES.iterdir() if (folder / "source.xml").is_file())
@@ -49,7 +49,7 @@ def _outputs(arrival: Arrival) -> dict[str, Any]:
     assert validate_bundle(translation.bundle) == ()
     return {
         "submission.json": _plain(translation.submission),
-        "fhir.json": json.loads(write_json(translation.bundle)),
+        "fhir.json": kept_bundle(translation),
         "unread.json": [node.path for node in translation.unread],
         "findings.json": [[f.severity, f.code, f.location, f.text] for f in translation.findings],
     }

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from adapter.fhir.bundle import write_json
 from adapter.mapping.from_form import inspect_form, understand_form
 from adapter.model.receipt import Arrival, Principal, Verdict
 from adapter.requests.steps import project_task
+from tests.builders.bundle import kept_bundle
 
 CASES = Path(__file__).resolve().parents[2] / "fixtures" / "cases"
 FORMS = sorted(folder.name for folder in CASES.iterdir() if (folder / "source.json").is_file())
@@ -30,7 +30,7 @@ def _outputs(source: bytes) -> dict[str, Any]:
     outputs: dict[str, Any] = {"findings.json": told}
     if inspection.verdict is Verdict.ACCEPTED:
         (translation,) = understand_form(arrival, "receipt-of-the-case")
-        outputs["fhir.json"] = json.loads(write_json(translation.bundle))
+        outputs["fhir.json"] = kept_bundle(translation)
         if translation.steps:
             outputs["task.json"] = project_task(translation.steps, translation.bundle)
         outputs["unread.json"] = [node.path for node in translation.unread]

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from adapter.fhir.bundle import write_json
 from adapter.formats.hl7v2_ack import write_ack
 from adapter.mapping.from_hl7v2 import inspect_hl7v2, understand_hl7v2
 from adapter.model.receipt import Arrival, Principal, Verdict
+from tests.builders.bundle import kept_bundle
 
 CASES = Path(__file__).resolve().parents[2] / "fixtures" / "cases"
 MESSAGES = sorted(folder.name for folder in CASES.iterdir() if (folder / "source.hl7").is_file())
@@ -46,7 +46,7 @@ def _outputs(source: bytes) -> dict[str, Any]:
     for number, translation in enumerate(translations, start=1):
         mark = f"-{number}" if len(translations) > 1 else ""
         outputs[f"submission{mark}.json"] = _plain(translation.submission)
-        outputs[f"fhir{mark}.json"] = json.loads(write_json(translation.bundle))
+        outputs[f"fhir{mark}.json"] = kept_bundle(translation)
         outputs[f"unread{mark}.json"] = [node.path for node in translation.unread]
     return outputs
 

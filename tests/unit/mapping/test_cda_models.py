@@ -55,6 +55,7 @@ def test_no_resource_of_a_document_is_out_of_reach(model: str) -> None:
     by_url = {e["fullUrl"]: e["resource"] for e in entries}
     seen: set[str] = set()
     to_visit = [entries[0]["fullUrl"]]
+    to_visit += [e["fullUrl"] for e in entries if e["resource"]["resourceType"] == "Provenance"]  # it names the Composition
     while to_visit:
         url = to_visit.pop()
         if url not in seen:
