@@ -143,11 +143,17 @@ def snomed(code: str, label: str) -> Fhir:
 SIMPLE_OBSERVATION = ("1.3.6.1.4.1.19376.1.5.3.1.4.13", "1.2.250.1.213.1.1.3.48")
 
 
+def seed_of(resource: Fhir) -> str:
+    """What the ids of a resource's parts derive from: its identifier, which a way there and back does not change."""
+    first = next((found for found in resource.get("identifier") or () if isinstance(found, dict) and found.get("value")), {})
+    return str(first.get("value") or resource.get("id", "")).removeprefix("urn:uuid:")
+
+
 def add_simple_observation(parent: Element, code: Fhir, words: str, at: EntryWriter, *more: str, holder: Fhir) -> Element:
     """FR-Simple-Observation that qualifies another entry; its id derives from its words' place."""
     made = start(parent, "observation", "OBS", "EVN", (*SIMPLE_OBSERVATION, *more))
     reference = at.narrative.anchor(words)
-    add_ids(made, {"id": f"{holder.get('id')}{reference}"})
+    add_ids(made, {"id": f"{seed_of(holder)}{reference}"})
     add_concept(made, "code", code)
     add_text_reference(made, reference)
     add(made, "statusCode", code=_DONE)

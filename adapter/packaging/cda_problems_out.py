@@ -15,6 +15,7 @@ from adapter.packaging.cda_context_out import (
     caption_of,
     loinc,
     related,
+    seed_of,
     snomed,
     start,
 )
@@ -113,7 +114,8 @@ def _add_reactions(made: Element, resource: Fhir, at: EntryWriter) -> None:
         for index, manifestation in enumerate(reaction.get("manifestation") or ()):
             words = concept_words(manifestation)
             act = start(related(made, "MFST", inverted=False), "observation", "OBS", "EVN", _REACTION)
-            add_ids(act, {"id": f"{resource.get('id')}/reaction/{number}/{index}"})
+            kept = [e["valueIdentifier"] for e in reaction.get("extension") or () if e.get("url") == p.EXT_ACT_IDENTIFIER]
+            add_ids(act, {"id": f"{seed_of(resource)}/reaction/{number}/{index}", "identifier": kept})
             add_concept(act, "code", snomed("404684003", "constatation clinique"))
             add_text_reference(act, at.reference(reaction, str(reaction.get("description") or words)))
             add(act, "statusCode", code="completed")
