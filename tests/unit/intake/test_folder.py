@@ -244,3 +244,14 @@ def test_the_watch_ends_when_told(tmp_path: Path, intake: Intake[Arrival]) -> No
     stop.set()
     thread.join(timeout=5)
     assert not thread.is_alive()
+
+
+def test_the_name_of_a_file_says_what_the_folder_s_pattern_declares(
+    tmp_path: Path, acceptor: FakeAcceptor, intake: Intake[Arrival]
+) -> None:
+    (tmp_path / "EXEMPLE_2026-11-20.pdf").write_bytes(b"%PDF-")
+    (tmp_path / "EXEMPLE_2026-11-20.pdf.json").write_bytes(b'{"urgency": "urgent"}')
+    watch(tmp_path, intake, name_pattern="{patient.birth_name}_{document.date}.pdf").poll_once()  # type: ignore[arg-type]
+    (arrival,) = acceptor.kept
+    told = {"patient.birth_name": "EXEMPLE", "document.date": "2026-11-20"}
+    assert json.loads(arrival.side_car) == {"urgency": "urgent", "from_name": told}
