@@ -31,6 +31,7 @@ class ValidationLevel(StrEnum):
     """How much of what leaves is proven at run time; the default is the safe one."""
 
     FULL = "full"
+    SHAPE = "shape"
     RULES = "rules"
 
 

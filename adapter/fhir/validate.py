@@ -1,7 +1,8 @@
 """Checks a resource before it leaves or after it came: one walk for its shape, its codes, its invariants and our own rules.
 
 Measured on 70 broken bundles: R4B models catch 11; they accept any code in a required binding, references to nowhere, a wrong INS
-key. The shape is therefore a table made from these models (`structure`), the invariants are written by hand (`invariants`).
+key. The shape is therefore a table made from these models (`structure`), the invariants are written by hand (`invariants`); the
+models themselves judge last, at the level that is the default.
 Time is linear in the size of what is checked. Nothing is raised, no value ever reaches a finding.
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 
 from adapter.fhir import profiles as p
 from adapter.fhir.invariants import EVERY_RESOURCE, broken_claims
+from adapter.fhir.models import model_findings
 from adapter.fhir.structure import PRIMITIVES, Element, Shape, is_resource, is_valid, shape_of
 from adapter.fhir.xhtml_check import narrative_fault
 from adapter.model.finding import Finding, Severity
@@ -23,11 +25,12 @@ Resource = Mapping[str, Any]
 
 
 class Level(IntEnum):
-    """How much is checked: nothing, our rules and the required codes, or also the shape and the invariants."""
+    """How much is checked: nothing; our rules and the required codes; also R4's shape and invariants; also the R4B models."""
 
     NONE = 0
     RULES = 1
-    FULL = 2
+    SHAPE = 2
+    FULL = 3
 
 
 _MOST_TOLD = 1000
@@ -51,6 +54,9 @@ def validate_bundle(bundle: dict[str, Any], level: Level = Level.FULL) -> tuple[
         walk.run()
     except (TypeError, AttributeError, LookupError, ValueError, RecursionError):
         walk.found.append(_error("fhir.structure", "An element is not of the type that R4 gives it.", kind))
+    # What our walk already refuses needs no second judge.
+    if level is Level.FULL and not walk.found:
+        walk.found.extend(model_findings(bundle, kind))
     return tuple(dict.fromkeys(walk.found))[:_MOST_TOLD]
 
 
@@ -72,7 +78,7 @@ class _Walk:
     def __init__(self, resource: Resource, kind: str, level: Level) -> None:
         self._resource = resource
         self._kind = kind
-        self._whole = level is Level.FULL
+        self._whole = level >= Level.SHAPE
         self._is_document = kind == "Bundle" and resource.get("type") == "document"
         self._kinds: dict[str, str] = {}
         self.found: list[Finding] = []
