@@ -29,6 +29,10 @@ def _has_choice(node: Node, prefix: str) -> bool:
     return any(key.lstrip("_").startswith(prefix) and key.lstrip("_")[size : size + 1].isupper() for key in node)
 
 
+def _is_value_or_parts(node: Node) -> bool:
+    return ("extension" in node) != any(key.startswith(("value", "_value")) for key in node)
+
+
 def _codes(concept: object) -> set[str]:
     """The codes of a CodeableConcept."""
     codings = concept.get("coding", ()) if isinstance(concept, dict) else ()
@@ -90,7 +94,7 @@ def _anatomy_of_location(use: str) -> Callable[[Node], bool]:
 
 
 def _has_target(node: Node) -> bool:
-    return "display" in node or _has(node, "reference", "identifier", "extension")
+    return "reference" in node or "display" in node or _has(node, "reference", "identifier", "extension")
 
 
 def _contained_is_flat(node: Node) -> bool:
@@ -108,9 +112,7 @@ EVERY_RESOURCE: tuple[Claim, ...] = (
 )
 
 CLAIMS: dict[str, tuple[Claim, ...]] = {
-    "Extension": (
-        ("ext-1", lambda n: _has(n, "extension") != _has_choice(n, "value"), "An extension has a value or extensions, not both."),
-    ),
+    "Extension": (("ext-1", _is_value_or_parts, "An extension has a value or extensions, not both."),),
     "Reference": (("ref-1", _has_target, "A reference leads somewhere, or says where in words."),),
     "Period": (("per-1", _in_order, "A period begins before it ends."),),
     "Quantity": (("qty-3", lambda n: "code" not in n or "system" in n, "A unit's code has a system."),),

@@ -37,7 +37,7 @@ _MORE_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """What the table says of one element."""
+    """What the table says of one element. `is_plain`: a primitive of any value of its type."""
 
     kind: str
     repeats: bool
@@ -45,6 +45,8 @@ class Element:
     choice: str
     codes: frozenset[str]
     targets: frozenset[str]
+    is_primitive: bool
+    is_plain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,16 @@ def shape_of(kind: str) -> Shape | None:
         allowed = _MORE_CODES.get((kind, name), "").split() or [code for code in codes.split(",") if code]
         if "?" in flags:
             must.add(choice)
+        is_primitive = type_name in PRIMITIVES
         elements[name] = Element(
-            type_name, "*" in flags, "!" in flags, choice, frozenset(allowed), frozenset(t for t in targets.split(",") if t)
+            kind=type_name,
+            repeats="*" in flags,
+            mandatory="!" in flags,
+            choice=choice,
+            codes=frozenset(allowed),
+            targets=frozenset(t for t in targets.split(",") if t),
+            is_primitive=is_primitive,
+            is_plain=is_primitive and not allowed and type_name != "xhtml",
         )
     mandatory = tuple(name for name, element in elements.items() if element.mandatory)
     choices = frozenset(element.choice for element in elements.values() if element.choice)
@@ -107,24 +117,27 @@ _PATTERNS = {
 }
 _LEAST = {"integer": -(2**31), "unsignedInt": 0, "positiveInt": 1}
 _WORDS = frozenset({"string", "markdown", "xhtml"})
+_TEXTS = frozenset({*_PATTERNS, "date", "dateTime", "instant"})
 PRIMITIVES = frozenset({*_PATTERNS, *_LEAST, *_WORDS, "boolean", "decimal", "date", "dateTime", "instant", "base64Binary"})
 
 
 def is_valid(kind: str, value: object) -> bool:
     """True when a JSON value is one of a primitive type."""
+    if type(value) is str:
+        return _is_word(kind, value)
     if kind == "boolean":
         return isinstance(value, bool)
     if kind in _LEAST:
         return type(value) is int and _LEAST[kind] <= value < 2**31
-    if kind == "decimal":
-        return type(value) in (int, float)
-    if not isinstance(value, str) or not value:
-        return False
+    return kind == "decimal" and type(value) in (int, float)
+
+
+def _is_word(kind: str, value: str) -> bool:
     if kind in _WORDS:
-        return not value.isspace()
+        return bool(value) and not value.isspace()
     if kind == "base64Binary":
         return _is_base64(value)
-    return _is_text(kind, value)
+    return kind in _TEXTS and _is_text(kind, value)
 
 
 @lru_cache(maxsize=16384)

@@ -14,9 +14,9 @@ from enum import IntEnum
 from typing import Any
 
 from adapter.fhir import profiles as p
-from adapter.fhir.invariants import EVERY_RESOURCE, broken_claims
+from adapter.fhir.invariants import CLAIMS, EVERY_RESOURCE, broken_claims
 from adapter.fhir.models import model_findings
-from adapter.fhir.structure import PRIMITIVES, Element, Shape, is_resource, is_valid, shape_of
+from adapter.fhir.structure import Element, Shape, is_resource, is_valid, shape_of
 from adapter.fhir.xhtml_check import narrative_fault
 from adapter.model.finding import Finding, Severity
 from adapter.model.identity import INS_OIDS, ins_is_valid
@@ -36,6 +36,7 @@ class Level(IntEnum):
 _MOST_TOLD = 1000
 _RPPS = re.compile(r"\d{11}")
 _FINESS = re.compile(r"(\d{2}|2[AB])\d{7}")
+_RULED = frozenset({"Identifier", "Narrative", "CompositionSection"})
 _NOT_R4 = ("valueCodeableReference", "valueRatioRange")
 _INS_SYSTEMS = frozenset(f"urn:oid:{oid}" for oid in INS_OIDS)
 # A place: the one above, the element's name, its rank in a list or -1. Told as text only when something is wrong there.
@@ -119,22 +120,45 @@ class _Walk:
 
     def _look_at(self, node: Resource, kind: str, shape: Shape, place: _Place) -> None:
         elements = shape.elements
+        chosen = 0
         for key, value in node.items():
             element = elements.get(key)
-            if element is not None:
+            if element is None:
+                self._look_at_stranger(key, value, shape, place)
+                continue
+            if element.choice:
+                chosen += 1
+            if element.is_plain and not element.repeats:  # by far the most frequent
+                if not is_valid(element.kind, value):
+                    self._tell_shape("The value is not of its type.", place, key)
+            else:
                 self._look_at_element(key, value, element, place)
-            elif key[0:1] == "_":
-                self._look_at_extended(key[1:], value, elements.get(key[1:]), place)
-            elif key in _NOT_R4:
-                self._tell("fhir.not-r4", "This type of value does not exist in R4.", place, key)
-            elif key not in ("resourceType", "fhir_comments"):
-                self._tell_shape("R4 knows no such element.", place, "?")
+        self._look_at_whole(node, kind, shape, place, chosen)
+
+    def _look_at_whole(self, node: Resource, kind: str, shape: Shape, place: _Place, chosen: int) -> None:
+        """What is missing, what is chosen twice, and the rules; `chosen`: how many elements of choices stand."""
         for name in shape.mandatory:
             if name not in node and f"_{name}" not in node:
-                self._miss(elements[name], name, place)
-        if shape.choices:
+                self._miss(shape.elements[name], name, place)
+        if chosen > 1 or shape.mandatory_choices or (chosen and self._has_extended(node)):
             self._count_choices(node, shape, place)
-        self._apply_rules(node, kind, place)
+        if kind in _RULED:
+            self._apply_rules(node, kind, place)
+        if self._whole and kind in CLAIMS:
+            for claim, text in broken_claims(kind, node):
+                self._tell(f"fhir.{claim}", text, place)
+
+    @staticmethod
+    def _has_extended(node: Resource) -> bool:
+        return any(key[0:1] == "_" for key in node)
+
+    def _look_at_stranger(self, key: str, value: object, shape: Shape, place: _Place) -> None:
+        if key[0:1] == "_":
+            self._look_at_extended(key[1:], value, shape.elements.get(key[1:]), place)
+        elif key in _NOT_R4:
+            self._tell("fhir.not-r4", "This type of value does not exist in R4.", place, key)
+        elif key not in ("resourceType", "fhir_comments"):
+            self._tell_shape("R4 knows no such element.", place, "?")
 
     def _miss(self, element: Element, name: str, place: _Place) -> None:
         if element.codes:
@@ -163,12 +187,12 @@ class _Walk:
             self._tell_shape("A list is never empty.", place, key)
         else:
             for rank, item in enumerate(value):
-                if item is not None or element.kind not in PRIMITIVES:
+                if item is not None or not element.is_primitive:
                     self._look_at_value(item, element, (place, key, rank))
 
     def _look_at_value(self, value: object, element: Element, place: _Place) -> None:
         kind = element.kind
-        if kind in PRIMITIVES:
+        if element.is_primitive:
             if element.codes and value not in element.codes:
                 self._tell("fhir.unknown-code", "The code is none of the required list.", place)
             elif kind != "xhtml" and not is_valid(kind, value):
@@ -187,7 +211,7 @@ class _Walk:
 
     def _look_at_extended(self, key: str, value: object, element: Element | None, place: _Place) -> None:
         """The `_name` beside a primitive: its id and extensions."""
-        if element is None or element.kind not in PRIMITIVES:
+        if element is None or not element.is_primitive:
             self._tell_shape("R4 knows no such element.", place, "_?")
             return
         shape = shape_of("Element") or Shape({}, (), frozenset(), frozenset())
@@ -208,9 +232,6 @@ class _Walk:
                 self._tell(*fault, place)
         elif kind == "CompositionSection":
             self._look_at_section(node, place)
-        if self._whole:
-            for name, text in broken_claims(kind, node):
-                self._tell(f"fhir.{name}", text, place)
 
     def _look_at_identifier(self, node: Resource, place: _Place) -> None:
         system, value = node.get("system"), node.get("value")

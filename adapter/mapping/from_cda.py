@@ -89,18 +89,18 @@ def translate_cda(content: bytes, zone: str = CIVIL_ZONE) -> CdaTranslation:
     if concluding := model.data["model"].get("report_section"):
         add_report(concluding, header, extras, body, at)
     bundle = document_bundle_from(header, body.sections, body.resources, content, MEDIA_TYPE, extras=extras, parties=actors)
-    unread = source.unread()
+    account = source.account()
+    source.close()
     maker = Maker(__version__, mapping_revision())
-    bundle = with_account(bundle, ids.mint("Binary", "source"), ids.mint("Provenance"), maker, unread)
+    bundle = with_account(bundle, ids.mint("Binary", "source"), ids.mint("Provenance"), maker, account.unread)
     legal, told = check_letter(header, bundle)
-    read_count, counts = source.tally(len(unread))
     return CdaTranslation(
         header=header,
         bundle=bundle,
-        unread=unread,
+        unread=account.unread,
         findings=values.findings + told,
-        read_count=read_count,
-        ignored=_ignored((header_rules(), entry_rules(), model), counts),
+        read_count=account.read_count,
+        ignored=_ignored((header_rules(), entry_rules(), model), account.ignored),
         legal=legal,
         source_map=source_map(ids, actors, len(body.sections)),
     )

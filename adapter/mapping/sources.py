@@ -7,7 +7,7 @@ in the rules), or listed by `unread()`. Format rooms know nothing of this; they 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -15,6 +15,7 @@ from typing import Protocol
 from lxml import etree
 
 from adapter.errors import MappingError
+from adapter.model.confidential import Confidential
 from adapter.model.effects import UnreadNode
 
 
@@ -109,6 +110,15 @@ def _full_attribute(name: str) -> str:
     return _full_tag(name) if ":" in name else name
 
 
+@dataclass(frozen=True, repr=False)
+class Account(Confidential):
+    """What became of a source's values."""
+
+    unread: tuple[UnreadNode, ...]
+    read_count: int
+    ignored: Mapping[str, int]
+
+
 class XmlSource:
     """An lxml tree whose attributes and texts are tracked. CDA's default namespace is taken for granted.
 
@@ -117,6 +127,7 @@ class XmlSource:
 
     def __init__(self, root: etree._Element) -> None:
         self._root = root
+        self._top: XmlNode | None = None
         self._keep = list(root.iter(etree.Element))  # lxml proxies must live on for `id` to stay unique
         self._read: set[tuple[int, str]] = set()
         self._whole: set[int] = set()
@@ -127,7 +138,14 @@ class XmlSource:
     @property
     def root(self) -> XmlNode:
         """The document element."""
-        return XmlNode(self, self._root)
+        if self._top is None:
+            self._top = XmlNode(self, self._root)
+        return self._top
+
+    def close(self) -> None:
+        """Let go of the tree: the nodes and their source hold each other, and would wait for the garbage collector."""
+        self._top = None
+        self._keep.clear()
 
     def mark(self, element: etree._Element, attribute: str) -> None:
         """Remember that an attribute (or the text, as '') was read."""
@@ -153,32 +171,45 @@ class XmlSource:
 
     def unread(self) -> tuple[UnreadNode, ...]:
         """Every attribute and text with a value that nothing read."""
-        return tuple(
-            UnreadNode(f"{_path(element)}/{last}", value.strip()[:80], _kind_of(element, last, value))
-            for element, last, value in self._unread(self._root)
-        )
+        return self.account().unread
 
-    def tally(self, unread: int) -> tuple[int, dict[str, int]]:
-        """How many values were read, and how many each ignored pattern covered; `unread`: how many were neither."""
+    def account(self) -> Account:
+        """What became of every value: read, ignored under a pattern, or left. One walk."""
+        left: list[tuple[etree._Element, str, str]] = []
         ignored: dict[str, int] = {}
-        self._count_ignored(self._root, ignored)
-        return _count_of(self._root) - unread - sum(ignored.values()), ignored
+        self._account(self._root, left, ignored)
+        unread = tuple(
+            UnreadNode(f"{_path(element)}/{last}", value.strip()[:80], _kind_of(element, last, value))
+            for element, last, value in left
+        )
+        return Account(unread, max(0, _count_of(self._root) - len(unread) - sum(ignored.values())), ignored)
 
-    def _count_ignored(self, element: etree._Element, counts: dict[str, int]) -> None:
-        whole = self._ignored_whole.get(id(element)) or self._ignoring(element, _plain_name(str(element.tag)))
-        if whole:
-            counts[whole] = counts.get(whole, 0) + _count_of(element)
+    def _account(self, element: etree._Element, left: list[tuple[etree._Element, str, str]], ignored: dict[str, int]) -> None:
+        key = id(element)
+        if key in self._ignored_whole or (self._ignored_paths and self._is_ignored(element, _plain_name(str(element.tag)))):
+            pattern = self._ignored_whole.get(key) or self._ignoring(element, _plain_name(str(element.tag)))
+            ignored[pattern] = ignored.get(pattern, 0) + _count_of(element)
             return
-        if id(element) in self._whole:
+        if key in self._whole:
             return  # taken whole: what a pattern would have left aside came along
-        for name in element.keys():  # noqa: SIM118 - attributes
-            if (id(element), name) not in self._read:
-                plain = _plain_name(str(name))
-                pattern = self._ignored_attributes.get(plain) or self._ignoring(element, f"@{plain}", inside=True)
-                if pattern:
-                    counts[pattern] = counts.get(pattern, 0) + 1
+        read = self._read
+        for name, value in element.items():
+            if (key, name) in read or not value.strip():
+                continue
+            plain = _plain_name(str(name))
+            pattern = self._ignored_attributes.get(plain) or self._ignoring(element, f"@{plain}", inside=True)
+            if pattern:
+                ignored[pattern] = ignored.get(pattern, 0) + 1
+            else:
+                left.append((element, f"@{plain}", str(value)))
+        text = element.text
+        if text and (key, "") not in read and text.strip():
+            left.append((element, "text()", text))
         for child in element.iterchildren(etree.Element):
-            self._count_ignored(child, counts)
+            self._account(child, left, ignored)
+            tail = child.tail
+            if tail and tail.strip():
+                left.append((child, "following-text()", tail))
 
     def has_unread(self, element: etree._Element) -> bool:
         """True when something at or below an element holds a value that nothing read. As `_unread`, without its generator."""
@@ -214,27 +245,6 @@ class XmlSource:
             for one in (element, *element.iterchildren(etree.Element))
         )
 
-    def _unread(self, element: etree._Element) -> Iterator[tuple[etree._Element, str, str]]:
-        """The element, the last step of the path, the value."""
-        key = id(element)
-        if key in self._whole or (self._ignored_paths and self._is_ignored(element, _plain_name(str(element.tag)))):
-            return
-        read = self._read
-        for name, value in element.items():
-            if (key, name) in read or not value.strip():
-                continue
-            plain = _plain_name(str(name))
-            if not self._is_ignored_attribute(element, plain):
-                yield element, f"@{plain}", str(value)
-        text = element.text
-        if text and (key, "") not in read and text.strip():
-            yield element, "text()", text
-        for child in element.iterchildren(etree.Element):
-            yield from self._unread(child)
-            tail = child.tail
-            if tail and tail.strip():
-                yield child, "following-text()", tail
-
     def _is_ignored_attribute(self, element: etree._Element, name: str) -> bool:
         return name in self._ignored_attributes or self._is_ignored(element, f"@{name}", inside=True)
 
@@ -254,8 +264,8 @@ class XmlSource:
         return ""
 
 
-# Every attribute and every text that says something, namespace hints and layout left out.
-_VALUES = etree.XPath("count(descendant-or-self::*/@*[normalize-space()]) + count(descendant::text()[normalize-space()])")
+# Every attribute, and the words of every element that has no child. No function on strings: files of megabytes stand in them.
+_VALUES = etree.XPath("count(descendant-or-self::*/@*) + count(descendant-or-self::*[not(*)][text()])")
 
 
 def _count_of(element: etree._Element) -> int:
@@ -292,14 +302,20 @@ def _path(element: etree._Element) -> str:
 
 
 class XmlNode:
-    """An element, or one of its attributes (`attribute` set), or its text. Made by the thousand: slots, no dataclass."""
+    """An element, or one of its attributes (`attribute` set), or its text. Made by the thousand: slots, no dataclass.
 
-    __slots__ = ("attribute", "element", "source")
+    Children are made once, at the first look, and found again by name.
+    """
+
+    __slots__ = ("_children", "_named", "attribute", "element", "name", "source")
 
     def __init__(self, source: XmlSource, element: etree._Element, attribute: str = "") -> None:
         self.source = source
         self.element = element
         self.attribute = attribute
+        self.name = _plain_name(element.tag)
+        self._children: list[XmlNode] | None = None
+        self._named: dict[str, list[XmlNode]] = {}
 
     @property
     def path(self) -> str:
@@ -308,37 +324,41 @@ class XmlNode:
 
     def read(self) -> str:
         """The attribute, or the element's own text, trimmed."""
-        self.source.mark(self.element, self.attribute)
-        value = self.element.get(self.attribute) if self.attribute else self.element.text
-        return (value or "").strip()
+        element, attribute = self.element, self.attribute
+        self.source.mark(element, attribute)
+        value = element.get(attribute) if attribute else element.text
+        return value.strip() if value else ""
 
     def get(self, name: str) -> str:
         """An attribute by plain name (`root`, `xsi:type`), marked as read; empty when absent."""
-        key = _full_attribute(name)
+        key = _full_attribute(name) if ":" in name else name
         value = self.element.get(key)
         if value is None:
             return ""
         self.source.mark(self.element, key)
         return value.strip()
 
-    @property
-    def name(self) -> str:
-        """The element's plain name."""
-        return _plain_name(str(self.element.tag))
-
     def children(self, name: str = "") -> list[XmlNode]:
         """Child elements, all or those of one name."""
-        source = self.source
-        if name:
-            return [XmlNode(source, child) for child in self.element.iterchildren(_full_tag(name))]
-        return [XmlNode(source, child) for child in self.element.iterchildren(etree.Element)]
+        return list(self._of(name))
+
+    def _of(self, name: str) -> list[XmlNode]:
+        if self._children is None:
+            self._load()
+        return self._named.get(name, _NO_NODES) if name else self._children or _NO_NODES
+
+    def _load(self) -> None:
+        source, named = self.source, self._named
+        self._children = [XmlNode(source, child) for child in self.element.iterchildren(etree.Element)]
+        for child in self._children:
+            if child.name in named:
+                named[child.name].append(child)
+            else:
+                named[child.name] = [child]
 
     def first(self, path: str) -> XmlNode | None:
         """The first node at a path, or None."""
-        if path.isalpha():  # one plain step: by far the most frequent
-            child = next(self.element.iterchildren(_full_tag(path)), None)
-            return XmlNode(self.source, child) if child is not None else None
-        found = self.select(path)
+        found = self._of(path) if path.isalpha() else self.select(path)  # one plain step: by far the most frequent
         return found[0] if found else None
 
     def value_at(self, path: str) -> str:
@@ -358,32 +378,35 @@ class XmlNode:
         """Nodes at a relative path: see `_Step` for the grammar; a leading `.` is this node."""
         nodes = [self]
         for step in _steps(path):
-            nodes = [found for node in nodes for found in node._step(step)]
+            name = step.name
+            if len(nodes) == 1:
+                nodes = nodes[0]._candidates(name)
+            else:
+                nodes = [found for node in nodes for found in node._candidates(name)]
+            if step.test_path:
+                nodes = [node for node in nodes if node._tests(step.test_path, step.test_value)]
             if not nodes:
-                break
-        return nodes
-
-    def _step(self, step: _Step) -> Iterable[XmlNode]:
-        candidates = self._candidates(step.name)
-        if not step.test_path:
-            return candidates
-        return [c for c in candidates if c._tests(step.test_path, step.test_value)]
+                return []
+        return list(nodes)
 
     def _candidates(self, name: str) -> list[XmlNode]:
+        if name[0] == "@":
+            key = _full_attribute(name[1:])
+            return [XmlNode(self.source, self.element, key)] if self.element.get(key) is not None else _NO_NODES
         if name == ".":
             return [self]
         if name == "text()":
-            return [self] if (self.element.text or "").strip() else []
-        if name.startswith("@"):
-            key = _full_attribute(name[1:])
-            return [XmlNode(self.source, self.element, key)] if self.element.get(key) is not None else []
-        return self.children("" if name == "*" else name)
+            return [self] if (self.element.text or "").strip() else _NO_NODES
+        return self._of("" if name == "*" else name)
 
     def _tests(self, path: str, value: str) -> bool:
         """A predicate looks without reading: what selects a node may still be unread data, so it is not marked."""
         return any(
             ((n.element.get(n.attribute) if n.attribute else n.element.text) or "").strip() == value for n in self.select(path)
         )
+
+
+_NO_NODES: list[XmlNode] = []
 
 
 class JsonSource:
