@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from adapter.mapping.form_questionnaire import form_slugs, questionnaire_resource
-from adapter.packaging.pdf_form import print_form
+from adapter.mapping.forms.questionnaire import form_slugs, questionnaire_resource
+from adapter.packaging.sheet.pdf_form import print_form
 
 
 def register(app: typer.Typer) -> None:

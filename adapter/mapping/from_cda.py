@@ -20,14 +20,14 @@ from adapter.fhir.document import DocumentExtras, Section, binary_resource, docu
 from adapter.fhir.narrative import div_of
 from adapter.fhir.parties import Parties
 from adapter.formats.cda import CdaDocument, EmbeddedBody, embedded_body, read_cda
-from adapter.mapping.cda_context import EntryContext, Fhir
-from adapter.mapping.cda_entries import entry_rules
-from adapter.mapping.cda_extras import read_extras
-from adapter.mapping.cda_header import header_rules, read_header
-from adapter.mapping.cda_places import source_map
-from adapter.mapping.cda_report import add_report
-from adapter.mapping.cda_sections import Body, read_body
-from adapter.mapping.cda_values import CdaValues
+from adapter.mapping.cda.context import EntryContext, Fhir
+from adapter.mapping.cda.entries import entry_rules
+from adapter.mapping.cda.extras import read_extras
+from adapter.mapping.cda.header import header_rules, read_header
+from adapter.mapping.cda.places import source_map
+from adapter.mapping.cda.report import add_report
+from adapter.mapping.cda.sections import Body, read_body
+from adapter.mapping.cda.values import CdaValues
 from adapter.mapping.legal import check_letter, is_letter
 from adapter.mapping.recipients import recipients_of
 from adapter.mapping.rules import RuleFile, load_rules

@@ -25,14 +25,14 @@ from adapter.fhir.document import document_ids
 from adapter.formats.form import FormContent, parse_form
 from adapter.formats.pdf_form import is_pdf, parse_pdf_form
 from adapter.mapping.engine import Extraction, extract
-from adapter.mapping.form_builders import builder_named
-from adapter.mapping.form_checks import findings_of
-from adapter.mapping.form_conditions import CheckedForm, Derived, FormRules, check_form, shape_answers
-from adapter.mapping.form_facts import FormFacts
-from adapter.mapping.form_header import form_header, patient_class
-from adapter.mapping.form_places import form_places
-from adapter.mapping.form_questionnaire import load_questionnaire
-from adapter.mapping.form_safety import safety_findings
+from adapter.mapping.forms.builders import builder_named
+from adapter.mapping.forms.checks import findings_of
+from adapter.mapping.forms.conditions import CheckedForm, Derived, FormRules, check_form, shape_answers
+from adapter.mapping.forms.facts import FormFacts
+from adapter.mapping.forms.header import form_header, patient_class
+from adapter.mapping.forms.places import form_places
+from adapter.mapping.forms.questionnaire import load_questionnaire
+from adapter.mapping.forms.safety import safety_findings
 from adapter.mapping.legal import check_letter
 from adapter.mapping.rules import RuleFile, load_rules
 from adapter.mapping.sources import JsonSource

@@ -21,7 +21,7 @@ from adapter.mapping import from_cda
 from adapter.mapping.engine import Extraction, extract
 from adapter.mapping.from_pdf import REVISION as PDF_REVISION
 from adapter.mapping.from_pdf import facts_findings, pdf_document
-from adapter.mapping.hl7_checks import (
+from adapter.mapping.hl7.checks import (
     LONGEST_CONTROL,
     check_cardinality,
     check_decision,
@@ -35,12 +35,12 @@ from adapter.mapping.hl7_checks import (
     choose_profile,
     find_action,
 )
-from adapter.mapping.hl7_documents import CarriedDocument, HeaderOfPdf, open_documents, pdf_warning
-from adapter.mapping.hl7_envelope import Envelope, read_envelope
-from adapter.mapping.hl7_identity import PidIdentity, check_ins_key, check_same_patient, enriched, pid_identity
-from adapter.mapping.hl7_pdf import pdf_header
-from adapter.mapping.hl7_profile import Profile, default_policy
-from adapter.mapping.hl7_source import Hl7Source
+from adapter.mapping.hl7.documents import CarriedDocument, HeaderOfPdf, open_documents, pdf_warning
+from adapter.mapping.hl7.envelope import Envelope, read_envelope
+from adapter.mapping.hl7.identity import PidIdentity, check_ins_key, check_same_patient, enriched, pid_identity
+from adapter.mapping.hl7.pdf import pdf_header
+from adapter.mapping.hl7.profile import Profile, default_policy
+from adapter.mapping.hl7.source import Hl7Source
 from adapter.model.confidential import Confidential
 from adapter.model.document import BodyKind, DocumentHeader, Stay
 from adapter.model.effects import Translation

@@ -14,7 +14,7 @@ from adapter.errors import InputError
 from adapter.fhir.document import DocumentExtras, Section, document_bundle_from, document_ids
 from adapter.fhir.narrative import div_of
 from adapter.formats.pdf import MEDIA_TYPE, PdfFacts, inspect_pdf
-from adapter.mapping.cda_time import as_instant
+from adapter.mapping.cda.time import as_instant
 from adapter.mapping.pdf_traits import Traits, missing_of, read_traits
 from adapter.mapping.recipients import recipients_of
 from adapter.mapping.side_car import SideCar, read_side_car

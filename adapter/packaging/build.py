@@ -18,7 +18,7 @@ from adapter.model.document import BodyKind
 from adapter.model.plan import ChannelName, Leg, RecipientPlan
 from adapter.model.submission import Submission, Urgency
 from adapter.packaging.cda import wrap_as_n1
-from adapter.packaging.cda_structured import structured_model, write_as_n3
+from adapter.packaging.cda_out.structured import structured_model, write_as_n3
 from adapter.packaging.fax_page import FaxCover, build_fax
 from adapter.packaging.mhd import build_iti65
 from adapter.packaging.parcel import Content, Parcel, SenderProfile

@@ -10,8 +10,8 @@ import base64
 from lxml import etree
 
 from adapter.model.submission import Submission
-from adapter.packaging.cda_header import write_header
-from adapter.packaging.cda_xml import add
+from adapter.packaging.cda_out.header import write_header
+from adapter.packaging.cda_out.xml import add
 
 _XDS_SD = "1.3.6.1.4.1.19376.1.2.20"
 

@@ -17,9 +17,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from adapter.errors import RenditionError
 from adapter.model.confidential import Confidential
+from adapter.packaging.page.faces import font_path, visible
+from adapter.packaging.page.words import phone_words
 from adapter.packaging.parcel import FaxContent
-from adapter.packaging.pdf_faces import font_path, visible
-from adapter.packaging.pdf_words import phone_words
 from adapter.packaging.tiff_f import write_tiff_f
 
 WIDTH, HEIGHT = 1728, 2292

@@ -13,8 +13,8 @@ from typing import Any
 import pikepdf
 
 from adapter.errors import RenditionError
-from adapter.packaging.pdf_faces import POINT_MM, missing_characters, text_width, visible
-from adapter.packaging.pdf_layout import (
+from adapter.packaging.page.faces import POINT_MM, missing_characters, text_width, visible
+from adapter.packaging.page.layout import (
     ALARM,
     BODY_WIDTH,
     BOTTOM,
@@ -37,11 +37,11 @@ from adapter.packaging.pdf_layout import (
     line_marks,
     moved,
 )
-from adapter.packaging.pdf_letter import Letter, Part, all_facts, read_letter
-from adapter.packaging.pdf_narrative import Ink, Run, blocks_text
-from adapter.packaging.pdf_paint import Imprint, paint, paint_stamps
-from adapter.packaging.pdf_table import flow_blocks
-from adapter.packaging.pdf_words import Fact
+from adapter.packaging.page.letter import Letter, Part, all_facts, read_letter
+from adapter.packaging.page.narrative import Ink, Run, blocks_text
+from adapter.packaging.page.paint import Imprint, paint, paint_stamps
+from adapter.packaging.page.table import flow_blocks
+from adapter.packaging.page.words import Fact
 
 BODY_SIZE = 9.5
 FACT_SIZE = 8.5

@@ -16,7 +16,7 @@ from adapter.model.document import BodyKind, Code, DocumentHeader
 from adapter.model.identity import INS_OIDS, PatientIdentity
 from adapter.model.parties import Organisation, Party
 from adapter.model.submission import Intent, Submission, Visibility
-from adapter.packaging.cda_header import patient_number
+from adapter.packaging.cda_out.header import patient_number
 from adapter.packaging.code_tables import PDF_FORMAT, activity_of, class_of, format_of, load_codes, oid_of, type_scheme
 from adapter.packaging.parcel import MailContent, SenderProfile
 from mssante.errors import MssanteError

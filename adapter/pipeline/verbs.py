@@ -172,9 +172,7 @@ class Pipeline:
             errors = located(errors[:1], translation.bundle, translation.source_map)
             place = " ← ".join(filter(None, (errors[0].location, errors[0].source)))
             urgent = translation.submission.urgency is Urgency.URGENT
-            return Parked(
-                "invalid-output", f"Le document FHIR produit n'est pas valide ({errors[0].code}, {place}).", urgent
-            )
+            return Parked("invalid-output", f"Le document FHIR produit n'est pas valide ({errors[0].code}, {place}).", urgent)
         return directory.check_units(translation.submission, self._today())
 
     def _today(self) -> date:

@@ -193,9 +193,7 @@ def _web_server(config: Config, instance: Instance, intake: Intake[Any], figures
         raise AssertionError("a bound HTTP socket without an HTTP door")
     settings = forms_settings(door, config.instance.time_zone)
     authenticate = callers(config, door).authenticate
-    routers = [
-        make(settings, intake, authenticate, clock=now, count=figures.count) for make in (forms_router, documents_router)
-    ]
+    routers = [make(settings, intake, authenticate, clock=now, count=figures.count) for make in (forms_router, documents_router)]
     app = build_app(routers, health=partial(_health, instance), metrics=figures.text, version=__version__)
     server = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10, **http_tls_files(door)

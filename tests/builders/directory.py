@@ -1,8 +1,8 @@
 """The reference territory, small territories of a few lines, and submissions about invented people, for routing and records.
 
-    territory()                                  # fixtures/partners, loaded once
-    small_territory(centre={"channels": "…"})    # two structures whose every date a test can choose
-    submission(to_person("99700000013"), record=True)
+territory()                                  # fixtures/partners, loaded once
+small_territory(centre={"channels": "…"})    # two structures whose every date a test can choose
+submission(to_person("99700000013"), record=True)
 """
 
 from __future__ import annotations

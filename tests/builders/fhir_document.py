@@ -1,8 +1,8 @@
 """Builds FHIR document Bundles about invented people, as a partner would send them: an entry letter, a discharge letter.
 
-    build_entry_letter()                            # LDL-EES: reason, treatments, allergies, past, comment
-    build_discharge_letter(entries={...})           # LDL-SES, sections replaced by code
-    send(bundle)                                    # its bytes
+build_entry_letter()                            # LDL-EES: reason, treatments, allergies, past, comment
+build_discharge_letter(entries={...})           # LDL-SES, sections replaced by code
+send(bundle)                                    # its bytes
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """A whole instance without its doors and its network: real SQLite ledger, real judge, the reference directory, scripted channels.
 
-    house = Instance(tmp_path)
-    receipt = house.accept(build_mdm(build_ldl_ses())).receipt_id
-    house.prepare()
-    house.mail.script(refused("mailbox-unknown"))
-    house.dispatch()                       # the mail is refused
-    house.states(receipt)                  # {"role:…/mssante": "refused", "role:…/fax": "queued"}
+house = Instance(tmp_path)
+receipt = house.accept(build_mdm(build_ldl_ses())).receipt_id
+house.prepare()
+house.mail.script(refused("mailbox-unknown"))
+house.dispatch()                       # the mail is refused
+house.states(receipt)                  # {"role:…/mssante": "refused", "role:…/fax": "queued"}
 """
 
 from __future__ import annotations

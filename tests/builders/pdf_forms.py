@@ -14,9 +14,9 @@ from pikepdf import Name, String
 from pikepdf.form import ExtendedAppearanceStreamGenerator, Form
 
 from adapter.fhir.supporting import questionnaire_response
-from adapter.mapping.form_answers import response_items
-from adapter.mapping.form_questionnaire import load_questionnaire, questionnaire_resource
-from adapter.packaging.pdf_form import print_form
+from adapter.mapping.forms.answers import response_items
+from adapter.mapping.forms.questionnaire import load_questionnaire, questionnaire_resource
+from adapter.packaging.sheet.pdf_form import print_form
 
 Change = Callable[[pikepdf.Pdf], None]
 

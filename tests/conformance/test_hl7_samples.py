@@ -13,7 +13,7 @@ from adapter.formats.hl7v2 import read_message
 from adapter.formats.hl7v2_ack import write_ack
 from adapter.formats.hl7v2_structure import check_structure
 from adapter.mapping.from_hl7v2 import inspect_hl7v2, understand_hl7v2
-from adapter.mapping.hl7_source import Hl7Source
+from adapter.mapping.hl7.source import Hl7Source
 from adapter.model.finding import Severity
 from adapter.model.identity import Reliability
 from adapter.model.receipt import Arrival, Inspection, Principal, Verdict

@@ -14,8 +14,8 @@ from lxml import etree
 from adapter.fhir import profiles as p
 from adapter.fhir.narrative import div_of_narrative
 from adapter.mapping.from_cda import translate_cda
-from adapter.packaging.cda_narrative import Anchors, Narrative
-from adapter.packaging.cda_xml import V3
+from adapter.packaging.cda_out.narrative import Anchors, Narrative
+from adapter.packaging.cda_out.xml import V3
 from tests.builders.fhir_document import (
     DISCHARGE_LETTER,
     build_discharge_letter,
@@ -154,19 +154,21 @@ def test_allergies_keep_agent_onset_and_reactions(allergies: list[Any]) -> None:
 
 BLOCKS = st.recursive(
     WORDS,
-    lambda inner: st.builds(
-        lambda tag, parts: f"<{tag}>{''.join(parts)}</{tag}>",
-        st.sampled_from(["p", "span", "b", "div", "h2", "blockquote", "sub"]),
-        st.lists(inner, min_size=1, max_size=3),
-    )
-    | st.builds(
-        lambda tag, items: f"<{tag}>{''.join(f'<li>{item}</li>' for item in items)}</{tag}>",
-        st.sampled_from(["ul", "ol"]),
-        st.lists(inner, min_size=1, max_size=3),
-    )
-    | st.builds(
-        lambda cells: f"<table><tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr></table>",
-        st.lists(inner, min_size=1, max_size=3),
+    lambda inner: (
+        st.builds(
+            lambda tag, parts: f"<{tag}>{''.join(parts)}</{tag}>",
+            st.sampled_from(["p", "span", "b", "div", "h2", "blockquote", "sub"]),
+            st.lists(inner, min_size=1, max_size=3),
+        )
+        | st.builds(
+            lambda tag, items: f"<{tag}>{''.join(f'<li>{item}</li>' for item in items)}</{tag}>",
+            st.sampled_from(["ul", "ol"]),
+            st.lists(inner, min_size=1, max_size=3),
+        )
+        | st.builds(
+            lambda cells: f"<table><tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr></table>",
+            st.lists(inner, min_size=1, max_size=3),
+        )
     ),
     max_leaves=12,
 )

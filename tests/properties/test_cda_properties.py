@@ -13,7 +13,7 @@ from adapter.errors import InputError
 from adapter.fhir.narrative import div_of_narrative
 from adapter.fhir.validate import Level, validate_bundle
 from adapter.formats.cda import read_cda
-from adapter.mapping.cda_time import read_time
+from adapter.mapping.cda.time import read_time
 from adapter.mapping.from_cda import translate_cda
 from tests.builders.cda import build_ldl_ses
 

@@ -15,7 +15,7 @@ from adapter.formats.hl7v2 import encode_escapes, read_message
 from adapter.formats.hl7v2_ack import write_ack
 from adapter.formats.mllp_frames import FrameReader, frame_message
 from adapter.mapping.from_hl7v2 import inspect_hl7v2, understand_hl7v2
-from adapter.mapping.hl7_source import Hl7Source
+from adapter.mapping.hl7.source import Hl7Source
 from adapter.model.receipt import Arrival, Principal, Verdict
 from tests.builders.cda import build_n1
 from tests.builders.hl7 import build_mdm

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from adapter.errors import InputError
 from adapter.formats.form import parse_form
 from adapter.formats.pdf_form import parse_pdf_form, read_pdf_form
-from adapter.mapping.form_conditions import shape_answers
-from adapter.mapping.form_questionnaire import Question, form_slugs, load_questionnaire
+from adapter.mapping.forms.conditions import shape_answers
+from adapter.mapping.forms.questionnaire import Question, form_slugs, load_questionnaire
 from adapter.mapping.from_form import inspect_form, understand_form
 from adapter.model.receipt import Arrival, Principal, Verdict
-from adapter.packaging.form_items import printed_rows
+from adapter.packaging.sheet.items import printed_rows
 from tests.builders.pdf_forms import as_texts, blank, filled, response_of
 
 pytestmark = pytest.mark.properties

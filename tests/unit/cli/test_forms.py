@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from adapter.mapping.form_questionnaire import form_slugs
+from adapter.mapping.forms.questionnaire import form_slugs
 from tests.builders.pdf_forms import blank, filled
 
 CASES = Path(__file__).resolve().parents[3] / "fixtures" / "cases"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapter.mapping.cda_time import CivilTime, Doubt, as_instant, read_time
+from adapter.mapping.cda.time import CivilTime, Doubt, as_instant, read_time
 
 PARIS = "Europe/Paris"
 

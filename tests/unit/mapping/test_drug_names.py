@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapter.mapping.drug_names import SHORTEST_NEAR, distance, load_drug_names, named_in_prose, recognise
+from adapter.mapping.forms.drug_names import SHORTEST_NEAR, distance, load_drug_names, named_in_prose, recognise
 
 NAMES = load_drug_names("metformine")
 

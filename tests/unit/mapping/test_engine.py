@@ -11,7 +11,7 @@ from adapter.formats.hl7v2 import read_message
 from adapter.mapping import rules as rules_module
 from adapter.mapping import terminology
 from adapter.mapping.engine import extract, extract_group
-from adapter.mapping.hl7_source import Hl7Source
+from adapter.mapping.hl7.source import Hl7Source
 from adapter.mapping.rules import RuleFile, load_rules
 from adapter.mapping.sources import JsonSource
 from adapter.model.finding import Severity

@@ -6,8 +6,8 @@ import pytest
 
 from adapter.data import mappings_root
 from adapter.errors import MappingError
-from adapter.mapping.form_builders import BUILDERS, builder_named
-from adapter.mapping.form_questionnaire import load_questionnaire
+from adapter.mapping.forms.builders import BUILDERS, builder_named
+from adapter.mapping.forms.questionnaire import load_questionnaire
 from adapter.mapping.rules import load_rules
 
 SLUGS = sorted(path.name.removesuffix(".questionnaire.json") for path in (mappings_root() / "forms").glob("*.questionnaire.json"))

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from adapter.errors import MappingError
-from adapter.mapping import form_questionnaire
-from adapter.mapping.form_conditions import FormRules, check_form, shape_answers
-from adapter.mapping.form_questionnaire import Condition, Question, Questionnaire, load_questionnaire
+from adapter.mapping.forms import questionnaire as form_questionnaire
+from adapter.mapping.forms.conditions import FormRules, check_form, shape_answers
+from adapter.mapping.forms.questionnaire import Condition, Question, Questionnaire, load_questionnaire
 from adapter.model.finding import Severity
 
 NOWHERE = Questionnaire("essai", "urn:q", "1", "Essai", "r", ())

@@ -12,7 +12,7 @@ import pytest
 
 from adapter.data import partners_root
 from adapter.fhir.bundle import resources_of
-from adapter.mapping.form_questionnaire import load_questionnaire
+from adapter.mapping.forms.questionnaire import load_questionnaire
 from adapter.mapping.from_form import inspect_form, understand_form
 from adapter.model.effects import Translation
 from adapter.model.finding import errors_of

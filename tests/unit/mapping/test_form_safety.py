@@ -11,10 +11,10 @@ import pytest
 from fhir.resources.R4B.detectedissue import DetectedIssue
 
 from adapter.fhir.bundle import resources_of
-from adapter.mapping import form_safety
-from adapter.mapping.form_conditions import CheckedForm
-from adapter.mapping.form_questionnaire import load_questionnaire
-from adapter.mapping.form_safety import AlertKind, MetforminAlert, metformin_alert
+from adapter.mapping.forms import safety as form_safety
+from adapter.mapping.forms.conditions import CheckedForm
+from adapter.mapping.forms.questionnaire import load_questionnaire
+from adapter.mapping.forms.safety import AlertKind, MetforminAlert, metformin_alert
 from adapter.mapping.from_form import inspect_form, understand_form
 from adapter.mapping.rules import RuleFile, load_rules
 from adapter.model.finding import Severity

@@ -12,7 +12,7 @@ from fhir.resources.R4B.bundle import Bundle
 
 from adapter.errors import InputError
 from adapter.fhir.bundle import resources_of, write_json
-from adapter.mapping.form_stay import latest_day
+from adapter.mapping.forms.stay import latest_day
 from adapter.mapping.from_form import inspect_form, understand_form
 from adapter.model.effects import Translation
 from adapter.model.finding import Severity

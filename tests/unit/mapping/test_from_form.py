@@ -15,9 +15,9 @@ from lxml import etree
 
 from adapter.errors import InputError
 from adapter.fhir.bundle import resources_of, write_json
-from adapter.mapping.form_imaging import body_sites, latest_moment, read_term
-from adapter.mapping.form_questionnaire import load_questionnaire
-from adapter.mapping.form_values import UnreadableAnswerError, read_date, years_between
+from adapter.mapping.forms.imaging import body_sites, latest_moment, read_term
+from adapter.mapping.forms.questionnaire import load_questionnaire
+from adapter.mapping.forms.values import UnreadableAnswerError, read_date, years_between
 from adapter.mapping.from_form import inspect_form, understand_form
 from adapter.model.effects import Translation
 from adapter.model.finding import Finding, Severity

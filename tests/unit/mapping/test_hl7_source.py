@@ -8,7 +8,7 @@ import pytest
 
 from adapter.errors import MappingError
 from adapter.formats.hl7v2 import read_message
-from adapter.mapping.hl7_source import Hl7Source
+from adapter.mapping.hl7.source import Hl7Source
 
 _MESSAGE = (
     "MSH|^~\\&|A|B|||2026||MDM^T02|1|P|2.6\r"

@@ -19,7 +19,7 @@ from adapter.mapping.kinds import READERS
 from adapter.model.effects import Translation
 from adapter.model.receipt import Arrival, ContentKind, Principal
 from adapter.packaging.build import Document, readable_pdf, travelling_cda, written_templates
-from adapter.packaging.cda_structured import structured_model, write_as_n3
+from adapter.packaging.cda_out.structured import structured_model, write_as_n3
 from adapter.packaging.xdm import document_entry
 from tests.builders.cda import build_ldl_ses, tiny_pdf
 from tests.builders.fhir_document import (

@@ -17,7 +17,7 @@ from adapter.model.identity import Address, LocalIdentifier, PatientIdentity, Re
 from adapter.model.parties import Device, Organisation, Party, Professional
 from adapter.model.submission import Submission
 from adapter.packaging.cda import wrap_as_n1
-from adapter.packaging.cda_xml import cda_time, system_oid
+from adapter.packaging.cda_out.xml import cda_time, system_oid
 from tests.builders.cda import tiny_pdf
 from tests.builders.directory import letter_header, qualified_patient, submission
 

@@ -13,9 +13,9 @@ from PIL import Image, ImageChops
 
 from adapter.errors import RenditionError
 from adapter.packaging.fax_page import DPI, HEADER, HEIGHT, WIDTH, FaxCover, build_fax
+from adapter.packaging.page.layout import GREY, Words
+from adapter.packaging.page.paint import Imprint, paint
 from adapter.packaging.parcel import FaxContent
-from adapter.packaging.pdf_layout import GREY, Words
-from adapter.packaging.pdf_paint import Imprint, paint
 from adapter.packaging.tiff_f import write_tiff_f
 from tests.builders.cda import tiny_pdf
 

@@ -24,12 +24,12 @@ from adapter.fhir.document import DocumentExtras, Section, document_bundle_from
 from adapter.model.document import Code, ReferringParty
 from adapter.model.identity import Address, Reliability, Telecom
 from adapter.model.parties import Organisation, Party, Professional
+from adapter.packaging.page.faces import text_width
+from adapter.packaging.page.layout import BODY_WIDTH, BOTTOM, LEFT, RIGHT, Sheet, Stroke, Words, break_lines, line_width
+from adapter.packaging.page.narrative import Picture, Run, Table, blocks_text, read_narrative
+from adapter.packaging.page.table import TableSetter, flow_blocks, grid_of
+from adapter.packaging.page.words import french_date, french_period, phone_words
 from adapter.packaging.pdf import missing_glyphs, render_pdf, stamp_pdf
-from adapter.packaging.pdf_faces import text_width
-from adapter.packaging.pdf_layout import BODY_WIDTH, BOTTOM, LEFT, RIGHT, Sheet, Stroke, Words, break_lines, line_width
-from adapter.packaging.pdf_narrative import Picture, Run, Table, blocks_text, read_narrative
-from adapter.packaging.pdf_table import TableSetter, flow_blocks, grid_of
-from adapter.packaging.pdf_words import french_date, french_period, phone_words
 from tests.builders.cda import tiny_pdf
 from tests.builders.directory import letter_header, qualified_patient
 

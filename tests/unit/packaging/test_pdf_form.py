@@ -9,10 +9,10 @@ import pikepdf
 import pypdfium2
 import pytest
 
-from adapter.mapping.form_questionnaire import form_slugs, load_questionnaire, questionnaire_resource
-from adapter.packaging.form_sheet import lay_out
-from adapter.packaging.pdf_form import print_form
-from adapter.packaging.pdf_layout import BOTTOM, LEFT, RIGHT
+from adapter.mapping.forms.questionnaire import form_slugs, load_questionnaire, questionnaire_resource
+from adapter.packaging.page.layout import BOTTOM, LEFT, RIGHT
+from adapter.packaging.sheet.layout import lay_out
+from adapter.packaging.sheet.pdf_form import print_form
 from tests.builders.pdf_forms import blank, fields
 
 SLUGS = form_slugs()

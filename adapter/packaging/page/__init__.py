@@ -1,0 +1,1 @@
+"""A document as a person reads it: words, narrative, tables, and their places on A4."""

@@ -1,0 +1,1 @@
+"""A form as a fillable sheet, drawn from its Questionnaire."""

@@ -1,0 +1,475 @@
+"""A Questionnaire laid out on A4 sheets: where each question stands, where its answer goes. Any Questionnaire, no file format.
+
+Everything is drawn so that the sheet can also be filled by hand: frames and boxes are printed, fields lie inside them. The four
+corners stay free for marks that a reader of scanned pages may need one day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from adapter.packaging.page.faces import POINT_MM, text_width, visible
+from adapter.packaging.page.layout import (
+    BODY_WIDTH,
+    BOTTOM,
+    GREY,
+    INK,
+    LEFT,
+    LINE,
+    NAVY,
+    RIGHT,
+    TINT,
+    Colour,
+    Fill,
+    Mark,
+    Stroke,
+    Words,
+    break_lines,
+    line_marks,
+    moved,
+)
+from adapter.packaging.page.narrative import Ink, Run
+from adapter.packaging.sheet import items as ask
+from adapter.packaging.sheet.items import ANSWER_SIZE, BOX, BOX_GAP, TICK_GAP, Item
+
+IDENTITY = ("patient.nom", "patient.prenom", "patient.date-naissance")  # repeated at the head of every further page
+
+_LABEL, _NOTE = 8.0, 7.0
+_FIELD_HEIGHT, _ROW_GAP, _CELL_GAP = 6.2, 2.4, 4.0
+_TICK_HEIGHT = 5.6
+_ASIDE = 92.0  # where tick boxes begin when they stand beside their question
+_FIRST_TOP, _NEXT_TOP = 15.0, 27.0
+_HINTS = {"date": "JJ/MM/AAAA", "dateTime": "JJ/MM/AAAA HH:MM"}
+_ENCLOSE = "Les fichiers s’envoient avec le formulaire (JSON), ou à part avec le numéro de la demande."
+_CHECKLIST = 3  # so many questions with the same choices make a list to go down
+_SEPARATOR: Colour = (196, 205, 216)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where an answer goes, in millimetres from the top left of its page. `state` names one tick of a question."""
+
+    kind: str
+    name: str
+    tip: str
+    x: float
+    y: float
+    width: float
+    height: float
+    state: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+    most: int = 0
+    lines: bool = False
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class FormPage:
+    """One laid-out page."""
+
+    marks: tuple[Mark, ...]
+    slots: tuple[Slot, ...]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Marks and slots that are never cut; `keep`: stays with the next one."""
+
+    height: float
+    marks: tuple[Mark, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    gap: float = 0.0
+    keep: bool = False
+
+
+def lay_out(questionnaire: Mapping[str, Any]) -> tuple[FormPage, ...]:
+    """The pages of a form."""
+    return _FormSetter(questionnaire).pages()
+
+
+def form_code(questionnaire: Mapping[str, Any]) -> str:
+    """The canonical that a filled form is known by: `url|version`."""
+    return f"{questionnaire['url']}|{questionnaire['version']}"
+
+
+class _FormSetter:
+    def __init__(self, form: Mapping[str, Any]) -> None:
+        self._form = form
+        self._items = {item["linkId"]: item for item in ask.walk(form["item"])}
+        self._known = ""
+
+    def pages(self) -> tuple[FormPage, ...]:
+        """All pages, their heads and feet included."""
+        pages: list[tuple[list[Mark], list[Slot]]] = [([], [])]
+        y, fresh = _FIRST_TOP, True
+        for group in _kept(self._blocks()):
+            if y + sum(b.gap + b.height for b in group) > BOTTOM and not fresh:
+                pages.append(([], []))
+                y, fresh = _NEXT_TOP, True
+            for block in group:
+                y += 0.0 if fresh else block.gap
+                pages[-1][0].extend(moved(mark, LEFT, y) for mark in block.marks)
+                pages[-1][1].extend(_shifted(slot, LEFT, y) for slot in block.slots)
+                y, fresh = y + block.height, False
+        return tuple(
+            FormPage((*marks, *self._frame(number, len(pages))), (*self._identity(number), *slots))
+            for number, (marks, slots) in enumerate(pages, start=1)
+        )
+
+    # What stands on the page
+
+    def _blocks(self) -> Iterator[_Block]:
+        yield self._title()
+        loose = [item for item in self._form["item"] if item["type"] != "group"]
+        leading = [item for item in self._form["item"] if item["type"] != "group"][: ask.leading(self._form["item"])]
+        yield from self._questions(leading)
+        for item in self._form["item"]:
+            if item["type"] == "group":
+                yield from self._group(item)
+            elif item in loose and item not in leading:
+                yield from self._questions([item])
+
+    def _title(self) -> _Block:
+        marks: list[Mark] = []
+        y = 3.4
+        for text, size, bold, colour in (
+            (str(self._form["title"]), 15.0, True, NAVY),
+            ("À remplir à l’écran ou à la main, en majuscules. Les questions marquées * sont obligatoires.", 8.5, False, INK),
+            ("Une question que sa condition écarte reste vide. Dates : JJ/MM/AAAA.", 8.5, False, INK),
+        ):
+            for line in break_lines((Run(text, Ink(bold=bold)),), BODY_WIDTH - 12.0, size):
+                marks += line_marks(line, 6.0, y + size * POINT_MM, size, colour)
+                y += size * POINT_MM * 1.36
+        height = y + 2.4
+        band: list[Mark] = [Fill(0, 0, BODY_WIDTH, height, TINT), Fill(0, 0, 1.8, height, NAVY)]
+        return _Block(height, (*band, *marks))
+
+    def _group(self, group: Item) -> Iterator[_Block]:
+        note = self._known = self._condition(group)
+        rows = ask.printed_rows(ask.most(group))
+        if group.get("repeats") and ask.most(group) != rows:
+            note = "; ".join(part for part in (note, "au-delà de ces lignes, remplir un second formulaire") if part)
+        yield _group_title(group["text"] + (" *" if group.get("required") else ""), note)
+        if group.get("repeats"):
+            yield from self._table(group, rows)
+        else:
+            yield from self._questions(group.get("item", []), self._condition(group))
+
+    def _questions(self, items: Sequence[Item], known: str = "") -> Iterator[_Block]:
+        """Small questions side by side, big ones across the sheet, checklists one below the other.
+
+        `known`: the condition that the group's title already tells.
+        """
+        self._known = known
+        row: list[tuple[Item, float]] = []
+        for item in items:
+            if ask.is_hidden(item):
+                continue
+            alone = item["type"] in ("display", "group") or self._is_listed(item, items)
+            span = 6.0 if alone else ask.span(item)
+            if row and sum(s for _, s in row) + span > 6:
+                yield self._row(row)
+                row = []
+            if alone:
+                yield from self._alone(item)
+                continue
+            row.append((item, span))
+            below = list(self._below(item, known))
+            if below:
+                yield self._row(row)
+                row = []
+            yield from below
+        if row:
+            yield self._row(row)
+
+    def _alone(self, item: Item) -> Iterator[_Block]:
+        """Help, a group within the group, or one question of a checklist."""
+        if item["type"] == "display":
+            yield _help(item["text"])
+        elif item["type"] == "group":
+            yield _sub_title(item["text"])
+            yield from self._questions(item.get("item", []), self._condition(item))
+        else:
+            yield self._listed(item)
+            yield from self._questions(item.get("item", []), self._known)
+
+    def _below(self, item: Item, known: str) -> Iterator[_Block]:
+        """What stands under a question: the choices of its list, its help, its own questions."""
+        if ask.choices(item) and not ask.is_ticked(item):
+            yield _help(f"Au choix : {ask.all_words(item)}.")
+        yield from self._questions(item.get("item", []), known)
+
+    # One question
+
+    def _row(self, cells: Sequence[tuple[Item, float]]) -> _Block:
+        total = sum(span for _, span in cells)
+        room = BODY_WIDTH - _CELL_GAP * (len(cells) - 1)
+        widths = [room * span / total for _, span in cells]
+        if total < 4.0:
+            widths = [room * span / 6 for _, span in cells]
+        heads = [self._head(item, width) for (item, _), width in zip(cells, widths, strict=True)]
+        top = max(height for _, height in heads) + 0.8
+        marks: list[Mark] = []
+        slots: list[Slot] = []
+        bottom, x = 0.0, 0.0
+        for (item, _), width, (head, height) in zip(cells, widths, heads, strict=True):
+            below = top - height - 0.8
+            marks += [moved(mark, x, below) for mark in head]
+            answer, where, deep = self._answer(item, item["linkId"], width)
+            marks += [moved(mark, x, top) for mark in answer]
+            slots += [_shifted(slot, x, top) for slot in where]
+            bottom, x = max(bottom, deep), x + width + _CELL_GAP
+        return _Block(top + bottom, tuple(marks), tuple(slots), _ROW_GAP)
+
+    def _head(self, item: Item, width: float) -> tuple[list[Mark], float]:
+        """The question, its star, its condition and how to write the answer."""
+        marks: list[Mark] = []
+        y = 0.0
+        words = item["text"] + (" *" if item.get("required") else "")
+        hint = _HINTS.get(item["type"], "")
+        runs = [Run(words, Ink(bold=True))] + ([Run(f"  {hint}", Ink())] if hint else [])
+        for line in break_lines(runs, width, _LABEL):
+            marks += line_marks(line, 0.0, y + _LABEL * POINT_MM, _LABEL, INK)
+            y += _LABEL * POINT_MM * 1.28
+        note = self._note(item)
+        for line in break_lines((Run(note, Ink(italic=True)),), width, _NOTE) if note else []:
+            marks += line_marks(line, 0.0, y + _NOTE * POINT_MM, _NOTE, GREY)
+            y += _NOTE * POINT_MM * 1.28
+        return marks, y
+
+    def _answer(self, item: Item, name: str, width: float) -> tuple[list[Mark], list[Slot], float]:
+        tip = self._tip(item)
+        if item["type"] == "attachment":
+            return *_enclosed(width), _FIELD_HEIGHT
+        if ask.choices(item) and ask.is_ticked(item):
+            return _ticks(item, name, tip, width)
+        height = ask.text_height(item) if item["type"] == "text" else _FIELD_HEIGHT
+        unit = ask.unit(item)
+        field_width = width - (text_width(visible(unit), "", ANSWER_SIZE) + 2.0 if unit else 0.0)
+        slot = Slot(
+            "choice" if ask.choices(item) else "text", name, tip, 0.0, 0.0, field_width, height, "", ask.choices(item),
+            item.get("maxLength", 0), item["type"] == "text", ask.always(item),
+        )  # fmt: skip
+        marks: list[Mark] = [*_frame(0.0, 0.0, field_width, height)]
+        if unit:
+            marks.append(Words(field_width + 2.0, height - 1.9, visible(unit), "", ANSWER_SIZE, INK))
+        return marks, [slot], height
+
+    @staticmethod
+    def _is_listed(item: Item, items: Sequence[Item]) -> bool:
+        """A question of a checklist: its tick boxes stand beside it, below those of the others."""
+        choices = ask.choices(item)
+        if not choices or item.get("repeats") or sum(ask.choices(each) == choices for each in items) < _CHECKLIST:
+            return False
+        return ask.ticks_width(choices) <= BODY_WIDTH - _ASIDE
+
+    def _listed(self, item: Item) -> _Block:
+        head, height = self._head(item, _ASIDE - 4.0)
+        ticks, slots, deep = _ticks(item, item["linkId"], self._tip(item), BODY_WIDTH - _ASIDE)
+        tall = max(height, deep)
+        marks = [moved(mark, 0.0, (tall - height) / 2 + 0.3) for mark in head]
+        marks += [moved(mark, _ASIDE, (tall - deep) / 2) for mark in ticks]
+        placed = tuple(_shifted(slot, _ASIDE, (tall - deep) / 2) for slot in slots)
+        line = Stroke(0, tall + 0.7, BODY_WIDTH, tall + 0.7, 0.1, _SEPARATOR)
+        return _Block(tall + 0.7, (*marks, line), placed, 1.3)
+
+    # Repeated groups
+
+    def _table(self, group: Item, rows: int) -> Iterator[_Block]:
+        """Numbered lines, one column a question."""
+        items = [
+            item for item in group.get("item", []) if not ask.is_hidden(item) and item["type"] not in ("display", "attachment")
+        ]
+        shares = [1.5 if ask.choices(item) else 2.2 if item["type"] in ("string", "text") else 1.3 for item in items]
+        room = BODY_WIDTH - 7.0 - 1.5 * (len(items) - 1)
+        widths = [room * share / sum(shares) for share in shares]
+        heads = [self._head(item, width) for item, width in zip(items, widths, strict=True)]
+        tall = max(height for _, height in heads)
+        marks: list[Mark] = []
+        for x, (head, height) in zip(_lefts(widths), heads, strict=True):
+            marks += [moved(mark, x, tall - height) for mark in head]
+        yield _Block(tall + 0.4, tuple(marks), (), 1.2, keep=True)
+        for number in range(1, rows + 1):
+            yield self._table_row(group["linkId"], items, widths, number)
+        yield from (_help(f"{item['text']} : {ask.all_words(item)}.") for item in items if ask.choices(item))
+        if any(item["type"] == "attachment" for item in group.get("item", [])):
+            yield _help(_ENCLOSE)
+
+    def _table_row(self, group: str, items: Sequence[Item], widths: Sequence[float], number: int) -> _Block:
+        marks: list[Mark] = [Words(1.6, 4.4, str(number), "B", ANSWER_SIZE, NAVY)]
+        slots: list[Slot] = []
+        for x, width, item in zip(_lefts(widths), widths, items, strict=True):
+            key = item["linkId"].removeprefix(f"{group}.")
+            kind = "choice" if ask.choices(item) else "text"
+            tip = f"{number}. {self._tip(item)}"
+            slots.append(
+                Slot(kind, f"{group}.{number}.{key}", tip, x, 0.0, width, _FIELD_HEIGHT, "", ask.choices(item),
+                     item.get("maxLength", 0))
+            )  # fmt: skip
+            marks += _frame(x, 0.0, width, _FIELD_HEIGHT)
+        return _Block(_FIELD_HEIGHT, tuple(marks), tuple(slots), 1.0)
+
+    # Words about conditions
+
+    def _note(self, item: Item) -> str:
+        """The condition in words, unless the question says it itself (« Si allergie : … »)."""
+        told = self._condition(item)
+        return "" if item["text"].startswith("Si ") or told == self._known else told
+
+    def _condition(self, item: Item) -> str:
+        word = " ou " if item.get("enableBehavior") == "any" else " et "
+        told: dict[str, list[str]] = {}
+        for condition in item.get("enableWhen", []):
+            asked, answer = self._one_condition(condition)
+            told.setdefault(asked, []).append(answer)
+        joined = word.join(f"{asked} {word.join(dict.fromkeys(answers))}".strip() for asked, answers in told.items())
+        return f"à remplir si {joined}" if joined else ""
+
+    def _one_condition(self, condition: Mapping[str, Any]) -> tuple[str, str]:
+        """What is asked, and the answer that counts, in words."""
+        asked = self._items[condition["question"]]
+        expressions = (extension.get("valueExpression", {}) for extension in asked.get("extension", []))
+        computed = next((str(each["description"]) for each in expressions if "description" in each), "")
+        answer = next(value for key, value in condition.items() if key.startswith("answer"))
+        if computed and answer is True:
+            return f"{computed[:1].lower()}{computed[1:]}", ""
+        if condition["operator"] == "exists":
+            return f"« {asked['text']} »", f"est {'rempli' if answer else 'vide'}"
+        code = answer["code"] if isinstance(answer, Mapping) else {True: "oui", False: "non"}.get(answer, str(answer))
+        word = dict(ask.choices(asked)).get(code, str(code))
+        return f"« {asked['text']} » {'n’est pas' if condition['operator'] == '!=' else 'est'}", f"« {word} »"
+
+    def _tip(self, item: Item) -> str:
+        condition = self._condition(item)
+        return str(item["text"]) + (f" ({condition})" if condition else "") + (" – obligatoire" if item.get("required") else "")
+
+    # Every page
+
+    def _frame(self, number: int, total: int) -> tuple[Mark, ...]:
+        slug = str(self._form["url"]).rpartition("/")[2]
+        told = f"Formulaire {slug} – version {self._form['version']}"
+        page = f"Page {number}/{total}"
+        y = BOTTOM + 6.6
+        marks: list[Mark] = [
+            Stroke(LEFT, BOTTOM + 2.4, RIGHT, BOTTOM + 2.4, 0.2, LINE),
+            Words(LEFT, y, visible(told), "", 7.0, GREY),
+            Words(RIGHT - text_width(page, "B", 8.0), y, page, "B", 8.0, INK),
+        ]
+        if number > 1 and self._identity_items():
+            marks.append(Stroke(LEFT, 23.6, RIGHT, 23.6, 0.3, NAVY))
+            marks += [mark for item, x, width in self._identity_items() for mark in _identity_marks(item, x, width)]
+        return tuple(marks)
+
+    def _identity(self, number: int) -> tuple[Slot, ...]:
+        """The same fields again: pages of a fax part, so each says whose it is."""
+        if number == 1:
+            return ()
+        return tuple(
+            Slot("text", item["linkId"], self._tip(item), x, 16.0, width, 5.6, most=item.get("maxLength", 0))
+            for item, x, width in self._identity_items()
+        )
+
+    def _identity_items(self) -> list[tuple[Item, float, float]]:
+        found = [self._items[name] for name in IDENTITY if name in self._items]
+        width = (BODY_WIDTH - _CELL_GAP * (len(found) - 1)) / max(len(found), 1)
+        return [(item, LEFT + number * (width + _CELL_GAP), width) for number, item in enumerate(found)]
+
+
+# -- pieces -----------------------------------------------------------------------------------------------------------
+
+
+def _group_title(title: str, note: str) -> _Block:
+    height = 6.4
+    marks: list[Mark] = [Fill(0, 0, BODY_WIDTH, height, TINT), Words(2.2, 4.5, visible(title), "B", 10.0, NAVY)]
+    if not note:
+        return _Block(height, tuple(marks), (), 4.2, keep=True)
+    free = BODY_WIDTH - text_width(visible(title), "B", 10.0) - 8.0
+    lines = break_lines((Run(note, Ink(italic=True)),), free, _NOTE)
+    if len(lines) == 1:
+        wide = text_width(visible(note), "I", _NOTE)
+        return _Block(height, (*marks, *line_marks(lines[0], BODY_WIDTH - wide - 2.0, 4.3, _NOTE, GREY)), (), 4.2, keep=True)
+    y = height + 0.6
+    for line in break_lines((Run(note, Ink(italic=True)),), BODY_WIDTH - 4.4, _NOTE):
+        marks += line_marks(line, 2.2, y + _NOTE * POINT_MM, _NOTE, GREY)
+        y += _NOTE * POINT_MM * 1.28
+    return _Block(y, tuple(marks), (), 4.2, keep=True)
+
+
+def _sub_title(title: str) -> _Block:
+    return _Block(4.4, (Words(0.0, 3.4, visible(title), "B", 9.0, NAVY),), (), 2.6, keep=True)
+
+
+def _help(text: str) -> _Block:
+    marks: list[Mark] = []
+    y = 0.0
+    for line in break_lines((Run(text, Ink(italic=True)),), BODY_WIDTH - 4.0, 7.5):
+        marks += line_marks(line, 2.0, y + 7.5 * POINT_MM, 7.5, GREY)
+        y += 7.5 * POINT_MM * 1.3
+    return _Block(y, (*marks, Fill(0, 0, 0.6, y, LINE)), (), 1.4)
+
+
+def _ticks(item: Item, name: str, tip: str, width: float) -> tuple[list[Mark], list[Slot], float]:
+    """Boxes to tick, in line, on as many lines as needed."""
+    marks: list[Mark] = []
+    slots: list[Slot] = []
+    x, y = 0.0, 0.0
+    for number, (code, word) in enumerate(ask.choices(item), start=1):
+        words = visible(word)
+        wide = BOX + BOX_GAP + text_width(words, "", ANSWER_SIZE)
+        if x and x + wide > width:
+            x, y = 0.0, y + _TICK_HEIGHT
+        top = y + (_TICK_HEIGHT - BOX) / 2
+        marks += _frame(x, top, BOX, BOX, 0.35)
+        marks.append(Words(x + BOX + BOX_GAP, y + 3.9, words, "", ANSWER_SIZE, INK))
+        field = f"{name}.{number}" if item.get("repeats") else name
+        kind = "box" if item.get("repeats") else "tick"
+        slots.append(Slot(kind, field, f"{tip} : {word}", x, top, BOX, BOX, code))
+        x += wide + TICK_GAP
+    return marks, slots, y + _TICK_HEIGHT
+
+
+def _enclosed(width: float) -> tuple[list[Mark], list[Slot]]:
+    """A sheet holds no file: what to do instead."""
+    marks: list[Mark] = []
+    for number, line in enumerate(break_lines((Run(_ENCLOSE, Ink(italic=True)),), width, _NOTE)):
+        marks += line_marks(line, 0.0, (number + 1) * _NOTE * POINT_MM * 1.28, _NOTE, GREY)
+    return marks, []
+
+
+def _identity_marks(item: Item, x: float, width: float) -> list[Mark]:
+    return [Words(x, 15.0, visible(item["text"]), "", 7.0, GREY), *_frame(x, 16.0, width, 5.6)]
+
+
+def _frame(x: float, y: float, width: float, height: float, thick: float = 0.25) -> tuple[Mark, ...]:
+    """A frame to write in. White inside, so that it is found at once."""
+    right, bottom = x + width, y + height
+    return (
+        Stroke(x, y, right, y, thick, LINE),
+        Stroke(right, y, right, bottom, thick, LINE),
+        Stroke(right, bottom, x, bottom, thick, LINE),
+        Stroke(x, bottom, x, y, thick, LINE),
+    )
+
+
+def _lefts(widths: Sequence[float]) -> Iterator[float]:
+    x = 7.0
+    for width in widths:
+        yield x
+        x += width + 1.5
+
+
+def _shifted(slot: Slot, dx: float, dy: float) -> Slot:
+    return replace(slot, x=slot.x + dx, y=slot.y + dy)
+
+
+def _kept(blocks: Iterator[_Block]) -> Iterator[list[_Block]]:
+    group: list[_Block] = []
+    for block in blocks:
+        group.append(block)
+        if not block.keep:
+            yield group
+            group = []
+    if group:
+        yield group
