@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -158,20 +159,23 @@ class Stage:
         self.record = RecordPartner(self.folder / "received" / "record")
         self.fax = FaxSink(self.folder / "data" / "fax", self.folder / "received" / "fax")
         self._service: subprocess.Popen[bytes] | None = None
+        self._undo = ExitStack()
 
     def __enter__(self) -> Self:
-        self.operator.start()
-        self.record.__enter__()
-        self.fax.start()
-        self._write_files()
-        self.start_service(*self._launcher)
+        with ExitStack() as undo:
+            self.operator.start()
+            undo.callback(self.operator.stop)
+            undo.enter_context(self.record)
+            self.fax.start()
+            undo.callback(self.fax.stop)
+            self._write_files()
+            undo.callback(self.stop_service)  # before the start: one that fails leaves no process behind
+            self.start_service(*self._launcher)
+            self._undo = undo.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop_service()
-        self.fax.stop()
-        self.record.__exit__(kind, error, trace)
-        self.operator.stop()
+        self._undo.close()
 
     def _write_files(self) -> None:
         if not (self.folder / "payload.key").exists():
