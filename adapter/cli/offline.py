@@ -1,4 +1,4 @@
-"""Commands that need no ledger: translate, validate, explain."""
+"""Commands that need no ledger: translate, validate, coverage, explain."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ from adapter.cli.options import (
     read_config,
 )
 from adapter.config import Config
+from adapter.coverage import Coverage, add_up, as_data, as_lines, coverage_of
 from adapter.errors import InputError
 from adapter.model.finding import Finding, Severity, errors_of
 from adapter.model.parties import Recipient, RecipientKind
 from adapter.model.plan import ChannelName
 from adapter.model.submission import Submission
-from adapter.offline import Output, Target, refusal_of, render, report_of, translate, write_report
+from adapter.offline import Output, Target, kind_of, refusal_of, render, report_of, translate, write_report
 from adapter.packaging.parcel import SenderProfile
 from adapter.routing.choose import choose_route
 from adapter.routing.explain import plan_as_dict, probe_submission, render_plan
@@ -51,6 +52,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the tree."""
     app.command("translate")(translate_files)
     app.command("validate")(validate_files)
+    app.command("coverage")(cover_files)
     app.command("explain")(explain)
 
 
@@ -154,6 +156,39 @@ def validate_files(
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
     if refused:
+        raise typer.Exit(1)
+
+
+def cover_files(
+    files: Annotated[
+        list[Path], typer.Argument(exists=True, dir_okay=False, help="HL7 v2 messages, CDA documents, forms (JSON).")
+    ],
+    form: FormOption = "",
+    zone: ZoneOption = "Europe/Paris",
+    as_json: JsonOption = False,
+) -> None:
+    """Say how many of a source's values reached its FHIR: header, narrative and entries of each section, embedded files.
+
+    Example: tdu coverage lettre.xml demande.hl7
+    """
+    rows, total, failed = [], Coverage(), False
+    for path in files:
+        try:
+            arrival = arrival_from(path, form, zone)
+            found = coverage_of(arrival.content, kind_of(arrival), translate(arrival))
+        except InputError as error:
+            typer.echo(f"{path}: {error}", err=True)
+            failed = True
+            continue
+        rows.append(as_data(str(path), found))
+        add_up(total, found)
+        if not as_json:
+            typer.echo("\n".join(as_lines(str(path), found, detailed=True)))
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+    elif len(rows) > 1:
+        typer.echo("\n".join(as_lines(f"{len(rows)} files", total, detailed=False)))
+    if failed:
         raise typer.Exit(1)
 
 

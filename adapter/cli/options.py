@@ -75,6 +75,7 @@ def operator_name() -> str:
 
 def finding_line(finding: Finding) -> str:
     """One finding as a person reads it: how bad, the stable code, where, what, and what to do."""
-    place = f"[{finding.location}]" if finding.location else ""
+    where = " ← ".join(filter(None, (finding.location, finding.source)))
+    place = f"[{where}]" if where else ""
     words = (finding.severity.value, finding.code, place, finding.text, finding.remedy)
     return "  " + " ".join(word for word in words if word)

@@ -18,6 +18,9 @@ _MISC = re.compile(r"\s*(?:<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*(?:\[.*?\]\s*)?>
 # A form as plain JSON has no resourceType; as FHIR it is a QuestionnaireResponse.
 _RESOURCE_TYPE = re.compile(rb'"resourceType"\s*:\s*"([A-Za-z]{1,40})"')
 _ROOT = re.compile(r"\s*<(?:[\w.-]+:)?ClinicalDocument[\s/>]")
+# A self-presentable document: the style sheet that shows it carries it (opened by the reader, never run).
+_STYLE_SHEET = re.compile(r"\s*<(?:[\w.-]+:)?(?:stylesheet|transform)\s[^>]*http://www\.w3\.org/1999/XSL/Transform")
+_CARRIED = re.compile(rb"<(?:[\w.-]+:)?ClinicalDocument[\s/>]")
 
 
 def detect_content(content: bytes) -> ContentKind:
@@ -28,7 +31,7 @@ def detect_content(content: bytes) -> ContentKind:
     if head.startswith(b"{"):
         return _json_kind(content)
     if head.startswith(b"<") or content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return ContentKind.CDA if _root_is_clinical_document(content[:_PROLOG_BYTES]) else ContentKind.UNKNOWN
+        return ContentKind.CDA if _root_is_clinical_document(content) else ContentKind.UNKNOWN
     if form_code_of(content):
         return ContentKind.FORM
     return ContentKind.PDF if is_pdf(content) else ContentKind.UNKNOWN
@@ -47,8 +50,9 @@ def is_hl7v2(head: bytes) -> bool:
     return head.startswith(b"MSH") and len(head) > 3 and 0x20 < head[3] < 0x7F and not chr(head[3]).isalnum()
 
 
-def _root_is_clinical_document(head: bytes) -> bool:
+def _root_is_clinical_document(content: bytes) -> bool:
     """Skip declaration, instructions, comments and a DOCTYPE (refused later, with its own reason), then look at the root."""
+    head = content[:_PROLOG_BYTES]
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = head.decode("utf-16", "replace")
     else:
@@ -56,4 +60,6 @@ def _root_is_clinical_document(head: bytes) -> bool:
     at = 0
     while (found := _MISC.match(text, at)) is not None:
         at = found.end()
+    if _STYLE_SHEET.match(text, at):
+        return _CARRIED.search(content) is not None
     return _ROOT.match(text, at) is not None
