@@ -45,14 +45,14 @@ packages:
 	else sh tests/install-debian-packages.sh tests/debian-packages.txt; fi
 
 test: $(VENV)/.dev packages
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --timeout 300 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --timeout 300 $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check adapter mssante tests docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -q -m "not (conformance or crash or e2e or slow)" tests/unit tests/architecture tests/golden $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile -q -m "not (conformance or crash or e2e or slow)" tests/unit tests/architecture tests/golden $(PYTEST_ARGS)
 
 approve: $(VENV)/.dev
 	@test -n "$(CASE)" || { echo "which one? make approve CASE=slug"; exit 2; }

@@ -7,6 +7,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ class FaxSink:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self.run_once()
+            with suppress(FileNotFoundError):  # put away between our look and our hand
+                self.run_once()
             self._stopping.wait(self._poll_seconds)
 
     def _handle(self, path: Path) -> None:

@@ -90,7 +90,7 @@ class House:
     def raw_mllp(self, data: bytes, *, answers: int, half_close: bool = False) -> list[Ack]:
         """Any bytes on one connection; as many frames as are expected back, or what came before the door closed."""
         with socket.create_connection(("127.0.0.1", self.stage.mllp_port), timeout=15) as link:
-            with suppress(ConnectionError):
+            with suppress(OSError):
                 link.sendall(data)
                 if half_close:
                     link.shutdown(socket.SHUT_WR)

@@ -28,7 +28,7 @@ from tests.builders.hl7 import build_mdm, build_oru, to_organisation, to_profess
 from tests.builders.private import PATIENT, PRIVATE_WORDS, private_form, private_ldl, private_n1, spellings
 from tests.e2e.house import FORM, Ack, House, open_house
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("bad-input"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 STRANGER = to_professional("", rpps="10009990010", family="INCONNU", given="Nulle-Part")
 # To a reader whom the directory knows, so that only what is wrong keeps a document from leaving.

@@ -13,7 +13,7 @@ from adapter.demo.stage import CENTRE, Stage
 from tests.builders.pdf_forms import filled
 from tests.e2e.house import House, open_house
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("filled-pdf"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 CASES = Path(__file__).resolve().parents[2] / "fixtures" / "cases"
 PDF = {"Content-Type": "application/pdf"}

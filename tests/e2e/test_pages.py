@@ -19,7 +19,7 @@ import adapter
 ROOT = Path(adapter.__file__).resolve().parent.parent
 PATIENCE_SECONDS = 150
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("pages"), pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(200)]
 
 
 @dataclass(frozen=True)
