@@ -102,7 +102,10 @@ def replay_one(receipt: KeptReceipt, readers: Mapping[ContentKind, Understand]) 
 
 
 def _by_entry(bundle: dict[str, Any]) -> dict[str, Any]:
-    """The Bundle with its entries named by what they are, so that one more resource does not shift all others."""
+    """The Bundle with its entries named by what they are, so that one more resource does not shift all others.
+
+    The Provenance names the mapping revision: it differs with every edit and says nothing of the patient's document.
+    """
     named: dict[str, Any] = {key: value for key, value in bundle.items() if key != "entry"}
     seen: dict[str, int] = {}
     known = {entry.get("fullUrl", ""): "" for entry in bundle.get("entry", [])}
@@ -111,6 +114,8 @@ def _by_entry(bundle: dict[str, Any]) -> dict[str, Any]:
         seen[kind] = seen.get(kind, 0) + 1
         known[entry.get("fullUrl", "")] = f"{kind}[{seen[kind]}]"
     for entry in bundle.get("entry", []):
+        if entry["resource"]["resourceType"] == "Provenance":
+            continue
         resource = {key: value for key, value in entry["resource"].items() if key != "id"}
         named[known[entry.get("fullUrl", "")]] = _with_names(resource, known)
     return named
