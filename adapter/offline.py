@@ -12,8 +12,7 @@ from adapter.errors import InputError
 from adapter.fhir.bundle import write_json
 from adapter.fhir.locate import located
 from adapter.fhir.validate import Level, validate_bundle
-from adapter.formats.detect import detect_content
-from adapter.mapping.kinds import INSPECTORS, READERS
+from adapter.mapping.kinds import INSPECTORS, READERS, kind_of
 from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery, DeliveryState
 from adapter.model.effects import Translation
@@ -49,11 +48,6 @@ class Output(Confidential):
 def arrival_of(content: bytes, side_car: bytes, at: datetime, form: str, zone: str) -> Arrival:
     """A file as if it had come by a door, from the operator at the keyboard."""
     return Arrival(content, "cli", Principal("operator", "operator", ""), at, side_car=side_car, form=form, zone=zone)
-
-
-def kind_of(arrival: Arrival) -> ContentKind:
-    """What an arrival is: a named form, or what its bytes say."""
-    return ContentKind.FORM if arrival.form else detect_content(arrival.content)
 
 
 def inspect(arrival: Arrival) -> tuple[ContentKind, tuple[Finding, ...]]:

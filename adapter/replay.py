@@ -9,18 +9,16 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from adapter.errors import TduError
 from adapter.fhir.bundle import write_json
 from adapter.ledger.kept import KeptReceipt
+from adapter.mapping.kinds import Understand
 from adapter.model.confidential import Confidential
-from adapter.model.effects import Translation
-from adapter.model.receipt import Arrival, ContentKind
-
-Understand = Callable[[Arrival, str], tuple[Translation, ...]]
+from adapter.model.receipt import ContentKind
 
 
 @dataclass(frozen=True, repr=False)

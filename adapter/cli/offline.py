@@ -30,11 +30,12 @@ from adapter.cli.options import (
 from adapter.config import Config
 from adapter.coverage import Coverage, add_up, as_data, as_lines, coverage_of
 from adapter.errors import InputError
+from adapter.mapping.kinds import kind_of
 from adapter.model.finding import Finding, Severity, errors_of
 from adapter.model.parties import Recipient, RecipientKind
 from adapter.model.plan import ChannelName
 from adapter.model.submission import Submission
-from adapter.offline import Output, Target, kind_of, refusal_of, render, report_of, translate, write_report
+from adapter.offline import Output, Target, refusal_of, render, report_of, translate, write_report
 from adapter.packaging.parcel import SenderProfile
 from adapter.routing.choose import choose_route
 from adapter.routing.explain import plan_as_dict, probe_submission, render_plan

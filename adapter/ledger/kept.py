@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 
 from adapter.ledger import tables
 from adapter.ledger.database import Database
+from adapter.ledger.receipts import CLAIM_KINDS, with_content
 from adapter.ledger.records import PayloadKind
-from adapter.ledger.rows import Sealed, receipt_value
+from adapter.ledger.rows import Sealed
 from adapter.model.confidential import Confidential
-from adapter.model.receipt import Arrival, ContentKind, Principal, ReceiptState
+from adapter.model.receipt import Arrival, ContentKind, ReceiptState
 
-_KINDS = (PayloadKind.CONTENT, PayloadKind.SIDE_CAR, PayloadKind.PARTICULARS)
 _BATCH = 100
 
 
@@ -50,28 +51,17 @@ def kept_receipts(database: Database, legal_entity: str, receipt_ids: Sequence[s
         yield from _batch(database, rows[start : start + _BATCH])
 
 
-def _batch(database: Database, rows: Sequence[dict[str, object]]) -> Iterator[KeptReceipt]:
+def _batch(database: Database, rows: Sequence[dict[str, Any]]) -> Iterator[KeptReceipt]:
     s = tables.submission
     ids = [str(row["id"]) for row in rows]
     with database.read() as connection:
         submissions = [dict(row) for row in connection.execute(select(s).where(s.c.receipt_id.in_(ids))).mappings()]
-        sealed = Sealed(connection, ids, _KINDS)
+        sealed = Sealed(connection, ids, CLAIM_KINDS)
         bundles = Sealed(connection, [row["id"] for row in submissions], (PayloadKind.BUNDLE,))
     vault = database.vault
     for row in rows:
         row_id = str(row["id"])
-        receipt = receipt_value(row, sealed.open(vault, row_id, PayloadKind.PARTICULARS))
-        has_side_car = sealed.has(row_id, PayloadKind.SIDE_CAR)
-        arrival = Arrival(
-            content=sealed.open(vault, row_id, PayloadKind.CONTENT),
-            door=receipt.door,
-            principal=Principal(receipt.principal, "ledger", receipt.legal_entity),
-            received_at=receipt.received_at,
-            reference=receipt.reference,
-            side_car=sealed.open(vault, row_id, PayloadKind.SIDE_CAR) if has_side_car else b"",
-            form=receipt.form,
-            zone=receipt.zone,
-        )
+        held = with_content(vault, row, sealed)
         documents = tuple(
             KeptDocument(
                 submission["id"],
@@ -82,4 +72,4 @@ def _batch(database: Database, rows: Sequence[dict[str, object]]) -> Iterator[Ke
             for submission in submissions
             if submission["receipt_id"] == row_id
         )
-        yield KeptReceipt(row_id, receipt.kind, arrival, documents)
+        yield KeptReceipt(row_id, held.receipt.kind, held.arrival(), documents)

@@ -202,11 +202,11 @@ def claim_receipts(database: Database, worker: str, limit: int, lease: timedelta
     if not rows:
         return []
     with database.read() as connection:
-        sealed = Sealed(connection, [row["id"] for row in rows], _CLAIM_KINDS)
+        sealed = Sealed(connection, [row["id"] for row in rows], CLAIM_KINDS)
     claimed = []
     for row in rows:
         try:
-            claimed.append(_with_content(database.vault, row, sealed))
+            claimed.append(with_content(database.vault, row, sealed))
         except VaultError as error:
             _park_damaged(database, row, error.code)
     return claimed
@@ -232,10 +232,11 @@ def _without_bad_company(rows: Sequence[Mapping[Any, Any]]) -> list[Mapping[Any,
     return [row for row in rows if not row["attempts"]]
 
 
-_CLAIM_KINDS = (PayloadKind.CONTENT, PayloadKind.SIDE_CAR, PayloadKind.PARTICULARS)
+CLAIM_KINDS = (PayloadKind.CONTENT, PayloadKind.SIDE_CAR, PayloadKind.PARTICULARS)
 
 
-def _with_content(vault: Vault, row: Mapping[Any, Any], sealed: Sealed) -> ClaimedReceipt:
+def with_content(vault: Vault, row: Mapping[Any, Any], sealed: Sealed) -> ClaimedReceipt:
+    """A receipt row with its opened payloads."""
     row_id = row["id"]
     receipt = receipt_value(row, sealed.open(vault, row_id, PayloadKind.PARTICULARS))
     content = sealed.open(vault, row_id, PayloadKind.CONTENT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from adapter.formats.detect import detect_content
 from adapter.mapping.from_cda import inspect_cda, understand_cda
 from adapter.mapping.from_fhir import inspect_fhir, understand_fhir
 from adapter.mapping.from_form import inspect_form, understand_form
@@ -16,6 +17,11 @@ from adapter.model.submission import Submission
 Inspect = Callable[[Arrival], Inspection]
 Understand = Callable[[Arrival, str], tuple[Translation, ...]]
 Envelope = Callable[[Arrival, str], tuple[Submission, ...]]
+
+
+def kind_of(arrival: Arrival) -> ContentKind:
+    """What an arrival is: a named form, or what its bytes say."""
+    return ContentKind.FORM if arrival.form else detect_content(arrival.content)
 
 
 def _whole(understand: Understand) -> Envelope:

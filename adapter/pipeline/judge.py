@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 
 from adapter.errors import InputError
 from adapter.fhir.outcome import operation_outcome
-from adapter.formats.detect import detect_content
 from adapter.formats.hl7v2_ack import write_ack
 from adapter.ledger.records import CommittedReceipt, NewReceipt
+from adapter.mapping.kinds import Envelope, Inspect, kind_of
 from adapter.model.confidential import Confidential
 from adapter.model.finding import Finding, Severity, errors_of
 from adapter.model.identity import INS_TEST_OIDS
@@ -35,9 +35,6 @@ from adapter.model.submission import Submission
 from adapter.model.work_item import WorkAbout, WorkItem
 from adapter.routing.choose import can_resolve_any
 from adapter.routing.directory import Directory
-
-Inspect = Callable[[Arrival], Inspection]
-Envelope = Callable[[Arrival, str], tuple[Submission, ...]]
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ class Judge:
     def judge(self, arrival: Arrival) -> Judged:
         """Inspect, check against the instance and the directory, and write both possible answers."""
         receipt_id = self._new_id()
-        kind = ContentKind.FORM if arrival.form else detect_content(arrival.content)
+        kind = kind_of(arrival)
         inspection = self._inspect(kind, arrival)
         submissions: tuple[Submission, ...] = ()
         if inspection.verdict is Verdict.ACCEPTED:

@@ -27,6 +27,7 @@ from adapter.ledger.records import (
     StoredEffects,
     StoredSubmission,
 )
+from adapter.mapping.kinds import Understand
 from adapter.model.delivery import Delivery, OutcomeKind, SendOutcome
 from adapter.model.effects import Ignored, Parked, Translation
 from adapter.model.finding import errors_of
@@ -45,8 +46,6 @@ from adapter.routing.directory import Directory
 from adapter.tracking.causes import Decision, decide_after_send, opens_next_leg, retry_after_proof
 
 log = structlog.get_logger()
-
-Understand = Callable[[Arrival, str], tuple[Translation, ...]]
 
 # After so many claims that ended in a crash, a receipt is a person's: it would stop the lane for ever. Restarts of the service
 # hit whatever is being prepared, so the count is well above what an unlucky letter meets.

@@ -11,6 +11,7 @@ import pytest
 
 from adapter.errors import LedgerError
 from adapter.ledger.records import Decision
+from adapter.mapping.kinds import Understand
 from adapter.model.delivery import Delivery, DeliveryState, SendOutcome
 from adapter.model.effects import Translation
 from adapter.model.plan import ChannelName
@@ -19,7 +20,7 @@ from adapter.model.work_item import WorkAbout, WorkItem
 from adapter.packaging.build import build_parcel
 from adapter.packaging.parcel import Parcel
 from adapter.pipeline import verbs
-from adapter.pipeline.verbs import MOST_TRIES, POISON_CLAIMS, SETTLE_PAUSES, Understand
+from adapter.pipeline.verbs import MOST_TRIES, POISON_CLAIMS, SETTLE_PAUSES
 from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import Directory, load_directory
 from tests.builders.cda import build_ldl_ses, build_n1
