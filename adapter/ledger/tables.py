@@ -311,5 +311,34 @@ lookup = Table(
     PrimaryKeyConstraint("legal_entity", "kind", "mac", "about_id"),
 )
 
+# One local identity each: an IPP of one authority (or a matricule when there is no IPP). Who it is lies sealed in `payload_chunk`;
+# it is found by the keyed HMACs of `lookup`. `flags` are codes of what is doubtful about it, `state` current or merged.
+patient_index = Table(
+    "patient_index",
+    metadata,
+    _id(),
+    _word("legal_entity"),
+    _word("state"),
+    _word("flags"),
+    _count("updates"),
+    _instant("created_at"),
+    _instant("changed_at"),
+)
+
+# Append-only: every message that said something of an entry. `told_at` is the message's own instant, which orders them.
+patient_update = Table(
+    "patient_update",
+    metadata,
+    _id(),
+    _word("legal_entity"),
+    Column("patient_id", String(64), nullable=False),
+    Column("receipt_id", String(64), nullable=False),
+    _word("event"),
+    _instant("told_at"),
+    _instant("created_at"),
+)
+Index("ix_patient_update_patient", patient_update.c.patient_id, patient_update.c.told_at)
+Index("ix_patient_update_receipt", patient_update.c.receipt_id)
+
 # The newest migration; a test proves that it is the head.
-REVISION = "0001"
+REVISION = "0002"
