@@ -311,8 +311,8 @@ lookup = Table(
     PrimaryKeyConstraint("legal_entity", "kind", "mac", "about_id"),
 )
 
-# One local identity each: an IPP of one authority (or a matricule when there is no IPP). Who it is lies sealed in `payload_chunk`;
-# it is found by the keyed HMACs of `lookup`. `flags` are codes of what is doubtful about it, `state` current or merged.
+# One local identity each: an IPP of one authority, or a matricule when there is no IPP. Who it is lies sealed in
+# `payload_chunk`; it is found by the keyed HMACs of `lookup`. `flags` are codes of what is doubtful about it, `state` current or merged.
 patient_index = Table(
     "patient_index",
     metadata,
