@@ -312,7 +312,7 @@ lookup = Table(
 )
 
 # One local identity each: an IPP of one authority, or a matricule when there is no IPP. Who it is lies sealed in
-# `payload_chunk`; it is found by the keyed HMACs of `lookup`. `flags` are codes of what is doubtful about it, `state` current or merged.
+# `payload_chunk`; it is found by the keyed HMACs of `lookup`. `flags`: codes of what is doubtful; `state`: current or merged.
 patient_index = Table(
     "patient_index",
     metadata,
