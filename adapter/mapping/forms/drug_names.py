@@ -9,8 +9,7 @@ from __future__ import annotations
 import csv
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -42,12 +41,23 @@ class DrugName:
 
 
 @dataclass(frozen=True)
+class _Spelling:
+    """An alerting name as it is written or as it sounds, with its letters as bits. `most`: slips that are still the name."""
+
+    text: str
+    letters: int
+    most: int
+    line: DrugName
+
+
+@dataclass(frozen=True)
 class DrugNames:
-    """A list of names and its date."""
+    """A list of names and its date. `written` and `heard`: the alerting names by the length of their spelling."""
 
     revision: str
     by_name: Mapping[str, DrugName]
-    sounds: tuple[tuple[str, DrugName], ...]
+    written: Mapping[int, tuple[_Spelling, ...]]
+    heard: Mapping[int, tuple[_Spelling, ...]]
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,8 +81,17 @@ def load_drug_names(name: str) -> DrugNames:
         raise MappingError("mapping.drug-names", f"{type(error).__name__} while reading", where=where) from error
     if any(row.kind not in _KINDS for row in rows):
         raise MappingError("mapping.drug-names", "a line is of an unknown kind", where=where)
-    sounds = tuple((sound_of(row.name), row) for row in rows if row.kind == "metformine" and len(row.name) >= SHORTEST_NEAR)
-    return DrugNames(revision, {row.name.lower(): row for row in rows}, sounds)
+    alerting = [row for row in rows if row.kind == "metformine" and len(row.name) >= SHORTEST_NEAR]
+    written = _by_length(_Spelling(row.name, _letters(row.name), 2 if len(row.name) >= LONG_NAME else 1, row) for row in alerting)
+    heard = _by_length(_Spelling(sound := sound_of(row.name), _letters(sound), 1, row) for row in alerting)
+    return DrugNames(revision, {row.name.lower(): row for row in rows}, written, heard)
+
+
+def _by_length(spellings: Iterable[_Spelling]) -> dict[int, tuple[_Spelling, ...]]:
+    found: dict[int, tuple[_Spelling, ...]] = {}
+    for spelling in spellings:
+        found[len(spelling.text)] = (*found.get(len(spelling.text), ()), spelling)
+    return found
 
 
 def recognise(text: str, names: DrugNames) -> Recognised:
@@ -109,28 +128,29 @@ def nearest(word: str, names: DrugNames) -> DrugName | None:
     """The alerting name that a misspelt word is near to, or None. A word that the list knows is only itself."""
     if word in names.by_name or not SHORTEST_NEAR <= len(word) <= LONGEST_NEAR:
         return None
-    sound = sound_of(word)
-    near = [(slips, line.name) for known, line in names.sounds if (slips := _slips(word, sound, known, line)) is not None]
-    return names.by_name[min(near)[1]] if near else None
+    near = min((*_near(word, names.written), *_near(sound_of(word), names.heard)), default=None)
+    return names.by_name[near[1]] if near else None
 
 
-def _slips(word: str, sound: str, known_sound: str, line: DrugName) -> int | None:
-    """Slips as written or as heard, or None when they are too many: two as written in a long name, one otherwise."""
-    allowed = 2 if len(line.name) >= LONG_NAME else 1
-    found = [
-        slips
-        for first, second, most in ((word, line.name, allowed), (sound, known_sound, 1))
-        if _may_be_within(first, second, most) and (slips := distance(first, second)) <= most
-    ]
-    return min(found, default=None)
+def _near(text: str, spellings: Mapping[int, tuple[_Spelling, ...]]) -> Iterator[tuple[int, str]]:
+    """Slips to each spelling that is near enough, and its name. Each letter that only one of the two has is one slip at least."""
+    letters, length = _letters(text), len(text)
+    for other in range(length - 2, length + 3):
+        for spelling in spellings.get(other, ()):
+            if abs(length - other) > spelling.most or (letters & ~spelling.letters).bit_count() > spelling.most:
+                continue
+            if (spelling.letters & ~letters).bit_count() <= spelling.most:
+                slips = distance(text, spelling.text)
+                if slips <= spelling.most:
+                    yield slips, spelling.line.name
 
 
-def _may_be_within(first: str, second: str, most: int) -> bool:
-    """A cheap bound: each letter too many, and each letter that the other word has not, is one slip at least."""
-    if abs(len(first) - len(second)) > most:
-        return False
-    mine, other = Counter(first), Counter(second)
-    return (mine - other).total() <= most and (other - mine).total() <= most
+def _letters(text: str) -> int:
+    """Which letters stand in a text, one bit each."""
+    bits = 0
+    for letter in text:
+        bits |= 1 << (ord(letter) & 127)
+    return bits
 
 
 def sound_of(word: str) -> str:
@@ -169,7 +189,7 @@ def _pairs(words: list[str], names: DrugNames) -> list[str]:
 
 def _same_sound(word: str, names: DrugNames) -> DrugName | None:
     sound = sound_of(word)
-    return next((line for known, line in names.sounds if known == sound), None)
+    return next((spelling.line for spelling in names.heard.get(len(sound), ()) if spelling.text == sound), None)
 
 
 def _once(names: Iterable[str]) -> tuple[str, ...]:

@@ -135,7 +135,10 @@ def test_slips_go_both_ways_and_never_exceed_the_longer_word(first: str, second:
     assert (distance(first, second) == 0) == (first == second)
 
 
-@given(st.sampled_from([line.name for _, line in NAMES.sounds]), st.data())
+ALERTING = [line.name for line in NAMES.by_name.values() if line.kind == "metformine" and len(line.name) >= SHORTEST_NEAR]
+
+
+@given(st.sampled_from(ALERTING), st.data())
 def test_one_slip_anywhere_in_a_name_still_raises_the_alert(name: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(name) - 1))
     letter = data.draw(st.sampled_from("abcdefghijlmnoqrstuvxz"))
