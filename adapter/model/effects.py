@@ -1,7 +1,7 @@
 """What preparing a receipt leaves behind: the sum type that the ledger commits in one transaction.
 
-Source: blueprint §1, verb *prepare*. A receipt gives 0..n effects; none is a stub: `Evidence` and `IdentityUpdate`
-come with the parts that produce them.
+Source: blueprint §1, verb *prepare*. A receipt gives 0..n effects: documents, proofs of what was sent, words on a patient's
+identity, or the reason why it asks for nothing, or waits.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from adapter.model.confidential import Confidential
+from adapter.model.evidence import Evidence
 from adapter.model.finding import Finding
-from adapter.model.plan import RoutePlan
+from adapter.model.patient import IdentityUpdate
 from adapter.model.request import RequestStep
 from adapter.model.submission import Submission
 
@@ -72,14 +73,6 @@ class Translation(Confidential):
     source_map: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, repr=False)
-class Prepared(Confidential):
-    """A translation with its plan: what one receipt leaves for one document."""
-
-    translation: Translation
-    plan: RoutePlan
-
-
 @dataclass(frozen=True)
 class Ignored:
     """The receipt asks for nothing that we do, and says why."""
@@ -97,9 +90,5 @@ class Parked:
     phone_line: str = ""
 
 
-@dataclass(frozen=True, repr=False)
-class Effects(Confidential):
-    """All that one receipt leaves, committed together."""
-
-    prepared: tuple[Prepared, ...] = field(default_factory=tuple)
-    outcome: Ignored | Parked | None = None
+# What a reader gives for one arrival, in the source's order; the pipeline sorts them and the ledger commits them together.
+Effect = Translation | Evidence | IdentityUpdate | Ignored | Parked
