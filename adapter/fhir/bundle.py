@@ -8,6 +8,8 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import orjson
+
 from adapter.fhir import profiles as p
 
 Resource = dict[str, Any]
@@ -24,18 +26,23 @@ class Ids:
     def __init__(self, namespace_text: str) -> None:
         self._namespace = uuid.uuid5(_ROOT, namespace_text).bytes
         self.minted: dict[str, tuple[str, ...]] = {}
+        self._known: dict[tuple[str, ...], str] = {}  # the patient's and the stay's are asked by every entry
 
     def mint(self, *path: str) -> str:
         """The id of a thing named by its path (`"Patient"`, or `"section", "2", "entry", "1"`): RFC 4122 §4.3, version 5.
 
         `uuid.uuid5` gives the same, five times slower: a letter mints a hundred.
         """
+        known = self._known.get(path)
+        if known is not None:
+            return known
         digest = bytearray(hashlib.sha1(self._namespace + "\x1f".join(path).encode(), usedforsecurity=False).digest()[:16])
         digest[6] = digest[6] & 0x0F | 0x50
         digest[8] = digest[8] & 0x3F | 0x80
         text = digest.hex()
         minted = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
         self.minted[minted] = path
+        self._known[path] = minted
         return minted
 
 
@@ -102,5 +109,8 @@ def resources_of(bundle: Resource, kind: str) -> Sequence[Resource]:
 
 
 def write_json(bundle: Resource) -> bytes:
-    """Compact UTF-8, key order as built."""
-    return json.dumps(bundle, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    """Compact UTF-8, key order as built. orjson: the bytes of `json` in a tenth of its time (a document holds two files)."""
+    try:
+        return orjson.dumps(bundle)
+    except TypeError:  # a whole number beyond 64 bits: JSON takes it, orjson does not
+        return json.dumps(bundle, ensure_ascii=False, separators=(",", ":")).encode("utf-8")

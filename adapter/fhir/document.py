@@ -117,8 +117,8 @@ def document_bundle_from(
 ) -> Resource:
     """The document Bundle. `resources` are the entries of the sections; pass `parties` when they already name actors."""
     more = extras or DocumentExtras()
-    ids = document_ids(header, source)
-    actors = parties or Parties(ids)
+    actors = parties or Parties(document_ids(header, source))
+    ids = actors.ids
     patient = patient_resource(header.patient, id=ids.mint("Patient")) | more.patient
     encounter, location = _encounter(header, more, actors, ids, patient)
     original = binary_resource(source, media_type, ids.mint("Binary", "source"))

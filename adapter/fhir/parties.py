@@ -181,7 +181,7 @@ class Parties:
     """
 
     def __init__(self, ids: Ids) -> None:
-        self._ids = ids
+        self.ids = ids
         self._made: dict[tuple[object, ...], Resource] = {}
         self._counts: dict[str, int] = {}
         self.places: dict[str, str] = {}
@@ -232,7 +232,7 @@ class Parties:
         if resource is None:
             kind = str(key[0])
             self._counts[kind] = self._counts.get(kind, 0) + 1
-            resource = self._made[key] = make(self._ids.mint(kind, str(self._counts[kind])))
+            resource = self._made[key] = make(self.ids.mint(kind, str(self._counts[kind])))
         return resource
 
 
