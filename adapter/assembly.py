@@ -35,6 +35,7 @@ from adapter.mapping.kinds import READERS as READERS
 from adapter.model.plan import ChannelName
 from adapter.packaging.parcel import SenderProfile
 from adapter.pipeline.judge import InstanceRules, Judge
+from adapter.pipeline.readers import readers_with as readers_with
 from adapter.pipeline.verbs import Pipeline, PipelineSettings
 from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import Directory, load_directory
@@ -123,7 +124,7 @@ def assemble(config: Config) -> Instance:
     pipeline = Pipeline(
         ledger,
         judge,
-        READERS,
+        readers_with(directory),
         directory,
         channels,
         {entity.finess_ej: sender_profile(config, entity) for entity in config.legal_entities},

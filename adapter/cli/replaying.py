@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from adapter.assembly import READERS, open_ledger
+from adapter.assembly import LiveDirectory, open_ledger, readers_with
 from adapter.cli.options import DEFAULT_CONFIG, ConfigOption, EntityOption, JsonOption, chosen_entity, read_config
 from adapter.replay import Change, Replayed, replay_all
 
@@ -47,7 +47,7 @@ def replay(
         receipts = list(ledger.kept_receipts(wanted, limit, legal_entity=legal_entity))
     finally:
         ledger.close()  # before workers are forked
-    replayed = list(replay_all(receipts, READERS))
+    replayed = list(replay_all(receipts, readers_with(LiveDirectory(settings.directory.files))))
     if as_json:
         typer.echo(json.dumps([_as_data(r, values) for r in replayed], ensure_ascii=False, indent=2))
         return

@@ -23,6 +23,7 @@ _ADMISSION = {"system": p.SNOMED, "code": "32485007", "display": "Hospital admis
 _FLAG_CATEGORY = {"system": "http://terminology.hl7.org/CodeSystem/flag-category", "code": "safety", "display": "Safety"}
 EXT_SINGLE_ROOM = p.OURS + "single-room-wished"
 STAY_SYSTEM = p.OUR_CODES + "type-hospitalisation"
+PATHWAYS = p.OUR_CODES + "pathway"
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,6 +46,7 @@ class StayOrder(Confidential):
     supporting: tuple[Resource, ...] = ()
     notes: tuple[str, ...] = ()
     single_room: bool | None = None
+    pathway: Code | None = None
 
 
 def stay_request(order: StayOrder, *, resource_id: str) -> Resource:
@@ -53,6 +55,8 @@ def stay_request(order: StayOrder, *, resource_id: str) -> Resource:
     extensions: list[Resource] = [reason]
     if order.single_room is not None:
         extensions.append({"url": EXT_SINGLE_ROOM, "valueBoolean": order.single_room})
+    if order.pathway is not None:
+        extensions.append({"url": p.EXT_PATHWAY, "valueCodeableConcept": {"coding": [coding_of(order.pathway)]}})
     resource: Resource = {
         "resourceType": "ServiceRequest",
         "id": resource_id,

@@ -6,7 +6,6 @@ known under another control id or door goes only to recipient roles not yet serv
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,6 +18,7 @@ from adapter.ledger.database import Database, Transaction
 from adapter.ledger.lookup import lookups_of
 from adapter.ledger.receipts import lookup_rows
 from adapter.ledger.records import EffectsResult, PayloadKind, StoredEffects, StoredSubmission
+from adapter.ledger.requests import append_answer, insert_steps
 from adapter.ledger.rows import (
     delivery_row,
     read_chunk,
@@ -40,7 +40,6 @@ from adapter.model.work_item import WorkAbout, WorkItem
 
 S = DeliveryState
 Row = Mapping[Any, Any]
-_STEP_NAMESPACE = uuid.UUID("5d2a6d1c-6a0e-5a4e-8d53-1f8c1a0b7e55")
 # Another submission's delivery in one of these states did not serve the role, and nobody looks after it.
 _FAILED = frozenset({S.REFUSED.value, S.SUPERSEDED.value})
 _SENT_AGAIN_ADVICE = "L'émetteur renvoie ce document, refusé sur tous les canaux : corriger la cause, puis relancer cet envoi."
@@ -134,6 +133,8 @@ def _store(tx: Transaction, stored: StoredSubmission, actor: str, tally: _Tally)
         keeper.flag_unknown_original()
     else:
         _merge_plan(tx, submission, stored.plan)
+    if stored.answered is not None:
+        append_answer(tx, submission, stored.answered, actor)
     rows = _new_deliveries(tx, stored, keeper, line, tally)
     if rows:
         tx.execute(insert(tables.delivery), rows)
@@ -162,7 +163,7 @@ def _insert_submission(tx: Transaction, stored: StoredSubmission, line: Line) ->
     pairs = lookup_rows(tx, entity, about, submission.id, lookups_of(submission))
     if pairs:
         tx.execute(insert(tables.lookup), pairs)
-    _insert_steps(tx, stored)
+    insert_steps(tx, submission, translation.steps)
     tx.event(entity, about, submission.id, "planned", f"directory {stored.plan.directory_revision}")
 
 
@@ -188,29 +189,6 @@ def _submission_row(tx: Transaction, stored: StoredSubmission, line: Line) -> di
         "findings": write_findings(stored.translation.findings),
         "created_at": tx.now,
     }
-
-
-def _insert_steps(tx: Transaction, stored: StoredSubmission) -> None:
-    submission = stored.translation.submission
-    rows = []
-    for index, step in enumerate(stored.translation.steps):
-        step_id = str(uuid.uuid5(_STEP_NAMESPACE, f"{submission.id}/{index}"))
-        rows.append(
-            {
-                "id": step_id,
-                "legal_entity": submission.legal_entity,
-                "submission_id": submission.id,
-                "request_id": step.request_id,
-                "kind": step.kind.value,
-                "at": step.at,
-                "by": step.by,
-                "answer_due": step.answer_due,
-            }
-        )
-        if step.note:
-            tx.keep(submission.legal_entity, step_id, PayloadKind.NOTE, step.note.encode())
-    if rows:
-        tx.execute(insert(tables.request_step), rows)
 
 
 def _merge_plan(tx: Transaction, submission: Submission, plan: RoutePlan) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from adapter.ledger import deliveries, effects, evidence, kept, reading, receipts, work_items
+from adapter.ledger import deliveries, effects, evidence, kept, reading, receipts, requests, work_items
 from adapter.ledger.database import Database
 from adapter.ledger.kept import KeptReceipt
 from adapter.ledger.records import (
@@ -31,6 +31,7 @@ from adapter.ledger.vault import Vault
 from adapter.model.audit import AuditEntry, AuditRow, SealRows
 from adapter.model.evidence import Evidence
 from adapter.model.plan import ChannelName
+from adapter.model.request import KnownRequest, RequestStep
 from adapter.model.work_item import WorkItem
 
 
@@ -173,6 +174,16 @@ class Ledger:
     def kept_receipts(self, receipt_ids: Sequence[str], limit: int, *, legal_entity: str) -> Iterator[KeptReceipt]:
         """Prepared receipts with what they gave, newest first: those named, or all up to `limit`."""
         return kept.kept_receipts(self._database, legal_entity, receipt_ids, limit)
+
+    # ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def requests_numbered(self, number: str, *, legal_entity: str) -> list[KnownRequest]:
+        """Requests of one entity that bear a number (blanks and case apart) or document id, newest first."""
+        return requests.requests_numbered(self._database, number, legal_entity)
+
+    def request_steps(self, request_id: str, *, legal_entity: str) -> list[RequestStep]:
+        """All that happened to a request, oldest first: what `requests.steps.project_task` makes a Task of."""
+        return requests.request_steps(self._database, request_id, legal_entity)
 
     # ── audit ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -76,6 +76,7 @@ NORMALISERS: dict[str, Callable[[str], str]] = {
     "name-birth-date": normalise_name_and_birth,
     "message-id": normalise_reference,
     "reference": normalise_reference,
+    "request-number": normalise_number,
 }
 
 

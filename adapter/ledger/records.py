@@ -12,6 +12,7 @@ from adapter.model.effects import Ignored, Parked, Translation
 from adapter.model.finding import Finding
 from adapter.model.plan import ChannelName, RoutePlan
 from adapter.model.receipt import Arrival, Kept, Principal, Receipt
+from adapter.model.request import AnsweredRequest
 from adapter.model.submission import Submission
 from adapter.model.work_item import WorkAbout, WorkItem
 
@@ -74,11 +75,15 @@ class ClaimedReceipt(Confidential):
 
 @dataclass(frozen=True, repr=False)
 class StoredSubmission(Confidential):
-    """One translation with its plan and the deliveries to make; addresses stay inside the plan's legs, sealed."""
+    """One translation with its plan and the deliveries to make; addresses stay inside the plan's legs, sealed.
+
+    `answered`: the request that it answers, to which a step is appended.
+    """
 
     translation: Translation
     plan: RoutePlan
     deliveries: tuple[Delivery, ...] = ()
+    answered: AnsweredRequest | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -249,3 +254,4 @@ class PayloadKind(StrEnum):
     SOURCE = "source"
     UNREAD = "unread"
     NOTE = "note"
+    PLANNED = "planned"

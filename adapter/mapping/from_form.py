@@ -12,7 +12,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Context, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,6 +28,7 @@ from adapter.mapping.engine import Extraction, extract
 from adapter.mapping.forms.builders import builder_named
 from adapter.mapping.forms.checks import findings_of
 from adapter.mapping.forms.conditions import CheckedForm, Derived, FormRules, check_form, shape_answers
+from adapter.mapping.forms.delays import answer_hours
 from adapter.mapping.forms.facts import FormFacts
 from adapter.mapping.forms.header import form_header, patient_class
 from adapter.mapping.forms.places import form_places
@@ -42,7 +43,7 @@ from adapter.model.effects import Translation, UnreadNode
 from adapter.model.finding import Finding, Severity, errors_of
 from adapter.model.parties import Recipient, RecipientKind
 from adapter.model.receipt import Arrival, ContentKind, Inspection, MessageControl, Verdict
-from adapter.model.request import RequestStep, StepKind
+from adapter.model.request import Asked, RequestAnswer, RequestStep, StepKind, Terms, TermsOf, no_terms
 from adapter.model.submission import Destinations, Submission, Urgency
 
 DEFAULT_FORM = "demande-imagerie"
@@ -100,8 +101,11 @@ def inspect_form(arrival: Arrival) -> Inspection:
     return Inspection(ContentKind.FORM, verdict, control, reading.fingerprint, reading.findings)
 
 
-def understand_form(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...]:
-    """The request document of an accepted form. Raises InputError with the first error of a form that is not."""
+def understand_form(arrival: Arrival, receipt_id: str, terms_of: TermsOf = no_terms) -> tuple[Translation, ...]:
+    """The request document of an accepted form. Raises InputError with the first error of a form that is not.
+
+    `terms_of` is the directory's word on pathway and delays; without one, the form's own hold.
+    """
     reading = _read(arrival)
     for error in errors_of(reading.findings):
         raise InputError(error.code, error.text, where=error.location, remedy=error.remedy)
@@ -111,6 +115,7 @@ def understand_form(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...
         reading.slug, f"2.25.{uuid.uuid5(_ROOT, reading.fingerprint).int}", found, reading.rules, _target_words(reading, found)
     )
     media_type = reading.content.media_type
+    terms = terms_of(_asked(arrival, reading.slug, found))
     facts = FormFacts(
         checked=reading.checked,
         found=found,
@@ -120,6 +125,7 @@ def understand_form(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...
         source=arrival.content,
         media_type=media_type,
         assembled=arrival.received_at.astimezone(ZoneInfo(arrival.zone)).isoformat(timespec="seconds"),
+        terms=terms,
     )
     bundle = builder_named(reading.rules.data["document"]["builder"], reading.slug)(facts)
     unread = (*source.unread(), *_unread_envelope(reading))
@@ -137,7 +143,8 @@ def understand_form(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...
         source_media_type=media_type,
         unread=unread,
         findings=reading.findings + told,
-        steps=_steps(arrival, header, reading.rules),
+        steps=_steps(arrival, header, reading.rules, terms),
+        answer=_answer(arrival, header, facts),
         mapping_revision=revision,
         read_count=len(reading.checked.values) - len(source.unread()),
         legal=legal,
@@ -222,11 +229,40 @@ def _unread_envelope(reading: _Reading) -> tuple[UnreadNode, ...]:
     return (*source.unread(), *leaves)
 
 
-def _steps(arrival: Arrival, header: DocumentHeader, rules: RuleFile) -> tuple[RequestStep, ...]:
+def _asked(arrival: Arrival, slug: str, found: Extraction) -> Asked:
+    """What the directory is asked: the agreement in force on the day of the request rules (domain §3)."""
+    request = found.one("request")
+    finess = found.one("author").get("finess", "")
+    written = request["date"][:10]
+    received = arrival.received_at.astimezone(ZoneInfo(arrival.zone)).date()
+    on = date.fromisoformat(written) if len(written) == 10 else received
+    return Asked(slug, request["target"], finess, arrival.principal.legal_entity, on)
+
+
+def _answer(arrival: Arrival, header: DocumentHeader, facts: FormFacts) -> RequestAnswer | None:
+    """What an answer (a form with `[answer.steps]`) makes of the request whose number it gives."""
+    told = facts.rules.data.get("answer")
+    if told is None:
+        return None
+    request = facts.request
+    step = RequestStep(
+        request_id="",
+        kind=StepKind(told["steps"][request["decision"]]),
+        at=arrival.received_at,
+        by=arrival.principal.name,
+        note=request["why"],
+        planned_start=request["start"],
+        planned_end=request["end"],
+        answer_document=header.unique_id,
+    )
+    return RequestAnswer(request["answers"], step)
+
+
+def _steps(arrival: Arrival, header: DocumentHeader, rules: RuleFile, terms: Terms) -> tuple[RequestStep, ...]:
     """The first step of a request, and when its answer is owed; a form without `[delays]` only informs and has none."""
     if "delays" not in rules.data:
         return ()
-    hours = rules.data["delays"].get("answer_hours")
+    hours = answer_hours(rules, terms)
     step = RequestStep(
         request_id=header.unique_id,
         kind=StepKind.REQUESTED,

@@ -13,7 +13,7 @@ from adapter.model.confidential import Confidential
 from adapter.model.evidence import Evidence
 from adapter.model.finding import Finding
 from adapter.model.patient import IdentityUpdate
-from adapter.model.request import RequestStep
+from adapter.model.request import RequestAnswer, RequestStep
 from adapter.model.submission import Submission
 
 
@@ -56,7 +56,7 @@ class Translation(Confidential):
     `bundle` is the document Bundle as plain JSON data, ready to be written. `source_document` is the byte-exact document
     that travels (the CDA of OBX-5, the form as received). `mapping_revision` names the mapping files used.
     `read_count` and `ignored` complete the account of the source's values; `legal` lists what the law wants of such a letter;
-    `source_map` says for a resource id where in the source it comes from.
+    `source_map` says for a resource id where in the source it comes from. `answer`: what it tells of an earlier request.
     """
 
     submission: Submission
@@ -71,6 +71,7 @@ class Translation(Confidential):
     ignored: tuple[IgnoredPattern, ...] = ()
     legal: tuple[LegalItem, ...] = ()
     source_map: Mapping[str, str] = field(default_factory=dict)
+    answer: RequestAnswer | None = None
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from adapter.model.submission import Urgency
 from adapter.model.work_item import NO_BOX_ADVICE, NO_BOX_REASON, WorkAbout, WorkItem
 from adapter.packaging.build import Document, build_parcel
 from adapter.packaging.parcel import Parcel, SenderProfile
+from adapter.pipeline.answering import answer_request
 from adapter.pipeline.judge import Judge, Judged
 from adapter.pipeline.lease import kept_alive
 from adapter.pipeline.plan import deliveries_of, open_questions
@@ -154,17 +155,21 @@ class Pipeline:
             return StoredEffects((), (), Ignored("nothing-to-send"))
         stored: list[StoredSubmission] = []
         items: list[WorkItem] = []
-        for translation in translations:
-            problem = self._unfit(translation, directory)
+        for read in translations:
+            answering = answer_request(read, self._ledger, directory, tuple(self._senders), self._today(), self._clock())
+            translation = answering.translation
+            problem = answering.parked or self._unfit(translation, directory)
             if problem is not None:
                 return StoredEffects((), (), problem)
             plan = choose_route(translation.submission, directory, self._today(), self._settings.routes)
             sender = self._senders[receipt.legal_entity]
-            stored.append(StoredSubmission(translation, plan, deliveries_of(translation.submission, plan, sender)))
+            deliveries = deliveries_of(translation.submission, plan, sender)
+            stored.append(StoredSubmission(translation, plan, deliveries, answering.answered))
             items.extend(open_questions(translation.submission, plan, self._clock()))
         return StoredEffects(tuple(stored), tuple(items), None)
 
     def _unfit(self, translation: Translation, directory: Directory) -> Parked | None:
+            items.extend([answering.item] if answering.item else [])
         """Why a document may not leave yet: output that does not validate, a unit that the directory does not know."""
         errors = errors_of(validate_bundle(translation.bundle, self._settings.validation))
         if errors:

@@ -21,17 +21,34 @@ Resource = dict[str, Any]
 
 _PARIS = ZoneInfo("Europe/Paris")
 _TASK_CODES = "http://hl7.org/fhir/CodeSystem/task-code"
-_PATHWAYS = {"simple": "Parcours simple", "complex": "Parcours complexe : consultation d’orientation d’abord"}
-_STATUS = {StepKind.REQUESTED: "requested"}
+# `on-hold` until the requester answers; an orientation consultation is work begun, not yet the stay's acceptance.
+_STATUS = {
+    StepKind.REQUESTED: "requested",
+    StepKind.MORE_INFORMATION: "on-hold",
+    StepKind.ORIENTATION: "in-progress",
+    StepKind.ACCEPTED: "accepted",
+    StepKind.SCHEDULED: "accepted",
+    StepKind.REJECTED: "rejected",
+}
+_SAID = {
+    StepKind.MORE_INFORMATION: "Informations complémentaires demandées",
+    StepKind.ORIENTATION: "Consultation d’orientation d’abord",
+    StepKind.ACCEPTED: "Accord, date à fixer",
+    StepKind.SCHEDULED: "Accord, date fixée",
+    StepKind.REJECTED: "Refus",
+}
+_PLANNED = {StepKind.SCHEDULED: "Séjour prévu", StepKind.ORIENTATION: "Consultation d’orientation prévue"}
+# Of a refusal or a question, the words are why the Task stands as it does.
+_WHY = frozenset({StepKind.REJECTED, StepKind.MORE_INFORMATION, StepKind.ORIENTATION})
 # Resources that a server holds as such; the Composition stays with the document.
 _OF_THE_DOCUMENT = ("Composition", "Provenance")
 _CONDITIONAL = {"Organization": p.FINESS_SYSTEM, "Practitioner": p.RPPS_SYSTEM}
 
 
-def project_task(steps: Sequence[RequestStep], bundle: Resource, *, zone: ZoneInfo = _PARIS, pathway: str = "") -> Resource:
-    """The Task of a request: the same steps and document give the same Task.
+def project_task(steps: Sequence[RequestStep], bundle: Resource, *, zone: ZoneInfo = _PARIS) -> Resource:
+    """The Task of a request, its steps oldest first: the same steps and document give the same Task.
 
-    `pathway` is how the service takes it (the directory's form target, simple or complex): it is not part of the order.
+    How the service takes it (simple or complex pathway) stands in the order, as the directory said on the day it came.
     """
     orders = resources_of(bundle, "ServiceRequest")
     if not steps or not orders:
@@ -60,13 +77,37 @@ def project_task(steps: Sequence[RequestStep], bundle: Resource, *, zone: ZoneIn
     due = next((step.answer_due for step in reversed(steps) if step.answer_due), None)
     if due:
         task["restriction"] = {"period": {"end": due.astimezone(zone).isoformat(timespec="seconds")}}
+    task |= _state(last)
+    pathway = next((e["valueCodeableConcept"] for e in order.get("extension", []) if e["url"] == p.EXT_PATHWAY), None)
     if pathway:
-        coding = {"system": f"{p.OUR_CODES}pathway", "code": pathway, "display": _PATHWAYS[pathway]}
-        task["businessStatus"] = {"coding": [coding]}
+        task["input"] = [{"type": _ours("request-input", "pathway", "Parcours"), "valueCodeableConcept": pathway}]
+    planned = [_planned(step) for step in steps if step is last and step.planned_start and step.kind in _PLANNED]
+    if planned:
+        task["output"] = planned
     notes = [{"time": step.at.astimezone(zone).isoformat(timespec="seconds"), "text": step.note} for step in steps if step.note]
     if notes:
         task["note"] = notes
     return task
+
+
+def _state(step: RequestStep) -> Resource:
+    """What the last step says beyond the status: which answer it was, and why."""
+    if step.kind not in _SAID:
+        return {}
+    state: Resource = {"businessStatus": _ours("request-step", step.kind.value, _SAID[step.kind])}
+    if step.note and step.kind in _WHY:
+        state["statusReason"] = {"text": step.note}
+    return state
+
+
+def _planned(step: RequestStep) -> Resource:
+    """The day or hours given, with the precision that they were given with."""
+    period = {"start": step.planned_start} | ({"end": step.planned_end} if step.planned_end else {})
+    return {"type": _ours("request-output", f"{step.kind.value}-period", _PLANNED[step.kind]), "valuePeriod": period}
+
+
+def _ours(system: str, code: str, display: str) -> Resource:
+    return {"coding": [{"system": f"{p.OUR_CODES}{system}", "code": code, "display": display}]}
 
 
 def _caption(order: Resource) -> str:

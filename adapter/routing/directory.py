@@ -103,6 +103,14 @@ class Directory:
         """The roles that a person holds that day."""
         return tuple(self._roles.of_person(r) for r in self._people.get(rpps, ()) if r.period.holds(on))
 
+    def role(self, role_id: str) -> Role | None:
+        """A role by the id that plans and deliveries give it, whatever its dates."""
+        return next((role for role in self._roles.all() if role.id == role_id), None)
+
+    def finess_of(self, role: Role) -> tuple[str, str]:
+        """The FINESS of the structure where a role is held, and of its legal entity."""
+        return self._finess_of(role)
+
     def organisation(self, key: str) -> Organisation | None:
         """A structure by its key."""
         return self._organisations.get(key)
@@ -264,12 +272,17 @@ class Directory:
         `caller` is whom the door knows, never whom the form says it comes from.
         """
         form = recipient.role_hint.removeprefix(_TARGET_HINT).removeprefix(":")
-        wished = _plain(recipient.name or recipient.finess)
+        target = self.form_target(form, recipient.name or recipient.finess)
+        return self._open_target(target, caller, on) if target else _none("unknown-target")
+
+    def form_target(self, form: str, name: str) -> FormTarget | None:
+        """Who receives a form under the name that the form gives its target."""
+        wished = _plain(name)
         sites = {o.key for o in self.entries.organisations if wished and wished in self._names_of(o)}
         for target in self.entries.form_targets:
             if target.form == form and (target.site in sites or _plain(target.site) == wished):
-                return self._open_target(target, caller, on)
-        return _none("unknown-target")
+                return target
+        return None
 
     def _open_target(self, target: FormTarget, caller: SenderEnd, on: date) -> Resolution:
         if target.senders and not any(o.kind in target.senders for o in caller.organisations):

@@ -219,6 +219,7 @@ def _agreement(r: Reader) -> Agreement:
         urgent_imaging_hours=r.number("urgent_imaging_hours", 48),
         semi_urgent_imaging_days=r.number("semi_urgent_imaging_days", 15),
         orientation_days=r.number("orientation_days", 7),
+        urgent_imaging=r.choice("urgent_imaging", ["exam", "date"], default="exam"),
         clock=r.choice("clock", ["elapsed", "working"], default="elapsed"),
     )
 

@@ -167,6 +167,7 @@ class Agreement:
     `hospital` is an organisation's or a legal entity's key. Agreements of one `framework` share `all_centres_first`: none
     opens secure mail before all of its centres are equipped. `record_beside` feeds the record beside the other legs.
     """
+    `urgent_imaging`: what the hours of an urgent exam promise, the exam itself (`exam`) or a date found (`date`).
 
     key: str
     framework: str
@@ -181,7 +182,18 @@ class Agreement:
     semi_urgent_imaging_days: int = 15
     orientation_days: int = 7
     clock: str = "elapsed"
+    urgent_imaging: str = "exam"
 
+
+    @property
+    def delays(self) -> dict[str, int]:
+        """The delays by the names that forms use. An urgent exam is due within none when only its date is (domain §3)."""
+        return {
+            "answer_hours": self.answer_hours,
+            "urgent_imaging_hours": self.urgent_imaging_hours if self.urgent_imaging == "exam" else 0,
+            "semi_urgent_imaging_days": self.semi_urgent_imaging_days,
+            "orientation_days": self.orientation_days,
+        }
 
 @dataclass(frozen=True)
 class FormTarget:

@@ -17,11 +17,11 @@ class RoleMaker:
         self._departments = {x.key: x for x in entries.departments}
 
     def all(self) -> Iterable[Role]:
-        """Every role that has a mailbox of its own, whatever its dates."""
+        """Every role that has a mailbox or a fax of its own, whatever its dates."""
         yield from map(self.of_organisation, self._entries.organisations)
         yield from map(self.of_department, self._entries.departments)
         yield from map(self.of_person, self._entries.roles)
-        yield from (self.of_unit(unit) for unit in self._entries.units if unit.mailbox)
+        yield from (self.of_unit(unit) for unit in self._entries.units if unit.mailbox or unit.fax)
 
     @staticmethod
     def of_organisation(o: Organisation) -> Role:

@@ -11,12 +11,13 @@ house.states(receipt)                  # {"role:â€¦/mssante": "refused", "role:â
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from adapter.assembly import ENVELOPES, INSPECTORS, READERS
+from adapter.assembly import ENVELOPES, INSPECTORS, readers_with
 from adapter.channels.base import Capabilities
 from adapter.fhir.validate import Level
 from adapter.ledger.ledger import Ledger
@@ -33,7 +34,7 @@ from adapter.pipeline.verbs import Pipeline, PipelineSettings
 from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import Directory
 from tests.builders.directory import APHP_EJ, rehearsal, territory
-from tests.builders.ledger import KEY, Clock
+from tests.builders.ledger import KEY, Clock, World
 
 NOON = datetime(2026, 11, 21, 11, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
@@ -123,12 +124,17 @@ class Instance:
         routes: RouteSettings | None = None,
         production: bool = False,
         channels: Mapping[ChannelName, ScriptedChannel] | None = None,
+        world: World | None = None,
+        entities: Sequence[str] = (APHP_EJ,),
     ) -> None:
-        self.clock = Clock(NOON)
+        """`world`: a ledger that exists already, with its clock; `entities`: the legal entities served."""
+        self.clock = world.clock if world else Clock(NOON)
         self.directory = directory or territory()
         self.pauses: list[float] = []
-        self.ledger = Ledger(f"sqlite:///{folder}/ledger.db", Vault([KEY]), clock=self.clock, new_id=_new_id)
-        self.ledger.migrate()
+        own = None if world else Ledger(f"sqlite:///{folder}/ledger.db", Vault([KEY]), clock=self.clock, new_id=_new_id)
+        self.ledger = world.ledger if world else cast(Ledger, own)
+        if own:
+            own.migrate()
         self.channels = dict(channels) if channels is not None else {name: ScriptedChannel(name) for name in ChannelName}
         rules = InstanceRules(production, timedelta(days=7))
         judge = Judge(INSPECTORS, ENVELOPES, lambda: self.directory, rules, clock=self.clock, new_id=_new_id)
@@ -137,10 +143,10 @@ class Instance:
         self.pipeline = Pipeline(
             self.ledger,
             judge,
-            READERS,
+            readers_with(lambda: self.directory),
             lambda: self.directory,
             self.channels,
-            {APHP_EJ: SENDER},
+            {entity: replace(SENDER, legal_entity=entity, finess=entity) for entity in entities},
             settings,
             clock=self.clock,
             jitter=lambda: 0.5,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from adapter.mapping.engine import Extraction, Values
@@ -10,11 +10,15 @@ from adapter.mapping.forms.conditions import CheckedForm
 from adapter.mapping.rules import RuleFile
 from adapter.model.confidential import Confidential
 from adapter.model.document import DocumentHeader
+from adapter.model.request import Terms
 
 
 @dataclass(frozen=True, repr=False)
 class FormFacts(Confidential):
-    """One accepted form. `number` is its own number, else its document's id; `assembled` the instant it was received."""
+    """One accepted form. `number` is its own number, else its document's id; `assembled` the instant it was received.
+
+    `terms`: what the directory says of such a request, when there is one.
+    """
 
     checked: CheckedForm
     found: Extraction
@@ -24,6 +28,7 @@ class FormFacts(Confidential):
     source: bytes
     media_type: str
     assembled: str
+    terms: Terms = field(default_factory=Terms)
 
     @property
     def patient(self) -> Values:

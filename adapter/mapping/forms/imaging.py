@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -29,6 +28,7 @@ from adapter.fhir.request import Order, RequestedExam, requisition_of, service_r
 from adapter.fhir.supporting import Creatinine
 from adapter.mapping.engine import Values
 from adapter.mapping.forms.answers import response_items
+from adapter.mapping.forms.delays import exam_delay, latest_moment
 from adapter.mapping.forms.facts import FormFacts
 from adapter.mapping.forms.imaging_words import ImagingWords
 from adapter.mapping.forms.safety import AlertKind, MetforminAlert, metformin_alert
@@ -151,6 +151,7 @@ class ImagingRequestBuilder:
     def __init__(self, facts: FormFacts, ids: Ids, actors: Actors, alert: MetforminAlert | None) -> None:
         self._checked = facts.checked
         self._rules = facts.rules
+        self._terms = facts.terms
         self._ids = ids
         self._actors = actors
         self._number = facts.number
@@ -196,7 +197,7 @@ class ImagingRequestBuilder:
             priority=load_table("imaging-urgency")[urgency]["target"],
             authored=start,
             start=start,
-            end=latest_moment(start, self._rules.data["delays"]["exam"].get(urgency, {})),
+            end=latest_moment(start, exam_delay(self._rules, urgency, self._terms)),
             aim=self._request["aim"],
             subject=self._actors.patient,
             encounter=self._actors.encounter,
@@ -337,17 +338,6 @@ class ImagingRequestBuilder:
             authored=self._request["date"],
             identifier=requisition_of(order),
         )
-
-
-def latest_moment(start: str, delay: Mapping[str, int]) -> str:
-    """The last moment for the exam: hours are elapsed from an instant, whole days from a day; empty delay gives none."""
-    if not delay:
-        return ""
-    day = date.fromisoformat(start[:10])
-    if "T" in start and "hours" in delay:
-        return (datetime.fromisoformat(start) + timedelta(hours=delay["hours"])).isoformat()
-    days = delay["days"] if "days" in delay else -(-delay["hours"] // 24)
-    return (day + timedelta(days=days)).isoformat()
 
 
 def body_sites(region: str) -> tuple[Code, ...]:

@@ -17,6 +17,7 @@ from adapter.fhir.document import Section
 from adapter.fhir.referral import REQUEST_KINDS, Referral, referral_request
 from adapter.fhir.stay import enclosed_letter
 from adapter.mapping.forms.answers import choices_shown
+from adapter.mapping.forms.delays import answer_hours
 from adapter.mapping.forms.document import FormDocument
 from adapter.mapping.forms.facts import FormFacts
 from adapter.model.document import Code
@@ -141,7 +142,7 @@ class _AdviceRequest(_Asking):
                 _TREATMENT, "Traitement en cours", say.paragraph(request["treatment"]), resources=treatment,
                 absent=wording["treatment_unsaid"],
             ),
-            *self.section(_PLAN, "Avis demandé", promise, plan, say.paragraph(wording["promise"]), resources=[order]),
+            *self.section(_PLAN, "Avis demandé", promise, plan, say.paragraph(self._promise()), resources=[order]),
             *self._agreement(),
             *self._enclosed_section(enclosed),
         )  # fmt: skip
@@ -150,13 +151,20 @@ class _AdviceRequest(_Asking):
     def _system(self) -> str:
         return f"{p.OUR_CODES}{self.facts.header.model}"
 
+    @property
+    def _hours(self) -> int:
+        return answer_hours(self.facts.rules, self.facts.terms) or 0
+
+    def _promise(self) -> str:
+        return self.facts.wording["promise"].format(hours=self._hours)
+
     def _notes(self) -> tuple[str, ...]:
         return (self.facts.wording["urgent"],) if self.request["urgency"] == "urgent" else ()
 
     def _wished(self) -> Resource:
         """An answer within the promised delay, counted from the request; hours counted from a day alone are whole days."""
         start = self.request["date"]
-        days = -(-self.facts.rules.data["delays"]["answer_hours"] // 24)
+        days = -(-self._hours // 24)
         end = (date.fromisoformat(start[:10]) + timedelta(days=days)).isoformat()
         return {"occurrencePeriod": {"start": start, "end": end + start[10:]}}
 

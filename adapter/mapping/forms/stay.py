@@ -14,7 +14,8 @@ from adapter.fhir import request_narrative as say
 from adapter.fhir import supporting
 from adapter.fhir.bundle import reference_to
 from adapter.fhir.document import Section
-from adapter.fhir.stay import STAY_SYSTEM, StayOrder, enclosed_letter, isolation_flag, stay_request
+from adapter.fhir.stay import PATHWAYS, STAY_SYSTEM, StayOrder, enclosed_letter, isolation_flag, stay_request
+from adapter.mapping.forms.delays import orientation_days
 from adapter.mapping.forms.document import FormDocument, contact_person
 from adapter.mapping.forms.facts import FormFacts
 from adapter.model.document import Code
@@ -65,6 +66,7 @@ class _StayRequest:
         kind = self._facts.display("sejour.type")
         translation, label = rules["stays"][request["stay"]]
         service = self._facts.display("sejour.service")
+        pathway = self._facts.terms.pathway
         return stay_request(
             StayOrder(
                 identifier=self._draft.placer_number,
@@ -83,6 +85,7 @@ class _StayRequest:
                 supporting=(*(reference_to(r) for r in stated), {"reference": self._draft.response_url}),
                 notes=self._notes(),
                 single_room={"true": True, "false": False}.get(request["single_room"]),
+                pathway=Code(pathway, PATHWAYS, self._pathway_words()) if pathway else None,
             ),
             resource_id=self._draft.ids.mint("ServiceRequest", "1"),
         )
@@ -94,6 +97,12 @@ class _StayRequest:
         start = self._request["date"]
         end = latest_day(start, self._request["within"], self._request["within_unit"])
         return {"occurrencePeriod": {"start": start} | ({"end": end} if end else {})}
+
+    def _pathway_words(self) -> str:
+        """How the service takes such a request, in the form's words; empty when the directory does not say."""
+        facts = self._facts
+        words = facts.rules.data["pathways"].get(facts.terms.pathway, "")
+        return str(words).format(orientation_days=orientation_days(facts.rules, facts.terms))
 
     def _notes(self) -> tuple[str, ...]:
         wording = self._facts.wording
@@ -168,6 +177,7 @@ class _StayRequest:
             ("Service demandé", facts.display("sejour.service")),
             ("Unité", self._request["unit"]),
             ("Date souhaitée", self._wish()),
+            ("Parcours", self._pathway_words()),
             ("Chambre seule souhaitée", _YES.get(self._request["single_room"], "")),
             ("Demande faite le", say.french_date(self._request["date"])),
             ("Adresse du demandeur", facts.author["address"]),

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 from fhir.resources.R4B.bundle import Bundle
+from fhir.resources.R4B.task import Task
 
 from adapter.errors import InputError
 from adapter.fhir.bundle import resources_of, write_json
+from adapter.fhir.profiles import EXT_PATHWAY
 from adapter.mapping.forms.stay import latest_day
 from adapter.mapping.from_form import inspect_form, understand_form
 from adapter.model.effects import Translation
 from adapter.model.finding import Severity
 from adapter.model.receipt import Arrival, Principal, Verdict
+from adapter.model.request import Asked, Terms
 from adapter.model.submission import Urgency
 from adapter.packaging.pdf import render_pdf
 from adapter.requests.steps import project_task
@@ -199,12 +202,56 @@ def test_an_unsaid_treatment_is_never_none() -> None:
     assert "non renseigné" in section["text"]["div"]
 
 
-def test_the_task_is_due_in_48_hours_and_may_tell_the_services_pathway() -> None:
+def told_by_directory(terms: Terms, **changes: Any) -> tuple[Translation, list[Asked]]:
+    asked: list[Asked] = []
+
+    def ask(question: Asked) -> Terms:
+        asked.append(question)
+        return terms
+
+    (translation,) = understand_form(arrival(build_stay_request(**changes)), "receipt-1", ask)
+    return translation, asked
+
+
+def pathway_of(translation: Translation) -> list[str]:
+    (found,) = resources_of(translation.bundle, "ServiceRequest")
+    said = [e["valueCodeableConcept"]["coding"][0] for e in found["extension"] if e["url"] == EXT_PATHWAY]
+    return [f"{coding['code']} {coding['display']}" for coding in said]
+
+
+def test_without_a_directory_the_task_is_due_in_48_hours_and_tells_no_pathway() -> None:
     translation = understood(build_stay_request())
-    task = project_task(translation.steps, translation.bundle, pathway="complex")
-    assert task["businessStatus"]["coding"][0]["code"] == "complex"
+    task = project_task(translation.steps, translation.bundle)
     assert task["restriction"]["period"]["end"] == "2026-11-23T10:00:00+01:00"
-    assert "businessStatus" not in project_task(translation.steps, translation.bundle)
+    assert "input" not in task and pathway_of(translation) == []
+
+
+def test_the_directory_is_asked_for_the_day_of_the_request() -> None:
+    _, (asked,) = told_by_directory(Terms(), **{"demande.date": "2026-11-18"})
+    assert asked == Asked("demande-hospitalisation", "pbr-geriatrie", "940000003", "940000003", date(2026, 11, 18))
+
+
+@pytest.mark.parametrize(
+    ("terms", "words"),
+    [
+        (Terms("simple"), "Parcours simple : procédure écrite, réservation directe."),
+        (Terms("complex"), "Parcours complexe : consultation d’orientation d’abord, sous 7 jours."),
+        (Terms("complex", {"orientation_days": 15}), "Parcours complexe : consultation d’orientation d’abord, sous 15 jours."),
+    ],
+)
+def test_the_pathway_stands_in_the_order_on_the_page_and_in_the_task(terms: Terms, words: str) -> None:
+    translation, _ = told_by_directory(terms)
+    assert pathway_of(translation) == [f"{terms.pathway} {words}"]
+    assert words in json.dumps(resources_of(translation.bundle, "Composition"), ensure_ascii=False)
+    task = project_task(translation.steps, translation.bundle)
+    assert task["input"][0]["valueCodeableConcept"]["coding"][0]["code"] == terms.pathway
+    Bundle.model_validate(translation.bundle)
+    Task.model_validate(task)
+
+
+def test_the_agreements_hours_rule_when_an_answer_is_due() -> None:
+    translation, _ = told_by_directory(Terms(agreed={"answer_hours": 72}))
+    assert project_task(translation.steps, translation.bundle)["restriction"]["period"]["end"] == "2026-11-24T10:00:00+01:00"
 
 
 def test_the_same_request_gives_the_same_bytes() -> None:

@@ -15,7 +15,8 @@ from lxml import etree
 
 from adapter.errors import InputError
 from adapter.fhir.bundle import resources_of, write_json
-from adapter.mapping.forms.imaging import body_sites, latest_moment, read_term
+from adapter.mapping.forms.delays import latest_moment
+from adapter.mapping.forms.imaging import body_sites, read_term
 from adapter.mapping.forms.questionnaire import load_questionnaire
 from adapter.mapping.forms.values import UnreadableAnswerError, read_date, years_between
 from adapter.mapping.from_form import inspect_form, understand_form
