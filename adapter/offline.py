@@ -13,6 +13,7 @@ from adapter.fhir.bundle import write_json
 from adapter.fhir.locate import located
 from adapter.fhir.validate import Level, validate_bundle
 from adapter.mapping.kinds import INSPECTORS, READERS, kind_of
+from adapter.mapping.terminology import terminology_versions
 from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery, DeliveryState
 from adapter.model.effects import Translation
@@ -126,6 +127,7 @@ def report_of(name: str, translation: Translation, version: str) -> Mapping[str,
         "file": name,
         "version": version,
         "mapping_revision": translation.mapping_revision,
+        "terminology": {table.name: table.version for table in terminology_versions()},
         "document": translation.submission.document.unique_id,
         "read": translation.read_count,
         "unread": [{"path": node.path, "kind": node.kind, "why": node.reason} for node in translation.unread],

@@ -8,7 +8,7 @@ from typing import Any
 
 from adapter.mapping.rules import FieldRule, GroupRule, RuleFile
 from adapter.mapping.sources import Node, Source
-from adapter.mapping.terminology import translate_code
+from adapter.mapping.terminology import translate_code, unknown_code
 from adapter.mapping.transforms import transform_named
 from adapter.model.finding import Finding, Severity
 
@@ -66,6 +66,9 @@ def _run_fields(group: GroupRule, node: Node | None, findings: list[Finding]) ->
 
 def _run_field(group: GroupRule, name: str, rule: FieldRule, node: Node | None, findings: list[Finding]) -> Any:
     values = _values(rule, node)
+    if rule.table:
+        for value in values:
+            findings += unknown_code(rule.table, str(_transformed(rule, value)), f"{group.base}-{rule.paths[0]}".lstrip("-"))
     if rule.each:
         return tuple(_finish(rule, value) for value in values)
     value = _finish(rule, values[0]) if values else rule.default
@@ -96,7 +99,11 @@ def _values(rule: FieldRule, node: Node | None) -> list[str]:
 
 
 def _finish(rule: FieldRule, value: str) -> Any:
-    result: Any = transform_named(rule.transform)(value) if rule.transform else value
-    if rule.table:
-        result = translate_code(rule.table, str(result)) or rule.default or result
+    result: Any = _transformed(rule, value)
+    if rule.table:  # a code that the table does not hold stays, and `unknown_code` says so: a default would be a guess
+        result = translate_code(rule.table, str(result)) or result
     return result if result not in ("", None) else rule.default
+
+
+def _transformed(rule: FieldRule, value: str) -> Any:
+    return transform_named(rule.transform)(value) if rule.transform else value

@@ -32,8 +32,8 @@ from adapter.mapping.legal import check_letter, is_letter
 from adapter.mapping.recipients import recipients_of
 from adapter.mapping.rules import RuleFile, load_rules
 from adapter.mapping.side_car import read_side_car
-from adapter.mapping.sources import XmlSource
-from adapter.mapping.terminology import translate_code
+from adapter.mapping.xml_source import XmlSource
+from adapter.mapping.terminology import terminology_revision
 from adapter.model.confidential import Confidential
 from adapter.model.document import BodyKind, DocumentHeader
 from adapter.model.effects import IgnoredPattern, LegalItem, Translation, UnreadNode
@@ -85,7 +85,7 @@ def translate_cda(content: bytes, zone: str = CIVIL_ZONE) -> CdaTranslation:
     unstructured = embedded_body(document)
     body = _unstructured(header, unstructured, source, at) if unstructured is not None else read_body(source.root, at)
     _check_sections(model, body, values)
-    extras = _with_effects(extras, body.resources)
+    extras = _with_effects(extras, body.resources, values)
     if concluding := model.data["model"].get("report_section"):
         add_report(concluding, header, extras, body, at)
     bundle = document_bundle_from(header, body.sections, body.resources, content, MEDIA_TYPE, extras=extras, parties=actors)
@@ -114,9 +114,9 @@ def _ignored(files: Iterable[RuleFile], counts: Mapping[str, int]) -> tuple[Igno
 
 @lru_cache(maxsize=1)
 def mapping_revision() -> str:
-    """What tells one set of CDA mapping files from another."""
-    names = [header_rules(), entry_rules(), *_models()]
-    return hashlib.sha256("".join(rules.revision for rules in names).encode()).hexdigest()[:12]
+    """What tells one set of CDA mapping files, and of code tables, from another."""
+    revisions = [*(rules.revision for rules in (header_rules(), entry_rules(), *_models())), terminology_revision()]
+    return hashlib.sha256("".join(revisions).encode()).hexdigest()[:12]
 
 
 def _read_header(document: CdaDocument, zone: str) -> tuple[DocumentHeader, tuple[Finding, ...]]:
@@ -175,7 +175,7 @@ def _unstructured(header: DocumentHeader, unstructured: EmbeddedBody, source: Xm
     return Body(sections=[section], resources=[binary])
 
 
-def _with_effects(extras: DocumentExtras, resources: list[Fhir]) -> DocumentExtras:
+def _with_effects(extras: DocumentExtras, resources: list[Fhir], values: CdaValues) -> DocumentExtras:
     """Observations that also tell of the document (its status) or of the stay (how it began and ended)."""
     table: dict[str, str] = entry_rules().data["effects"]
     for resource in resources:
@@ -185,7 +185,7 @@ def _with_effects(extras: DocumentExtras, resources: list[Fhir]) -> DocumentExtr
             continue
         match effect:
             case "composition-status":
-                status = translate_code("document-status", _code(value))
+                status = values.translated("document-status", _code(value), None)
                 extras = replace(extras, status=status or extras.status)
             case "admit-source":
                 extras = replace(extras, encounter=replace(extras.encounter, admit_source=value))

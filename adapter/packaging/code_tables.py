@@ -6,11 +6,10 @@ TRE_R209 (activity), TRE_R02 (facility), TRE_A01 (practice setting).
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from functools import lru_cache
 
-from adapter.data import mappings_root
+from adapter.data import Table, mappings_root, read_table
 from adapter.errors import MappingError
 from adapter.model.document import Code
 
@@ -29,15 +28,21 @@ ANS_DOCUMENT_TYPES = "1.2.250.1.213.1.1.4.12"
 @lru_cache(maxsize=16)
 def load_codes(table: str) -> Mapping[str, Code]:
     """A table by code looked up; MappingError when its file is missing or wrong."""
-    path = mappings_root() / "terminology" / f"{table}.csv"
     try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            rows = list(csv.DictReader(handle))
-        return {row["code"]: Code(row["target"], _OIDS.get(table, ""), row["label"]) for row in rows}
-    except (OSError, KeyError) as error:
-        raise MappingError(
-            "mapping.table-unreadable", f"{type(error).__name__} while reading a code table", where=table
-        ) from error
+        return {row["code"]: Code(row["target"], _OIDS.get(table, ""), row["label"]) for row in _read(table).rows}
+    except KeyError as error:
+        raise _unreadable(table, error) from error
+
+
+def _read(table: str) -> Table:
+    try:
+        return read_table(mappings_root() / "terminology" / f"{table}.csv")
+    except (OSError, ValueError) as error:
+        raise _unreadable(table, error) from error
+
+
+def _unreadable(table: str, error: Exception) -> MappingError:
+    return MappingError("mapping.table-unreadable", f"{type(error).__name__} while reading a code table", where=table)
 
 
 def class_of(type_code: str) -> Code:
@@ -73,13 +78,7 @@ def oid_of(system: str) -> str:
 
 @lru_cache(maxsize=1)
 def _oids_by_uri() -> Mapping[str, str]:
-    try:
-        with (mappings_root() / "terminology" / "oid-uri.csv").open(encoding="utf-8", newline="") as handle:
-            return {row["uri"]: row["oid"] for row in csv.DictReader(handle)}
-    except (OSError, KeyError) as error:
-        raise MappingError(
-            "mapping.table-unreadable", f"{type(error).__name__} while reading a code table", where="oid-uri"
-        ) from error
+    return {row["uri"]: row["oid"] for row in _read("oid-uri").rows}
 
 
 def type_scheme(code: Code) -> str:

@@ -6,14 +6,12 @@ speciality that made it. Rows are in `mappings/routing/policy.csv`: when, recipi
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 
-from adapter.data import mappings_root
+from adapter.data import mappings_root, parse_table
 from adapter.errors import ConfigurationError
 from adapter.model.parties import RecipientKind
 from adapter.model.plan import ChannelName
@@ -73,23 +71,26 @@ def shipped_policy() -> PolicyTable:
 
 def read_policy(content: bytes, name: str = "policy.csv") -> PolicyTable:
     """The table of a CSV file; ConfigurationError that lists every wrong row."""
-    rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
-    if tuple(rows.fieldnames or ()) != _COLUMNS:
+    try:
+        table = parse_table(content.decode("utf-8-sig"))
+    except ValueError as error:
+        raise ConfigurationError("policy.columns", "a row has not the columns of the others.", where=name) from error
+    if table.columns != _COLUMNS:
         raise ConfigurationError("policy.columns", f"the columns must be {', '.join(_COLUMNS)}.", where=name)
     rules: dict[tuple[str, str, str], Rule] = {}
     problems: list[str] = []
-    for row in rows:
-        key = (row["when"] or "", row["recipient"] or "", row["channel"] or "")
+    for line, row in enumerate(table.rows, start=table.head_lines + 2):
+        key = (row["when"], row["recipient"], row["channel"])
         wrong = _problem_of(row, key in rules)
         if wrong:
-            problems.append(f"{name}: line {rows.line_num} {wrong}")
-        rules[key] = Rule(row["decision"] == "allow", row["reason_fr"] or "")
+            problems.append(f"{name}: line {line} {wrong}")
+        rules[key] = Rule(row["decision"] == "allow", row["reason_fr"])
     if problems:
         raise ConfigurationError("policy.invalid", "\n".join(problems), where=name, remedy="Correct them all, then start again.")
     return PolicyTable(rules)
 
 
-def _problem_of(row: Mapping[str, str | None], is_repeated: bool) -> str:
+def _problem_of(row: Mapping[str, str], is_repeated: bool) -> str:
     if is_repeated:
         return "repeats an earlier row"
     if row["recipient"] not in {_ANY, *(kind.value for kind in RecipientKind)}:
@@ -98,7 +99,7 @@ def _problem_of(row: Mapping[str, str | None], is_repeated: bool) -> str:
         return "names an unknown channel"
     if row["decision"] not in {"allow", "park"}:
         return "must decide allow or park"
-    when = row["when"] or ""
+    when = row["when"]
     if when not in ALWAYS_SENSITIVE and when.partition(":")[0] not in {"type", "unit", "speciality"}:
         return "has an unknown condition"
     return "forbids without a reason" if row["decision"] == "park" and not row["reason_fr"] else ""

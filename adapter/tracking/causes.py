@@ -6,14 +6,13 @@ capped at an hour, with ±20 % jitter (passed in) so that partners who come back
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
 
-from adapter.data import mappings_root
+from adapter.data import mappings_root, read_table
 from adapter.errors import MappingError
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 
@@ -46,19 +45,17 @@ UNKNOWN_CAUSE = CauseRule("unknown", Reaction.WORK_ITEM, 0, 1, "Cause inconnue :
 @lru_cache(maxsize=1)
 def load_causes() -> Mapping[str, CauseRule]:
     """The causes table; MappingError when it is missing or wrong."""
-    path = mappings_root() / "causes.csv"
     try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            return {
-                row["cause"]: CauseRule(
-                    row["cause"],
-                    Reaction(row["reaction"]),
-                    float(row["first_delay_seconds"]),
-                    int(row["max_attempts"]),
-                    row["advice_fr"],
-                )
-                for row in csv.DictReader(handle)
-            }
+        return {
+            row["cause"]: CauseRule(
+                row["cause"],
+                Reaction(row["reaction"]),
+                float(row["first_delay_seconds"]),
+                int(row["max_attempts"]),
+                row["advice_fr"],
+            )
+            for row in read_table(mappings_root() / "causes.csv").rows
+        }
     except (OSError, KeyError, ValueError) as error:
         raise MappingError("causes.unreadable", f"{type(error).__name__} in the causes table", where="causes.csv") from error
 

@@ -22,8 +22,8 @@ from adapter.mapping.cda.context import (
 )
 from adapter.mapping.cda.keep import keep_whole
 from adapter.mapping.cda.links import complete
-from adapter.mapping.sources import XmlNode
-from adapter.mapping.terminology import load_table, translate_code
+from adapter.mapping.xml_source import XmlNode
+from adapter.mapping.terminology import load_table
 from adapter.model.finding import Severity
 
 _ALLERGY = "1.2.250.1.213.1.1.3.41"
@@ -57,6 +57,7 @@ def build_allergy_concern(node: XmlNode, at: EntryContext) -> Built:
 def _allergy(node: XmlNode, at: EntryContext, concern: Basics, state: str, kept: Fhir) -> Fhir:
     basics = read_basics(node, at)
     kind = at.values.concept(node.first("code"))
+    at.values.translated("allergy-type", _code_of(kind), node)
     table = load_table("allergy-type").get(_code_of(kind), {})
     agent, value = _agent(node, at), at.values.concept(node.first("value"))
     severity, severity_concept = _severity(node, at)
@@ -122,7 +123,7 @@ def _severity(node: XmlNode, at: EntryContext) -> tuple[str, Fhir]:
     for _, act in related(node):
         if has_template(act, *_SEVERITY):
             concept = _qualifier(act, at)
-            return translate_code("severity", _code_of(concept)), concept
+            return at.values.translated("severity", _code_of(concept), act), concept
     return "", {}
 
 
@@ -134,14 +135,14 @@ def _qualifier(act: XmlNode, at: EntryContext) -> Fhir:
 def _clinical_status(node: XmlNode, at: EntryContext) -> str:
     for _, act in related(node):
         if has_template(act, *_STATUS):
-            return translate_code("clinical-status", _code_of(_qualifier(act, at)))
+            return at.values.translated("clinical-status", _code_of(_qualifier(act, at)), act)
     return ""
 
 
 def _verification(node: XmlNode, at: EntryContext) -> Fhir:
     for _, act in related(node):
         if has_template(act, *_CERTAINTY):
-            return _coded_verification(translate_code("certainty", _code_of(_qualifier(act, at))))
+            return _coded_verification(at.values.translated("certainty", _code_of(_qualifier(act, at)), act))
     return {}
 
 

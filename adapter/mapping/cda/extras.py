@@ -18,14 +18,15 @@ from adapter.mapping.cda.header import header_rules, interval_text, template_of
 from adapter.mapping.cda.people import read_address, read_addresses, read_name, read_organisation, read_party, read_telecoms
 from adapter.mapping.cda.time import as_instant
 from adapter.mapping.cda.values import CdaValues
-from adapter.mapping.sources import XmlNode
-from adapter.mapping.terminology import load_table, translate_code
+from adapter.mapping.xml_source import XmlNode
+from adapter.mapping.terminology import load_table
 from adapter.model.document import Code, DocumentHeader, ReferringParty
 from adapter.model.identity import INS_OIDS, ins_is_valid
 from adapter.model.parties import Party
 
 Fhir = dict[str, Any]
 
+_LABORATORY_STATUS = "documentationOf/serviceEvent/lab:statusCode/@code"
 _INFORMANT_ROLES = {
     "ECON": "Personne à prévenir en cas d'urgence",
     "NOK": "Personne de confiance",
@@ -40,8 +41,8 @@ def read_extras(root: XmlNode, header: DocumentHeader, values: CdaValues, ids: I
     rules = header_rules()
     enterer = root.first("dataEnterer")
     return DocumentExtras(
-        status=_status(root),
-        category=_category(header),
+        status=_status(root, values),
+        category=_category(header, values),
         type_translations=tuple(c for node in root.select("code/translation") if (c := values.coding(node)) is not None),
         authenticators=tuple(
             read_party(rules, values, node.first("assignedEntity"), time=values.plain_time(node.first("time")), acting=node)
@@ -103,13 +104,14 @@ def _timed(values: CdaValues, node: XmlNode, entity: str) -> Party:
     return read_party(header_rules(), values, node.first(entity), time=interval_text(values, node.first("time")), acting=node)
 
 
-def _status(root: XmlNode) -> str:
+def _status(root: XmlNode, values: CdaValues) -> str:
     """lab:statusCode tells a provisional laboratory report; a status section is looked at later."""
-    told = [node.read() for node in root.select("documentationOf/serviceEvent/lab:statusCode/@code")]
-    return next((found for code in told if (found := translate_code("document-status", code))), "final")
+    told = [values.translated("document-status", node.read(), node) for node in root.select(_LABORATORY_STATUS)]
+    return next(filter(None, told), "final")
 
 
-def _category(header: DocumentHeader) -> Code:
+def _category(header: DocumentHeader, values: CdaValues) -> Code:
+    values.translated("document-classes", header.type.code, None)
     row = load_table("document-classes").get(header.type.code)
     return Code(row["target"], p.TRE_DOCUMENT_CLASS, row["label"]) if row else Code()
 
@@ -204,7 +206,7 @@ def _contact_numbers(node: XmlNode, values: CdaValues) -> list[Fhir]:
     return [
         values.identifier(child)
         for child in node.children("id")
-        if child.element.get("root") not in INS_OIDS or ins_is_valid(child.element.get("extension") or "")
+        if child.look("root") not in INS_OIDS or ins_is_validchild.look("extension")
     ]
 
 
@@ -293,8 +295,8 @@ def _orders(root: XmlNode, values: CdaValues, ids: Ids) -> tuple[Fhir, ...]:
             "subject": {"reference": patient_url(ids)},
         }
         priority = values.concept(node.first("priorityCode")).get("coding", [{}])[0].get("code", "")
-        if translate_code("act-priority", priority):
-            order["priority"] = translate_code("act-priority", priority)
+        if known := values.translated("act-priority", priority, node):
+            order["priority"] = known
         if not order["identifier"]:
             del order["identifier"]
         found.append(order)

@@ -20,8 +20,7 @@ from adapter.mapping.cda.context import (
     related,
 )
 from adapter.mapping.cda.observation import value_element
-from adapter.mapping.sources import XmlNode
-from adapter.mapping.terminology import translate_code
+from adapter.mapping.xml_source import XmlNode
 
 _UNITS = {"s", "min", "h", "d", "wk", "mo", "a"}
 _REASON = "1.2.250.1.213.1.1.3.36"  # FR-Reference-interne: why the treatment is given
@@ -94,7 +93,7 @@ def read_product(node: XmlNode, at: EntryContext) -> tuple[Fhir, list[Fhir], str
 
 def build_administration(node: XmlNode, at: EntryContext) -> Built:
     """A product given during an act (contrast agent, radiopharmaceutical, fluid)."""
-    if node.element.get("moodCode") not in (None, "", "EVN"):
+    if node.look("moodCode") not in (None, "", "EVN"):
         return build_medication(node, at)
     basics = read_basics(node, at)
     product, names, lot = read_product(node, at)
@@ -126,7 +125,7 @@ def build_administration(node: XmlNode, at: EntryContext) -> Built:
 def _duration(node: XmlNode) -> XmlNode | None:
     """The first effectiveTime, when it is no frequency: how long the treatment runs."""
     first = node.first("effectiveTime")
-    if first is None or first.element.get("operator") or _kind(first) in ("PIVL_TS", "EIVL_TS", "SXPR_TS"):
+    if first is None or first.look("operator") or _kind(first) in ("PIVL_TS", "EIVL_TS", "SXPR_TS"):
         return None
     return first
 
@@ -137,7 +136,7 @@ def _frequencies(node: XmlNode) -> list[XmlNode]:
     found = node.children("effectiveTime")[skip:]
     parts = [part for time in found for part in (time.children("comp") if _kind(time) == "SXPR_TS" else [time])]
     # What is excluded from a set of times (operator E) must not be told as included: it stays unread.
-    return [part for part in parts if part.element.get("operator") != "E"]
+    return [part for part in parts if part.look("operator") != "E"]
 
 
 def _kind(node: XmlNode) -> str:
@@ -248,7 +247,7 @@ def _add_event(time: XmlNode, at: EntryContext, repeat: Fhir, words: list[str]) 
     coding = at.values.coding(event) if event is not None else None
     if coding is None:
         return
-    known = translate_code("timing-event", coding["code"])
+    known = at.values.translated("timing-event", coding["code"], event)
     if known:
         repeat.setdefault("when", []).append(known)
     else:
@@ -282,7 +281,7 @@ def _stop_reasons(node: XmlNode, at: EntryContext) -> list[Fhir]:
     found: list[Fhir] = []
     for _, act in related(node):
         code = act.first("code")
-        if code is None or code.element.get("code") != _STOP_REASON:
+        if code is None or code.look("code") != _STOP_REASON:
             continue
         act.value_at("statusCode/@code")
         found += [concept for value in act.children("value") if (concept := _as_concept(value_element(value, at)))]

@@ -19,8 +19,7 @@ from adapter.mapping.cda.context import (
 )
 from adapter.mapping.cda.keep import keep_whole
 from adapter.mapping.cda.values import absent_concept
-from adapter.mapping.sources import XmlNode
-from adapter.mapping.terminology import translate_code
+from adapter.mapping.xml_source import XmlNode
 
 _STATUSES = {"completed": "final", "active": "preliminary", "aborted": "cancelled", "cancelled": "cancelled", "new": "registered"}
 _REQUEST_STATUSES = {
@@ -41,7 +40,7 @@ def priority_elements(node: XmlNode, at: EntryContext) -> tuple[str, list[Fhir]]
     if not concept:
         return "", []
     code = (concept.get("coding") or [{}])[0].get("code", "")
-    return translate_code("act-priority", code), [{"url": p.EXT_PRIORITY, "valueCodeableConcept": concept}]
+    return at.values.translated("act-priority", code, node), [{"url": p.EXT_PRIORITY, "valueCodeableConcept": concept}]
 
 
 def build_observation(node: XmlNode, at: EntryContext) -> Built:

@@ -22,8 +22,7 @@ from adapter.mapping.cda.context import (
 from adapter.mapping.cda.keep import keep_whole
 from adapter.mapping.cda.links import complete
 from adapter.mapping.cda.observation import build_observation, value_element
-from adapter.mapping.sources import XmlNode
-from adapter.mapping.terminology import translate_code
+from adapter.mapping.xml_source import XmlNode
 
 _PROBLEM = ("1.2.250.1.213.1.1.3.37", "1.3.6.1.4.1.19376.1.5.3.1.4.5")
 _SEVERITY = ("1.2.250.1.213.1.1.3.29", "1.3.6.1.4.1.19376.1.5.3.1.4.1")
@@ -36,7 +35,7 @@ _LINKS = frozenset({"entryRelationship"})
 def build_problem_concern(node: XmlNode, at: EntryContext) -> Built:
     """The act that follows a problem, and each problem in it; what the act itself says goes with each."""
     status = node.first("statusCode")
-    state = _CONCERN_STATES.get(status.element.get("code") or "", "") if status is not None else ""
+    state = _CONCERN_STATES.get(status.look("code"), "") if status is not None else ""
     inside = at.within({**at.options, "concern_state": state}, at.section_text)
     entries: list[Fhir] = []
     others: list[Fhir] = []
@@ -67,7 +66,7 @@ def build_problem(node: XmlNode, at: EntryContext) -> Built:
     label = _label(value) or basics.text or _label(kind) or "Problème"
     dates = _dates(node, at)
     wrote = authors(node, at)
-    verification = "refuted" if is_negated(node) else translate_code("certainty", _qualifier(node, at, _CERTAINTY)[0])
+    verification = "refuted" if is_negated(node) else at.values.translated("certainty", _qualifier(node, at, _CERTAINTY)[0], node)
     severity = _qualifier(node, at, _SEVERITY)[1]
     node.value_at("statusCode/@code")
     found = clinical.condition(
@@ -84,7 +83,7 @@ def build_problem(node: XmlNode, at: EntryContext) -> Built:
 def _value(node: XmlNode, at: EntryContext) -> Fhir:
     """The problem, as a code or in words. A null value without words says nothing: it is kept beside."""
     value = node.first("value")
-    if value is None or (value.element.get("nullFlavor") and not len(value.element)):
+    if value is None or (value.look("nullFlavor") and not len(value.element)):
         return {}
     element = value_element(value, at)
     concept: Fhir = element.get("valueCodeableConcept", {})
@@ -102,11 +101,11 @@ def _dates(node: XmlNode, at: EntryContext) -> Fhir:
     if time is None:
         return {}
     time.get("xsi:type")
-    if time.element.get("value") or time.element.get("nullFlavor"):
+    if time.look("value") or time.look("nullFlavor"):
         return at.values.time(time, "onsetDateTime")
     found = at.values.time(time.first("low"), "onsetDateTime")
     high = time.first("high")
-    if high is not None and high.element.get("value"):
+    if high is not None and high.look("value"):
         found |= at.values.time(high, "abatementDateTime")
     return found
 
@@ -122,7 +121,8 @@ def _qualifier(node: XmlNode, at: EntryContext, templates: tuple[str, ...]) -> t
 
 def _clinical_status(node: XmlNode, at: EntryContext, dates: Fhir, verification: str) -> str:
     """As the document says; what has ended is not active (FHIR con-4)."""
-    told = translate_code("clinical-status", _qualifier(node, at, _STATUS)[0]) or at.options.get("concern_state") or "active"
+    said = at.values.translated("clinical-status", _qualifier(node, at, _STATUS)[0], node)
+    told = said or at.options.get("concern_state") or "active"
     if verification == "refuted":
         return "inactive"
     return "resolved" if told == "active" and "abatementDateTime" in dates else told

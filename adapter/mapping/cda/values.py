@@ -18,8 +18,8 @@ from adapter.fhir import profiles as p
 from adapter.fhir.bundle import uri_of_root
 from adapter.fhir.narrative import words_of
 from adapter.mapping.cda.time import Doubt, read_time
-from adapter.mapping.sources import XmlNode
-from adapter.mapping.terminology import uri_of
+from adapter.mapping.xml_source import XmlNode
+from adapter.mapping.terminology import translate_code, unknown_code, uri_of
 from adapter.model.finding import Finding, Severity
 
 Fhir = dict[str, Any]
@@ -64,6 +64,12 @@ class CdaValues:
     def warn(self, code: str, text: str, location: str, severity: Severity = Severity.WARNING) -> None:
         """Remember a remark; the same one on the same place is kept once."""
         self._findings.setdefault((code, location), Finding(severity, code, text, location))
+
+    def translated(self, table: str, code: str, node: XmlNode | None) -> str:
+        """What a table makes of a code that stands at a node. One that it does not hold stays as it came, and that is told."""
+        for finding in unknown_code(table, code, node.path if node is not None else table):
+            self.warn(finding.code, finding.text, finding.location)
+        return translate_code(table, code)
 
     # -- time ---------------------------------------------------------------------------------------------------------------
 
@@ -288,7 +294,7 @@ class CdaValues:
 
     def _resolved(self, reference: XmlNode) -> str:
         """What a reference points at. Real documents write it with `#`, without, alone, or to nothing."""
-        target = (reference.element.get("value") or "").strip().removeprefix("#")
+        target = reference.look("value").strip().removeprefix("#")
         if not target or target in self._texts:
             reference.get("value")  # one that leads elsewhere (a file, a picture) stays to be kept
         if not target:
@@ -301,7 +307,7 @@ class CdaValues:
     def anchor(self, node: XmlNode | None) -> str:
         """The narrative anchor that an ED points at, when it exists."""
         reference = node.first("reference") if node is not None else None
-        target = (reference.element.get("value") or "").strip().removeprefix("#") if reference is not None else ""
+        target = reference.look("value").strip().removeprefix("#") if reference is not None else ""
         return target if target in self._texts else ""
 
 

@@ -6,7 +6,6 @@ Law: what is not recognised word for word is unknown, never harmless. A near spe
 
 from __future__ import annotations
 
-import csv
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from adapter.data import mappings_root
+from adapter.data import mappings_root, read_table
 from adapter.errors import MappingError
 from adapter.model.confidential import Confidential
 
@@ -74,17 +73,16 @@ def load_drug_names(name: str) -> DrugNames:
     """`mappings/forms/<name>.csv`. Raises MappingError when it is not dated, or has a line of an unknown kind."""
     where = f"forms/{name}.csv"
     try:
-        lines = (mappings_root() / where).read_text(encoding="utf-8").splitlines()
-        revision = next(line.partition("=")[2].strip() for line in lines if line.startswith("# revision ="))
-        rows = [DrugName(**row) for row in csv.DictReader(line for line in lines if not line.startswith("#"))]
-    except (OSError, ValueError, TypeError, StopIteration) as error:
+        table = read_table(mappings_root() / where)
+        rows = [DrugName(**row) for row in table.rows]
+    except (OSError, ValueError, TypeError) as error:
         raise MappingError("mapping.drug-names", f"{type(error).__name__} while reading", where=where) from error
     if any(row.kind not in _KINDS for row in rows):
         raise MappingError("mapping.drug-names", "a line is of an unknown kind", where=where)
     alerting = [row for row in rows if row.kind == "metformine" and len(row.name) >= SHORTEST_NEAR]
     written = _by_length(_Spelling(row.name, _letters(row.name), 2 if len(row.name) >= LONG_NAME else 1, row) for row in alerting)
     heard = _by_length(_Spelling(sound := sound_of(row.name), _letters(sound), 1, row) for row in alerting)
-    return DrugNames(revision, {row.name.lower(): row for row in rows}, written, heard)
+    return DrugNames(table.version, {row.name.lower(): row for row in rows}, written, heard)
 
 
 def _by_length(spellings: Iterable[_Spelling]) -> dict[int, tuple[_Spelling, ...]]:

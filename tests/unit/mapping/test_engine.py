@@ -43,7 +43,7 @@ text = "3"
 @pytest.fixture
 def mappings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "terminology").mkdir()
-    (tmp_path / "terminology" / "sex.csv").write_text("source,target\nF,female\n", encoding="utf-8")
+    (tmp_path / "terminology" / "sex.csv").write_text("# version = 1\n# source = x\nsource,target\nF,female\n", encoding="utf-8")
     monkeypatch.setattr(rules_module, "mappings_root", lambda: tmp_path)
     monkeypatch.setattr(terminology, "mappings_root", lambda: tmp_path)
     load_rules.cache_clear()
