@@ -26,6 +26,8 @@ from mssante.errors import MessageError
 
 SUBJECT_PREFIX = "XDM/1.0/DDM+"
 REPLACES_PREFIX = "[Annule et remplace] "
+# The norm gives cancellations no prefix; without one a person would take the mail for a new document.
+CANCELS_PREFIX = "[Annulation] "
 LONGEST_LABEL = 40
 ARCHIVE_NAME = "IHE_XDM.zip"
 
@@ -63,6 +65,7 @@ class DocumentMail:
     `document_codes` are the type codes of the CDAs of the archive: empty when the mail carries none, and then X-MSS-INS is
     absent too. `receipt_to` asks for an MDN; it should be the envelope sender (RFC 8098 §2.1). `ends_exchange` tells a
     citizen's mailbox that no reply is wanted. `product_reference` is the Convergence reference, wanted on every mail.
+    `references`: the Message-IDs of the thread, oldest first (RFC 5322 §3.6.4); `in_reply_to` ends it if it is not among them.
     """
 
     sender: Mailbox
@@ -79,15 +82,19 @@ class DocumentMail:
     receipt_to: str = ""
     ends_exchange: bool = False
     in_reply_to: str = ""
+    references: tuple[str, ...] = ()
 
 
-def document_subject(labels: Iterable[str], family: str, given: str, birth_date: str = "", *, replaces: bool = False) -> str:
+def document_subject(
+    labels: Iterable[str], family: str, given: str, birth_date: str = "", *, replaces: bool = False, cancels: bool = False
+) -> str:
     """ECO 2.1.3: `XDM/1.0/DDM+<libellé ≤ 40> <NOM> <prénom> <JJ/MM/AAAA>`; several documents are counted, not named."""
     known = [_line(label) for label in labels]
     label = known[0][:LONGEST_LABEL].rstrip() if len(known) == 1 else f"{len(known)} documents"
     words = [_raw_first_word(label), unaccented(family).upper(), unaccented(given), french_date(birth_date)]
     subject = SUBJECT_PREFIX + " ".join(word for word in (_line(w) for w in words) if word)
-    return (REPLACES_PREFIX if replaces else "") + subject
+    prefix = CANCELS_PREFIX if cancels else REPLACES_PREFIX if replaces else ""
+    return prefix + subject
 
 
 def pdf_name(served_on: str, label: str, family: str, given: str, file_number: str = "") -> str:
@@ -167,7 +174,7 @@ def _header_lines(mail: DocumentMail, boundary: str) -> list[bytes]:
     optional = [
         ("Reply-To", mail.reply_to),
         ("In-Reply-To", mail.in_reply_to),
-        ("References", mail.in_reply_to),
+        ("References", " ".join(dict.fromkeys((*mail.references, *filter(None, (mail.in_reply_to,)))))),
         ("Disposition-Notification-To", mail.receipt_to),
         ("X-MSS-CODECDA", codes),
         ("X-MSS-INS", "" if not codes else "O" if mail.holds_qualified_ins else "N"),
@@ -202,7 +209,8 @@ def _check(mail: DocumentMail) -> None:
     for where, address in addresses:
         if not is_well_formed(address):
             raise MessageError("message.address", "not a usable mail address", where=where)
-    for where, reference in (("Message-ID", mail.message_id), ("In-Reply-To", mail.in_reply_to or mail.message_id)):
+    ids = [("Message-ID", mail.message_id), ("In-Reply-To", mail.in_reply_to or mail.message_id)]
+    for where, reference in (*ids, *(("References", reference) for reference in mail.references)):
         if not _MESSAGE_ID.fullmatch(reference):
             raise MessageError("message.id", "a message id is `<left@right>`", where=where)
     if mail.sent_at.tzinfo is None:

@@ -68,8 +68,8 @@ _USER_SENTENCES_BY_FINDING = {
     "hl7.no-destination": "Aucune destination n'est demandée pour ce document.",
     "hl7.hidden-from-patient": "Ce document est masqué au patient : il ne peut pas lui être envoyé.",
     "hl7.hidden-from-professionals": "Ce document est masqué aux professionnels : il ne peut pas leur être envoyé.",
-    "hl7.action-not-taken": "Le remplacement et l'annulation ne sont pas encore pris en charge.",
-    "hl7.event-not-taken": "Le remplacement et l'annulation ne sont pas encore pris en charge.",
+    "hl7.action-incoherent": "L'action demandée (création, remplacement, suppression) n'est pas la même partout.",
+    "hl7.other-parent": "Le document à remplacer n'est pas le même dans le message et dans le document.",
     "repeat.conflict": "Ce numéro de message a déjà servi pour un autre contenu.",
     "hl7.not-taken": "Le message ne peut pas être pris maintenant : le renvoyer plus tard.",
 }

@@ -7,10 +7,11 @@ wire is unclear: it may have arrived. A second unclear is a person's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError, VaultError
 from adapter.ledger import moves, tables
@@ -21,6 +22,7 @@ from adapter.ledger.vault import Vault
 from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item, add_work_items, close_work_items
 from adapter.model.delivery import DeliveryState, check_transition
 from adapter.model.plan import ChannelName
+from adapter.model.submission import Intent
 from adapter.model.work_item import WorkAbout
 
 S = DeliveryState
@@ -51,10 +53,12 @@ def claim_deliveries(
         types = select(s.c.id, s.c.source_media_type).where(s.c.id.in_(sorted(set(ids))))
         media_types = {row.id: row.source_media_type for row in connection.execute(types)}
         sealed = Sealed(connection, ids, _CONTENT_KINDS)
+        earlier = {row["id"]: _earlier_references(connection, row) for row in rows if _may_follow(row)}
     claimed = []
     for row in rows:
         try:
-            claimed.append(_with_content(database.vault, row, sealed, media_types[row["submission_id"]]))
+            held = _with_content(database.vault, row, sealed, media_types[row["submission_id"]])
+            claimed.append(replace(held, earlier_references=earlier.get(row["id"], ())))
         except VaultError as error:
             _park_damaged(database, row, error.code)
     return claimed
@@ -110,6 +114,33 @@ def _park_damaged(database: Database, row: Row, code: str) -> None:
         moves.refresh_status(tx, [row["submission_id"]])
 
     database.write(work)
+
+
+def _may_follow(row: Row) -> bool:
+    """True for what may come after a version already sent: only then is it worth looking for."""
+    return bool(row["replaces_sent_on"]) or row["intent"] != Intent.NEW.value
+
+
+def _earlier_references(connection: Connection, row: Row) -> tuple[str, ...]:
+    """References that older versions put on the wire towards the same role and channel, oldest first.
+
+    What was on the wire once stays so, and an older version never leaves after a newer one: a resend finds the same list.
+    """
+    d = tables.delivery
+    query = select(d.c.reference, d.c.sent_at, d.c.version, d.c.intent).where(
+        d.c.legal_entity == row["legal_entity"],
+        d.c.line_id == row["line_id"],
+        d.c.role_id == row["role_id"],
+        d.c.channel == row["channel"],
+        d.c.purpose == row["purpose"],
+        d.c.id != row["id"],
+        d.c.on_wire_at.is_not(None),
+    )
+    if row["sent_at"] is not None:
+        query = query.where(d.c.sent_at <= row["sent_at"])
+    # A clock may give two versions one instant: then the version tells, and a cancellation comes after what it cancels.
+    found = sorted(connection.execute(query), key=lambda one: (one.sent_at, one.version, one.intent == Intent.CANCEL.value))
+    return tuple(one.reference for one in found)
 
 
 def release_delivery(database: Database, delivery_id: str, fence: int) -> None:

@@ -44,6 +44,7 @@ Row = Mapping[Any, Any]
 _FAILED = frozenset({S.REFUSED.value, S.SUPERSEDED.value})
 _SENT_AGAIN_ADVICE = "L'émetteur renvoie ce document, refusé sur tous les canaux : corriger la cause, puis relancer cet envoi."
 _STOPPED_ADVICE = "L'émetteur renvoie ce document, qu'une personne avait arrêté : rien ne part. Vérifier avec l'émetteur."
+_ELSEWHERE_ADVICE = "Une version précédente a été transmise à d'autres, que l'émetteur ne nomme plus : les prévenir. Il s'agit de"
 _OTHER_CONTENT_ADVICE = "Identifiant et version d'un document déjà reçu, mais autre contenu : demander une nouvelle version."
 
 
@@ -140,6 +141,7 @@ def _store(tx: Transaction, stored: StoredSubmission, actor: str, tally: _Tally)
         tx.execute(insert(tables.delivery), rows)
     documents = [row for row in rows if row["purpose"] == Purpose.DOCUMENT.value and not row["superseded_by"]]
     touched = keeper.supersede_older({row["role_id"]: row["id"] for row in documents})
+    _ask_about_elsewhere(tx, stored, keeper)
     tally.superseded += len(touched)
     tally.touched |= touched
 
@@ -282,6 +284,22 @@ def _ask_about_failed(tx: Transaction, leg: Delivery, known: Sequence[Row]) -> N
     about, urgent = WorkAbout.SUBMISSION, leg.priority < URGENT_BELOW
     item = WorkItem(tx.new_id(), leg.legal_entity, about, leg.submission_id, "sent-again", _STOPPED_ADVICE, tx.now, urgent)
     add_work_items(tx, [item])
+
+
+def _ask_about_elsewhere(tx: Transaction, stored: StoredSubmission, keeper: LineKeeper) -> None:
+    """A newer version must reach whoever has the older one; those whom the sender names no more are a person's question.
+
+    Nothing is sent to them by itself: the new version may be hidden from them on purpose.
+    """
+    roles = keeper.served_elsewhere({recipient.role_id for recipient in stored.plan.recipients})
+    if not roles:
+        return
+    submission = stored.translation.submission
+    named = ", ".join(role.partition(":")[2] or role for role in roles)
+    advice = f"{_ELSEWHERE_ADVICE} {named}."
+    about, urgent = WorkAbout.SUBMISSION, submission.urgency is Urgency.URGENT
+    entity, reason = submission.legal_entity, "older-version-elsewhere"
+    add_work_items(tx, [WorkItem(tx.new_id(), entity, about, submission.id, reason, advice, tx.now, urgent)])
 
 
 def _leg_number(row: Row) -> int:

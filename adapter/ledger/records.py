@@ -108,7 +108,10 @@ class EffectsResult:
 
 @dataclass(frozen=True, repr=False)
 class ClaimedDelivery(Confidential):
-    """A delivery held by one worker, with everything its parcel is made of. Its fence is `delivery.fence`."""
+    """A delivery held by one worker, with everything its parcel is made of. Its fence is `delivery.fence`.
+
+    `earlier_references`: what travelled with older versions of the document to the same role by the same channel, oldest first.
+    """
 
     delivery: Delivery
     submission: Submission
@@ -116,6 +119,7 @@ class ClaimedDelivery(Confidential):
     bundle: dict[str, object]
     source_document: bytes
     source_media_type: str
+    earlier_references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,12 @@ class LineKeeper:
             return Placement(S.CANCELLED, cause="nothing-to-cancel")
         return Placement(replaces_sent_on=_instant(max(left)) if left else "")
 
+    def served_elsewhere(self, roles: set[str]) -> list[str]:
+        """Roles that older versions may have reached and that this one is not for; nobody asks again once a newer one did."""
+        if self._newer:
+            return []
+        return sorted({row["role_id"] for row in self._older if _may_have_left(row)} - roles)
+
     def supersede_older(self, placed: Mapping[str, str]) -> set[str]:
         """Stop what has not left of older versions; `placed` is role → our delivery. Returns the submissions touched.
 

@@ -38,6 +38,13 @@ from adapter.mapping.hl7.checks import (
 from adapter.mapping.hl7.documents import CarriedDocument, HeaderOfPdf, open_documents, pdf_warning
 from adapter.mapping.hl7.envelope import Envelope, read_envelope
 from adapter.mapping.hl7.identity import PidIdentity, check_ins_key, check_same_patient, enriched, pid_identity
+from adapter.mapping.hl7.lineage import (
+    check_document_record,
+    check_lineage,
+    check_requester,
+    check_visibility_change,
+    parent_in_message,
+)
 from adapter.mapping.hl7.pdf import pdf_header
 from adapter.mapping.hl7.profile import Profile, default_policy
 from adapter.mapping.hl7.source import Hl7Source
@@ -172,10 +179,23 @@ def _check(message: Message, zone: str, policy: str) -> tuple[Finding, ...]:
     findings += check_recipients(reading.envelope.flags, reading.envelope.recipients)
     findings += check_ins_key(reading.pid) + said
     findings += check_unique_ids(document.header.unique_id for document in documents)
+    findings += check_visibility_change(reading.intent, reading.envelope.visibility.changes_confidentiality)
     for document in documents:
         place = f"{document.segment.place}-5"
         findings += check_same_patient(reading.pid, document.header, reading.envelope.destinations, place)
+        findings += _lineage_findings(reading, document)
     return findings
+
+
+def _lineage_findings(reading: _Reading, document: CarriedDocument) -> tuple[Finding, ...]:
+    """What is said of the document's own number, of the version it replaces, and of who asks."""
+    header, found = document.header, reading.extraction
+    place = f"{document.segment.place}-5"
+    return (
+        *check_document_record(found, header),
+        *check_lineage(reading.profile, found, reading.intent, header, place),
+        *check_requester(reading.intent, reading.envelope.sender, header),
+    )
 
 
 def _read(arrival: Arrival) -> _Reading:
@@ -244,8 +264,12 @@ def _submission(arrival: Arrival, receipt_id: str, reading: _Reading, header: Do
 
 
 def _document(reading: _Reading, header: DocumentHeader) -> DocumentHeader:
-    """The document's own header; PID adds the identity's reliability and local numbers, PV1-19 the visit's number."""
+    """The document's own header; PID adds the identity's reliability and local numbers, PV1-19 the visit's number, TXA-13 what a
+    replacement replaces where the document forgot it.
+    """
     patient = enriched(header.patient, reading.pid)
+    if reading.intent is Intent.REPLACE and not header.replaces:
+        header = replace(header, replaces=parent_in_message(reading.extraction))
     stay, visit = header.stay or Stay(), reading.envelope.visit_number
     if not visit[1] or visit[1] in {number for _, number in stay.identifiers}:
         return replace(header, patient=patient)
@@ -267,7 +291,7 @@ def _translation(arrival: Arrival, receipt_id: str, reading: _Reading, document:
     translated = from_cda.translate_cda(document.content, arrival.zone)
     submission = _submission(arrival, receipt_id, reading, translated.header)
     bundle = _with_message_identity(translated.bundle, translated.header, submission.document)
-    findings = reading.findings + _record_findings(reading, document) + translated.findings
+    findings = reading.findings + _lineage_findings(reading, document) + translated.findings
     return Translation(
         submission=submission,
         bundle=bundle,
@@ -287,18 +311,6 @@ def _map_through_message(places: Mapping[str, str], bundle: Mapping[str, Any]) -
     """Where a resource comes from, through the message: the identity is PID's, all else stands in the document of OBX-5."""
     patients = {e["resource"]["id"] for e in bundle["entry"] if e["resource"]["resourceType"] == "Patient"}
     return {made: "PID" if made in patients else f"OBX-5 > {place}" for made, place in places.items()}
-
-
-def _record_findings(reading: _Reading, document: CarriedDocument) -> tuple[Finding, ...]:
-    """TXA-12 must be the document's id (extension and root, or root alone); the document's own id rules."""
-    record = reading.extraction.groups.get("document_record")
-    if not record or not record["unique_id"]:
-        return ()
-    written = {record["unique_id"], f"{record['unique_id_root']}^{record['unique_id']}"}
-    if document.header.unique_id in written:
-        return ()
-    text = "TXA-12 is not the id of the document: the document's own id is used."
-    return (Finding(Severity.WARNING, "hl7.other-document-id", text, "TXA-12", hl7_code="199"),)
 
 
 def _with_message_identity(bundle: dict[str, object], before: DocumentHeader, after: DocumentHeader) -> dict[str, object]:

@@ -20,6 +20,7 @@ from adapter.model.submission import Submission, Urgency
 from adapter.packaging.cda import wrap_as_n1
 from adapter.packaging.cda_out.structured import structured_model, write_as_n3
 from adapter.packaging.fax_page import FaxCover, build_fax
+from adapter.packaging.follow_up import follow_up_sentence
 from adapter.packaging.mhd import build_iti65
 from adapter.packaging.parcel import Content, Parcel, SenderProfile
 from adapter.packaging.pdf import render_pdf, stamp_pdf
@@ -28,12 +29,16 @@ from adapter.packaging.xdm import build_mail
 
 @dataclass(frozen=True, repr=False)
 class Document(Confidential):
-    """One document with everything a rendition is made from."""
+    """One document with everything a rendition is made from.
+
+    `earlier_references`: what travelled with older versions to the same recipient by the same channel, oldest first.
+    """
 
     submission: Submission
     bundle: dict[str, object]
     source: bytes
     media_type: str
+    earlier_references: tuple[str, ...] = ()
 
 
 def build_parcel(
@@ -96,7 +101,10 @@ def _content(
             pdf = readable_pdf(document, sender.stamp)
             cda = travelling_cda(document, pdf)
             templates = written_templates(document)
-            return build_mail(delivery, document.submission, cda, pdf, sender, leg.address, sent_at, templates=templates)
+            thread = document.earlier_references
+            return build_mail(
+                delivery, document.submission, cda, pdf, sender, leg.address, sent_at, templates=templates, thread=thread
+            )
         case ChannelName.SHARED_RECORD:
             return build_iti65(
                 delivery, document.submission, document.bundle, document.source, document.media_type, sender, sent_at
@@ -121,4 +129,5 @@ def _cover(
         urgency=document.submission.urgency.value,
         reference=delivery.id[:8],
         date=f"{sent_at:%d/%m/%Y}",
+        follow_up=follow_up_sentence(delivery, document.submission, document.earlier_references),
     )

@@ -47,6 +47,7 @@ class FaxCover(Confidential):
     """What the cover says. No patient, no title of a document: a cover lies open in a tray.
 
     `urgency` is the sender's own word; `reference` is ours, for a call; `date` is shown as given.
+    `follow_up` says which earlier fax this one replaces or cancels.
     """
 
     sender: str
@@ -58,6 +59,7 @@ class FaxCover(Confidential):
     urgency: str = ""
     reference: str = ""
     date: str = ""
+    follow_up: str = ""
 
 
 def build_fax(pdf: bytes, cover: FaxCover, stamp: str = "") -> FaxContent:
@@ -206,6 +208,8 @@ def _cover_page(cover: FaxCover, total: int) -> Image.Image:
     y = 350
     if cover.urgency.strip():
         y = _urgency(draw, visible(cover.urgency.strip().upper()), y)
+    if cover.follow_up:
+        y = _cover_block(draw, "ATTENTION", [(cover.follow_up, "B")], y)
     for label, lines in _cover_blocks(cover):
         y = _cover_block(draw, label, lines, y)
     _notice(draw)

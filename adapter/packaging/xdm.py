@@ -18,6 +18,7 @@ from adapter.model.parties import Organisation, Party
 from adapter.model.submission import Intent, Submission, Visibility
 from adapter.packaging.cda_out.header import patient_number
 from adapter.packaging.code_tables import PDF_FORMAT, activity_of, class_of, format_of, load_codes, oid_of, type_scheme
+from adapter.packaging.follow_up import follow_up_sentence, replaces_earlier
 from adapter.packaging.parcel import MailContent, SenderProfile
 from mssante.errors import MssanteError
 from mssante.message import (
@@ -62,10 +63,12 @@ def build_mail(
     sent_at: datetime,
     *,
     templates: tuple[str, ...] = (),
+    thread: tuple[str, ...] = (),
 ) -> MailContent:
     """The whole mail and its envelope; RenditionError when the header lacks what the norm wants.
 
-    `templates`: those of a structured CDA that we wrote; the header tells those of a CDA that came in.
+    `templates`: those of a structured CDA that we wrote; the header tells those of a CDA that came in. `thread`: Message-IDs of
+    the older versions that this recipient was sent, oldest first.
     """
     archive = build_xdm_zip(delivery, submission, cda, sender, sent_at, templates=templates)
     header = submission.document
@@ -76,7 +79,7 @@ def build_mail(
     mail = DocumentMail(
         sender=Mailbox(sender.mailbox, sender.mail_label),
         recipient=Mailbox(address),
-        subject=_subject(header, delivery),
+        subject=_subject(submission, delivery),
         sent_at=sent_at,
         message_id=delivery.reference,
         text=_text(delivery, submission, sender),
@@ -87,7 +90,8 @@ def build_mail(
         reply_to=submission.reply_to_address or sender.reply_to,
         receipt_to=sender.mailbox if submission.acks.reading else "",
         ends_exchange=_is_for_patient(delivery) and not submission.destinations.patient_may_reply,
-        in_reply_to=submission.in_reply_to if submission.in_reply_to.startswith("<") else "",
+        in_reply_to=thread[-1] if thread else submission.in_reply_to if submission.in_reply_to.startswith("<") else "",
+        references=thread,
     )
     try:
         message = write_message(mail)
@@ -158,7 +162,7 @@ def document_entry(delivery: Delivery, submission: Submission, *, templates: tup
 def _action(delivery: Delivery, submission: Submission) -> Action | None:
     if submission.intent is Intent.CANCEL:
         return Action.DELETE
-    return Action.REPLACE if submission.intent is Intent.REPLACE or delivery.replaces_sent_on else None
+    return Action.REPLACE if replaces_earlier(delivery, submission) else None
 
 
 # ── people and places ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -308,15 +312,17 @@ def _zoned(value: str) -> str:
 # ── the mail's words ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _subject(header: DocumentHeader, delivery: Delivery) -> str:
+def _subject(submission: Submission, delivery: Delivery) -> str:
     # Only the document type is named: never a service or unit, which might tell of sensitive care.
+    header = submission.document
     patient = header.patient
     return document_subject(
         [header.type.label or header.title],
         patient.birth_name,
         patient.first_given or patient.used_given,
         patient.birth_date,
-        replaces=bool(delivery.replaces_sent_on),
+        replaces=replaces_earlier(delivery, submission),
+        cancels=submission.intent is Intent.CANCEL,
     )
 
 
@@ -338,13 +344,8 @@ def _text(delivery: Delivery, submission: Submission, sender: SenderProfile) -> 
 
 def _notes(delivery: Delivery, submission: Submission, sender: SenderProfile) -> list[str]:
     notes = [sender.stamp] if sender.stamp else []
-    if submission.intent is Intent.CANCEL:
-        notes.append("Ce document est annulé par son auteur : merci de ne plus en tenir compte.")
-    elif delivery.replaces_sent_on:
-        day = french_date(delivery.replaces_sent_on) or delivery.replaces_sent_on
-        notes.append(f"Ce document annule et remplace celui transmis le {day}.")
-    elif submission.intent is Intent.REPLACE:
-        notes.append("Ce document annule et remplace la version précédente.")
+    if told := follow_up_sentence(delivery, submission):
+        notes.append(told)
     if submission.urgency:
         notes.append(f"Urgence indiquée par le demandeur : {submission.urgency.value}.")
     return notes
@@ -358,7 +359,7 @@ def _default_text(submission: Submission, sender: SenderProfile) -> str:
     lines = [
         "Bonjour,",
         "",
-        f"Vous trouverez ci-joint un document de santé transmis par {sender.name}.",
+        _opening(submission, sender),
         "",
         f"Document : {header.title or header.type.label}",
         f"Date : {french_date(header.created)}",
@@ -369,6 +370,12 @@ def _default_text(submission: Submission, sender: SenderProfile) -> str:
     if sender.phone:
         lines += ["", f"Pour nous joindre : {sender.phone}"]
     return "\n".join(lines)
+
+
+def _opening(submission: Submission, sender: SenderProfile) -> str:
+    if submission.intent is Intent.CANCEL:
+        return f"{sender.name} vous informe de l'annulation d'un document de santé, rappelé ci-joint pour identification."
+    return f"Vous trouverez ci-joint un document de santé transmis par {sender.name}."
 
 
 def _is_for_patient(delivery: Delivery) -> bool:

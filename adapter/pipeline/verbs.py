@@ -56,6 +56,9 @@ MOST_TRIES = 10
 # How long an outcome waits for a ledger that is away, in all about a minute.
 SETTLE_PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 20.0)
 
+# Renditions that a channel cannot have yet, with an advice of their own.
+CAUSES_OF_RENDITIONS = {"mhd.cancel-unsupported": "record-cancel"}
+
 GoesOn = Callable[[], bool]
 
 
@@ -215,7 +218,8 @@ class Pipeline:
             parcel = self._parcel(claim, sent_at)
         except Exception as error:  # whatever stops the rendition is a person's, and never blocks the channel
             log.error("delivery.rendition-failed", delivery=delivery.id, error=type(error).__name__)
-            self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, "rendition-impossible", detail=type(error).__name__))
+            cause = CAUSES_OF_RENDITIONS.get(error.code if isinstance(error, TduError) else "", "rendition-impossible")
+            self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, cause, detail=type(error).__name__))
             return
         if not self._settings.routes.may_reach(delivery.channel, parcel.address):
             # The last guard of a test instance: a plan made before it became one names real people (seam 12).
@@ -227,7 +231,9 @@ class Pipeline:
             self._conclude(claim, outcome)
 
     def _parcel(self, claim: ClaimedDelivery, sent_at: datetime) -> Parcel:
-        document = Document(claim.submission, claim.bundle, claim.source_document, claim.source_media_type)
+        document = Document(
+            claim.submission, claim.bundle, claim.source_document, claim.source_media_type, claim.earlier_references
+        )
         recipient = _recipient_of(claim.delivery, claim.plan)
         return build_parcel(claim.delivery, document, recipient, self._senders[claim.delivery.legal_entity], sent_at)
 

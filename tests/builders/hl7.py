@@ -3,6 +3,7 @@
     build_mdm(build_ldl_ses())                                  # discharge letter to one doctor by secure mail
     build_mdm(cda, control_id="M2", recipients=(to_patient(PATIENT),), flags={"DESTMSSANTEPAT": "Y"})
     build_oru(n1, n3)                                           # the same content twice, each with its own id
+    build_mdm(second, **REPLACES)                               # a T10; `**CANCELS` a T04; for build_oru, `**ORU_REPLACES`…
 
 Same arguments, same bytes. Sender, unit and doctors are those of the reference territory. Options: `change={"MSH-12": "2.5"}`
 replaces a whole field, `drop=("EVN",)` takes segments out, `add=("ZBE|…",)` puts some after PV1, `reply=` and `sender=` are PRT,
@@ -12,6 +13,7 @@ replaces a whole field, `drop=("EVN",)` takes segments out, `add=("ZBE|…",)` p
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +31,10 @@ FLAGS = (
     "ACK_RECEPTION",
     "ACK_LECTURE_MSS",
 )
+REPLACES = {"event": "T10", "order": "RO", "status": "C"}
+CANCELS = {"event": "T04", "order": "CA", "status": "D"}
+ORU_REPLACES = {"order": "RO", "status": "C"}
+ORU_CANCELS = {"order": "CA", "status": "D"}
 _RPPS = "ASIP-SANTE-PS&1.2.250.1.71.4.2.1&ISO"
 _FINESS = "ASIP-SANTE-ST&1.2.250.1.71.4.2.2&ISO"
 
@@ -95,9 +101,18 @@ def build_mdm(
         _pv1(unit),
         f"ORC|{order}",
         "OBR|1|||11490-0^Lettre de liaison à la sortie^LN",
-        "TXA|1|11490-0|TEXT|20261120163000||||||||1.2.250.1.213.1.1.9.501.1|||||AU",
+        f"TXA|1|11490-0|TEXT|20261120163000||||||||{_id_after(cda, '<typeId ')}|{_id_after(cda, '<parentDocument>')}||||AU",
     ]
     return _message(head, (cda,), "text", "CWE", recipients, flags, status, options)
+
+
+def _id_after(cda: bytes, mark: str) -> str:
+    """The first id after a mark of a CDA, as TXA-12 and TXA-13 write it; empty when there is none, or no CDA."""
+    _, found, after = cda.decode("utf-8", "ignore").partition(mark)
+    node = re.search(r'<id (?:extension="(?P<extension>[^"]*)" )?root="(?P<root>[^"]+)"', after) if found else None
+    if node is None:
+        return ""
+    return f"{node['extension']}^^{node['root']}^ISO" if node["extension"] else node["root"]
 
 
 def build_oru(

@@ -23,6 +23,9 @@ pytestmark = pytest.mark.conformance
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 MDM = "cda-hl7v2-2.1-segur__MDM__new-MDM__message-MDM-CR-Radio-INIT-N1-Base64.er7"
 ORU = "cda-hl7v2-2.1-segur__ORU__new-ORU__message-ORU-CR-Bio-INIT-N3-SEGUR.hl7"
+MDM_REPLACES = "cda-hl7v2-2.1-segur__MDM__replace-MDM__message-MDM-CR-Radio-RPLC-N1.er7"
+ORU_REPLACES = "cda-hl7v2-2.1-segur__ORU__replace-ORU__message-ORU-CR-Bio-RPLC-N3-SEGUR.hl7"
+PAIR_REPLACES = "cda-hl7v2-2.0__ORU__replace-ORU__message-ORU-CR-Bio-RPLC-N1-Base64-N3-Base64.er7"
 TILDE = "cda-hl7v2-2.0__ORU__new-ORU__message-ORU-CR-Bio-INIT-N1-N3.hl7"
 
 
@@ -82,8 +85,8 @@ def test_every_leaf_of_every_sample_is_listed_when_nothing_reads_it(samples: dic
         assert len(source.unread()) == leaves, name
 
 
-def test_the_official_initial_transmissions_are_accepted(samples: dict[str, bytes]) -> None:
-    for name in (MDM, ORU):
+def test_the_official_transmissions_and_replacements_with_a_document_are_accepted(samples: dict[str, bytes]) -> None:
+    for name in (MDM, ORU, MDM_REPLACES, ORU_REPLACES, PAIR_REPLACES):
         found = _inspect(samples[name])
         assert found.verdict is Verdict.ACCEPTED, (name, found.findings)
         assert found.control.control_id == "015"
@@ -97,10 +100,9 @@ def test_what_the_samples_get_wrong_is_told_and_not_used(samples: dict[str, byte
 @pytest.mark.parametrize(
     ("part", "code", "hl7_code"),
     [
-        ("RPLC-N1.er7", "hl7.event-not-taken", "201"),
-        ("DEL-N1.er7", "hl7.event-not-taken", "201"),
-        ("RPLC-N3-SEGUR", "hl7.action-not-taken", "199"),
-        ("DEL-N1-Base64", "hl7.action-not-taken", "199"),
+        ("lps-1.0__replace-MDM__message", "hl7.other-way", "199"),
+        ("2.0__MDM__cancel-MDM__message", "cda.not-xml", "207"),
+        ("DEL-N1-Base64", "hl7.other-patient", "207"),
         ("LPS-MSS-CR-Radio-INIT", "hl7.other-way", "199"),
         ("Message-metier", "hl7.unknown-type", "200"),
         ("__ack.", "hl7.unknown-type", "200"),
@@ -127,7 +129,7 @@ def test_the_document_of_a_sample_comes_out_byte_identical(samples: dict[str, by
 
 
 def test_no_field_of_an_accepted_sample_is_lost_in_silence(samples: dict[str, bytes]) -> None:
-    for name in (MDM, ORU):
+    for name in (MDM, ORU, MDM_REPLACES, ORU_REPLACES):
         (translation,) = understand_hl7v2(_arrival(samples[name]), "r")
         own = [node.path for node in translation.unread if node.path[:3].isupper()]
         assert own == [], name

@@ -154,7 +154,7 @@ MLLP_CASES: dict[str, tuple[Callable[[str], bytes], tuple[str, str, str, str]]] 
         lambda m: mdm(m).replace(b"CISIS_CDA_HL7_V2\r", b"CISIS_CDA_HL7_V2" + b"|" * 10_000_000 + b"\r"),
         ("MSH^1", "198", "", "hl7.too-many-parts"),
     ),
-    "replacement": (lambda m: mdm(m, event="T10", order="RP", status="C"), ("MSH^1^9^1^2", "201", "", "hl7.event-not-taken")),
+    "replacement": (lambda m: mdm(m, event="T10", order="RP", status="C"), ("OBX^1^11", "199", "", "hl7.action-incoherent")),
 }
 
 

@@ -47,7 +47,7 @@ def check_size(message: Message) -> tuple[Finding, ...]:
 
 
 def choose_profile(message: Message) -> tuple[Profile | None, tuple[Finding, ...]]:
-    """The profile of the message's event, or why there is none: unknown type (200), event unknown or not taken (201)."""
+    """The profile of the message's event, or why there is none: unknown type (200), unknown event (201)."""
     kind, event = message.value("MSH", 9, 1).strip(), message.value("MSH", 9, 2).strip()
     if not kind:
         return None, (_finding(_ERROR, "hl7.required-field", "MSH-9 is required.", "MSH-9", "101"),)
@@ -56,14 +56,9 @@ def choose_profile(message: Message) -> tuple[Profile | None, tuple[Finding, ...
     known = actions_of(f"{kind}^{event}")
     if not known:
         return None, (_finding(_ERROR, "hl7.unknown-event", "This event is not taken here.", "MSH-9.2", "201"),)
-    if not any(action.taken for action in known):
-        return None, (_finding(_ERROR, "hl7.event-not-taken", _NOT_YET, "MSH-9.2", "201"),)
     dialect = dialect_of(message)
     profile = profile_of(known[0].rules, dialect in ("older", "missing"))
     return profile, _check_dialect(dialect)
-
-
-_NOT_YET = "Replacement and cancellation are not taken yet: only initial transmissions are."
 
 
 def _check_dialect(dialect: str) -> tuple[Finding, ...]:
@@ -206,7 +201,10 @@ def check_flags(source: Hl7Source, profile: Profile) -> tuple[Finding, ...]:
 
 
 def find_action(message: Message, profile: Profile) -> tuple[Action | None, tuple[Finding, ...]]:
-    """The action that the event, ORC-1 and each document's OBX-11 agree on; 199 when they do not, or when it is not taken."""
+    """The one action that the event, ORC-1 and every document's OBX-11 agree on; 199 when they do not.
+
+    Where ORC-1 says nothing (older profiles), two documents of one message must still ask for the same thing.
+    """
     kind, event = message.value("MSH", 9, 1).strip(), message.value("MSH", 9, 2).strip()
     order = message.value("ORC", 1).strip()
     any_order = profile.is_older and older_says_nothing(order)
@@ -218,8 +216,9 @@ def find_action(message: Message, profile: Profile) -> tuple[Action | None, tupl
         if not rows:
             text = "OBX-11, ORC-1 and the event do not ask for the same thing."
             findings.append(_finding(_ERROR, "hl7.action-incoherent", text, f"{segment.place}-11", "199"))
-        elif not rows[0].taken:
-            findings.append(_finding(_ERROR, "hl7.action-not-taken", _NOT_YET, f"{segment.place}-11", "199"))
+        elif found is not None and rows[0].intent is not found.intent:
+            text = "Two documents of one message must be created, replaced or deleted together."
+            findings.append(_finding(_ERROR, "hl7.action-incoherent", text, f"{segment.place}-11", "199"))
         else:
             found = rows[0]
     return found, tuple(findings)

@@ -1,6 +1,6 @@
 """The volet as data: which events are taken, what each message must hold, which flag combinations are refused.
 
-Source: `mappings/hl7v2/*.toml`, drawn from the CI-SIS volet 2.1. Replacement and cancellation are opened in `actions.toml`.
+Source: `mappings/hl7v2/*.toml`, drawn from the CI-SIS volet 2.1.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ SHARED_RULES = "hl7v2/volet_cda"
 
 @dataclass(frozen=True)
 class Action:
-    """One event with what it must come with, and whether this version takes it."""
+    """One event with what it must come with."""
 
     event: str
     document: str
     order: str
     intent: Intent
     rules: str
-    taken: bool
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,7 @@ class Profile:
     version: str
     message_structure: str
     most_documents: int
+    names_parent: bool
     slots: tuple[Slot, ...]
     missing_in_older: frozenset[str]
     required: tuple[Required, ...]
@@ -87,10 +87,7 @@ class Decision:
 def actions() -> tuple[Action, ...]:
     """The table of actions."""
     rows = load_rules("hl7v2/actions").data["action"]
-    return tuple(
-        Action(row["event"], row["document"], row["order"], Intent(row["intent"]), row["rules"], bool(row["taken"]))
-        for row in rows
-    )
+    return tuple(Action(row["event"], row["document"], row["order"], Intent(row["intent"]), row["rules"]) for row in rows)
 
 
 def actions_of(event: str) -> tuple[Action, ...]:
@@ -121,6 +118,7 @@ def profile_of(rules: str, is_older: bool) -> Profile:
         version=data["version"],
         message_structure=data["message_structure"],
         most_documents=int(data["most_documents"]),
+        names_parent=bool(data["names_parent"]),
         slots=tuple(_slot(text) for text in data["structure"]),
         missing_in_older=frozenset(data["missing_in_older"]),
         required=tuple(_required(row) for row in (*shared.data["required"], *data["required"])),

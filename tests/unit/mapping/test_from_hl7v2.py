@@ -116,8 +116,8 @@ def test_what_is_no_message_is_refused_with_an_empty_control() -> None:
     [
         ({"MSH-9": "ADT^A01^ADT_A01"}, ("hl7.unknown-type", "MSH-9.1", "200", "")),
         ({"MSH-9": "MDM^T11^MDM_T02"}, ("hl7.unknown-event", "MSH-9.2", "201", "")),
-        ({"MSH-9": "MDM^T10^MDM_T02"}, ("hl7.event-not-taken", "MSH-9.2", "201", "")),
-        ({"MSH-9": "MDM^T04^MDM_T02"}, ("hl7.event-not-taken", "MSH-9.2", "201", "")),
+        ({"MSH-9": "MDM^T10^MDM_T02"}, ("hl7.action-incoherent", "OBX[1]-11", "199", "")),
+        ({"MSH-9": "MDM^T04^MDM_T02"}, ("hl7.action-incoherent", "OBX[1]-11", "199", "")),
         ({"MSH-9": ""}, ("hl7.required-field", "MSH-9", "101", "")),
         ({"MSH-12": "2.3"}, ("hl7.version", "MSH-12", "203", "")),
         ({"MSH-11": "X"}, ("hl7.processing-id", "MSH-11", "202", "")),
@@ -139,11 +139,6 @@ def test_what_is_no_message_is_refused_with_an_empty_control() -> None:
 )
 def test_each_fault_has_its_code_and_its_place(change: Mapping[str, str], expected: tuple[str, str, str, str]) -> None:
     assert expected in _errors(build_mdm(LETTER, change=change))
-
-
-@pytest.mark.parametrize(("order", "status"), [("RO", "C"), ("CA", "D")])
-def test_an_oru_that_replaces_or_cancels_is_told_not_taken_yet(order: str, status: str) -> None:
-    assert _errors(build_oru(LETTER, order=order, status=status)) == [("hl7.action-not-taken", "OBX[1]-11", "199", "")]
 
 
 @pytest.mark.parametrize("name", ["EVN", "PID", "PV1", "ORC", "OBR", "TXA"])

@@ -1,0 +1,44 @@
+"""What a recipient is told of a version that replaces or cancels an earlier one: the same words in a mail and on a fax cover.
+
+Sources: Référentiel socle MSSanté #2 (AMBU.MSS/va1.02, « Annule et remplace »); blueprint seam 6: a fax gets a follow-up page.
+No patient, no title: a cover lies open in a tray. Dates are civil days of Paris.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from adapter.model.delivery import Delivery
+from adapter.model.submission import Intent, Submission
+
+_PARIS = ZoneInfo("Europe/Paris")
+# Fax covers bear the beginning of a delivery's id: enough to find the sheet in a binder.
+_SHOWN = 8
+
+
+def replaces_earlier(delivery: Delivery, submission: Submission) -> bool:
+    """True when the recipient must put aside what they had: asked by the sender, or an older version left before."""
+    return submission.intent is Intent.REPLACE or (submission.intent is Intent.NEW and bool(delivery.replaces_sent_on))
+
+
+def follow_up_sentence(delivery: Delivery, submission: Submission, earlier: tuple[str, ...] = ()) -> str:
+    """The sentence; empty for a document that follows nothing. `earlier`: references of the versions sent before."""
+    day = civil_day(delivery.replaces_sent_on)
+    sent = f" transmis le {day}" if day else ""
+    number = f" (référence {earlier[-1][:_SHOWN]})" if earlier and "@" not in earlier[-1] else ""
+    if submission.intent is Intent.CANCEL:
+        return f"Le document{sent}{number} est annulé par son auteur : merci de ne plus en tenir compte."
+    if not replaces_earlier(delivery, submission):
+        return ""
+    older = f"celui{sent}{number}" if sent else "la version précédente"
+    return f"Ce document annule et remplace {older}."
+
+
+def civil_day(instant: str) -> str:
+    """`2026-11-20T23:30:00+00:00` as `21/11/2026`; empty when there is none."""
+    try:
+        moment = datetime.fromisoformat(instant)
+    except ValueError:
+        return ""
+    return f"{moment.astimezone(_PARIS) if moment.tzinfo else moment:%d/%m/%Y}"
