@@ -169,10 +169,10 @@ class Pipeline:
             deliveries = deliveries_of(translation.submission, plan, sender)
             stored.append(StoredSubmission(translation, plan, deliveries, answering.answered))
             items.extend(open_questions(translation.submission, plan, self._clock()))
+            items.extend([answering.item] if answering.item else [])
         return StoredEffects(tuple(stored), tuple(items), None)
 
     def _unfit(self, translation: Translation, directory: Directory) -> Parked | None:
-            items.extend([answering.item] if answering.item else [])
         """Why a document may not leave yet: output that does not validate, a unit that the directory does not know."""
         errors = errors_of(validate_bundle(translation.bundle, self._settings.validation))
         if errors:

@@ -166,8 +166,8 @@ class Agreement:
 
     `hospital` is an organisation's or a legal entity's key. Agreements of one `framework` share `all_centres_first`: none
     opens secure mail before all of its centres are equipped. `record_beside` feeds the record beside the other legs.
-    """
     `urgent_imaging`: what the hours of an urgent exam promise, the exam itself (`exam`) or a date found (`date`).
+    """
 
     key: str
     framework: str
@@ -181,9 +181,8 @@ class Agreement:
     urgent_imaging_hours: int = 48
     semi_urgent_imaging_days: int = 15
     orientation_days: int = 7
-    clock: str = "elapsed"
     urgent_imaging: str = "exam"
-
+    clock: str = "elapsed"
 
     @property
     def delays(self) -> dict[str, int]:
@@ -194,6 +193,7 @@ class Agreement:
             "semi_urgent_imaging_days": self.semi_urgent_imaging_days,
             "orientation_days": self.orientation_days,
         }
+
 
 @dataclass(frozen=True)
 class FormTarget:
