@@ -17,18 +17,35 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
-from mssante.address import is_well_formed
-from mssante.errors import AddressError, MessageError, TlsSettingsError
+from mssante.address import PATIENT_DOMAIN, is_patient, is_well_formed
+from mssante.auth import Auth, ClientCertificate, Password, XOAuth2
+from mssante.errors import AddressError, MessageError, SessionEndedError, TokenUnavailableError
+from mssante.tls import TlsSettings, TlsSource, contexts_of, settings_of, tls_context
 
+__all__ = [
+    "PATIENT_SIZE_LIMIT",
+    "Auth",
+    "ClientCertificate",
+    "Password",
+    "Reason",
+    "SmtpResult",
+    "Stage",
+    "TlsSettings",
+    "Verdict",
+    "XOAuth2",
+    "probe",
+    "send",
+    "tls_context",
+]
+
+# Mon espace santé takes 25 MB. Whether these are 10⁶ or 2²⁰ bytes is said nowhere: the smaller reading never bounces.
+PATIENT_SIZE_LIMIT = 25_000_000
 _ENHANCED = re.compile(rb"([245]\.\d{1,3}\.\d{1,3})(?:\s|$)")
 _QUEUED_AS = re.compile(rb"queued as ([A-Za-z0-9][A-Za-z0-9._-]{0,63})", re.IGNORECASE)
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)")
-# TLS 1.2 suites of the ANSSI guide (ECO 1.1.3); those of TLS 1.3 are all right as they come.
-_TLS12_SUITES = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 class Stage(StrEnum):
@@ -62,6 +79,8 @@ class Reason(StrEnum):
     TLS_REFUSED = "tls-refused"
     TLS_NOT_OFFERED = "tls-not-offered"
     TOO_LARGE = "too-large"
+    NOT_SIGNED_IN = "no-token"
+    SIGNED_OUT = "session-ended"
     PROTOCOL = "protocol"
 
 
@@ -88,72 +107,12 @@ class SmtpResult:
         return f"{self.stage} {numbers or self.reason}"
 
 
-@dataclass(frozen=True)
-class TlsSettings:
-    """Who we are and whom we trust. `server_name` is the name that the operator's certificate must carry.
-
-    `revocation_lists` (PEM) makes a revoked server certificate refused (ECO 1.1.6). Without `authorities` the system's list
-    counts: production wants IGC-Santé alone (ECO 1.1.10). Files, not bytes: OpenSSL reads keys itself.
-    `immediate`: TLS from the first byte (port 465) for operators without STARTTLS.
-    """
-
-    authorities: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-    server_name: str = ""
-    revocation_lists: Path | None = None
-    immediate: bool = False
-
-
-@dataclass(frozen=True)
-class ClientCertificate:
-    """The TLS client certificate says who we are; `external` adds SASL EXTERNAL for operators who want it."""
-
-    external: bool = False
-
-
-@dataclass(frozen=True)
-class XOAuth2:
-    """Pro Santé Connect: `token` is asked for at each send (it lives minutes) and never kept."""
-
-    user: str
-    token: Callable[[], str] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Password:
-    """User and password: test operators only."""
-
-    user: str
-    secret: str = field(repr=False)
-
-
-Auth = ClientCertificate | XOAuth2 | Password
-
-
 class _Stop(Exception):  # noqa: N818 - not an error: the conversation ends with a result
     """The conversation is over before the mail was taken."""
 
     def __init__(self, result: SmtpResult) -> None:
         super().__init__(result.summary)
         self.result = result
-
-
-def tls_context(tls: TlsSettings) -> ssl.SSLContext:
-    """The client's TLS context; TlsSettingsError when a file cannot be used."""
-    try:
-        context = ssl.create_default_context(cafile=str(tls.authorities) if tls.authorities else None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_ciphers(_TLS12_SUITES)
-        if tls.certificate is not None:
-            # An encrypted key would make OpenSSL ask at the terminal: an empty password makes it fail instead.
-            context.load_cert_chain(str(tls.certificate), str(tls.key) if tls.key else None, password="")
-        if tls.revocation_lists is not None:
-            context.load_verify_locations(cafile=str(tls.revocation_lists))
-            context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
-    except (OSError, ssl.SSLError) as error:
-        raise TlsSettingsError("tls.unreadable", f"{type(error).__name__}: a certificate, key or authority file") from error
-    return context
 
 
 def send(
@@ -163,7 +122,7 @@ def send(
     *,
     host: str,
     port: int = 587,
-    tls: TlsSettings,
+    tls: TlsSettings | TlsSource,
     timeout: float = 60.0,
     final_timeout: float | None = None,
     auth: Auth | None = None,
@@ -171,11 +130,13 @@ def send(
     envelope_id: str = "",
     local_name: str = "",
     source_address: str = "",
+    patient_domain: str = PATIENT_DOMAIN,
 ) -> SmtpResult:
     """Hand one mail over to one recipient. Never raises for what the operator or the network does.
 
     `timeout` bounds each wait, not the whole; `final_timeout` the wait after the final dot, where patience avoids doubt (RFC 5321
     §4.5.3.2.6 speaks of ten minutes). `dsn` asks for success, failure and delay notifications, if EHLO offers them.
+    The mail may be as large as EHLO's SIZE, and 25 MB when it goes to the patients' domain: a larger one is not even offered.
     """
     for where, address in (("envelope_from", envelope_from), ("envelope_to", envelope_to)):
         if not is_well_formed(address):
@@ -183,32 +144,63 @@ def send(
     if envelope_id and not re.fullmatch(r"[!-~]{1,80}", envelope_id):
         raise MessageError("message.envelope-id", "an envelope id is at most 80 printable ASCII characters", where="envelope_id")
     content = _with_crlf(message)
-    conversation = _Conversation(host, port, tls, timeout, local_name, source_address)
-    try:
+    cap = PATIENT_SIZE_LIMIT if is_patient(envelope_to, patient_domain) else 0
+
+    def converse(conversation: _Conversation) -> SmtpResult:
         conversation.open(auth)
-        conversation.offer(len(content), envelope_from, envelope_to, dsn=dsn, envelope_id=envelope_id)
+        conversation.offer(len(content), envelope_from, envelope_to, dsn=dsn, envelope_id=envelope_id, cap=cap)
         return conversation.transmit(content, final_timeout or timeout)
-    except _Stop as stop:
-        return stop.result
-    finally:
-        conversation.close()
+
+    return _with_each_identity(converse, _Route(host, port, timeout, local_name, source_address), tls)
 
 
 def probe(
     *,
     host: str,
     port: int = 587,
-    tls: TlsSettings,
+    tls: TlsSettings | TlsSource,
     timeout: float = 10.0,
     auth: Auth | None = None,
     local_name: str = "",
     source_address: str = "",
 ) -> SmtpResult:
     """Reach the operator, prove who we are, say NOOP and leave: no mail. ACCEPTED when a send could start."""
-    conversation = _Conversation(host, port, tls, timeout, local_name, source_address)
-    try:
+
+    def converse(conversation: _Conversation) -> SmtpResult:
         conversation.open(auth)
         return conversation.greet()
+
+    return _with_each_identity(converse, _Route(host, port, timeout, local_name, source_address), tls)
+
+
+@dataclass(frozen=True)
+class _Route:
+    """Where to and how patiently."""
+
+    host: str
+    port: int
+    timeout: float
+    local_name: str
+    source_address: str
+
+
+def _with_each_identity(
+    converse: Callable[[_Conversation], SmtpResult], route: _Route, tls: TlsSettings | TlsSource
+) -> SmtpResult:
+    """One conversation; one more with the certificate of the generation before, when the newest is refused at the handshake."""
+    settings = settings_of(tls)
+    *first, last = contexts_of(tls)
+    for context in first:
+        result = _converse(converse, _Conversation(route, settings, context))
+        # A refused client certificate may show as an alert or as a bare hang-up. No mail was offered yet: again is safe.
+        if result.stage is not Stage.TLS or result.reason not in (Reason.TLS_REFUSED, Reason.DROPPED):
+            return result
+    return _converse(converse, _Conversation(route, settings, last))
+
+
+def _converse(converse: Callable[[_Conversation], SmtpResult], conversation: _Conversation) -> SmtpResult:
+    try:
+        return converse(conversation)
     except _Stop as stop:
         return stop.result
     finally:
@@ -218,27 +210,19 @@ def probe(
 class _Conversation:
     """One SMTP session, stage by stage. Every wait ends in an answer or in `_Stop` with the stage reached."""
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        tls: TlsSettings,
-        timeout: float,
-        local_name: str,
-        source_address: str,
-    ) -> None:
-        self._host = host
-        self._port = port
-        self._context = tls_context(tls)
-        self._server_name = tls.server_name or host
+    def __init__(self, route: _Route, tls: TlsSettings, context: ssl.SSLContext) -> None:
+        self._route = route
+        self._context = context
+        self._server_name = tls.server_name or route.host
         self._immediate = tls.immediate
-        self._timeout = timeout
         self._stage = Stage.CONNECT
         self._size_limit = 0
         self._dsn = False
         self._in_step = False
-        self._source = (source_address, 0) if source_address else None
-        self._smtp = smtplib.SMTP(local_hostname=local_name or "localhost", timeout=timeout, source_address=self._source)
+        self._source = (route.source_address, 0) if route.source_address else None
+        self._smtp = smtplib.SMTP(
+            local_hostname=route.local_name or "localhost", timeout=route.timeout, source_address=self._source
+        )
 
     # ── stages ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -269,9 +253,10 @@ class _Conversation:
         code, text = self._expect(self._smtp.noop, 250)
         return self._result(Verdict.ACCEPTED, Reason.ANSWER, code, text)
 
-    def offer(self, size: int, sender: str, recipient: str, *, dsn: bool, envelope_id: str) -> None:
+    def offer(self, size: int, sender: str, recipient: str, *, dsn: bool, envelope_id: str, cap: int) -> None:
         """MAIL, RCPT and DATA, without any content yet."""
-        if self._size_limit and size > self._size_limit:
+        limit = min((known for known in (self._size_limit, cap) if known), default=0)
+        if limit and size > limit:
             raise _Stop(self._result(Verdict.PERMANENT, Reason.TOO_LARGE))
         self._dsn = dsn and self._smtp.has_extn("dsn")
         mail_options = [f"SIZE={size}"] if self._smtp.has_extn("size") else []
@@ -314,7 +299,7 @@ class _Conversation:
 
     def _connect(self) -> None:
         try:
-            line = socket.create_connection((self._host, self._port), self._timeout, self._source)
+            line = socket.create_connection((self._route.host, self._route.port), self._route.timeout, self._source)
         except OSError as error:
             raise _Stop(self._result(Verdict.TEMPORARY, self._reason_here(error))) from None
         # Short commands each way: waiting for acknowledgements to fill packets costs 40 ms a step.
@@ -346,14 +331,18 @@ class _Conversation:
                 return
             case ClientCertificate():
                 self._expect(lambda: self._smtp.docmd("AUTH", "EXTERNAL ="), 235)
-            case XOAuth2(user=user, token=token):
-                self._authenticate_with_token(user, token())
-            case Password(user=user, secret=secret):
-                credentials = base64.b64encode(f"\0{user}\0{secret}".encode()).decode("ascii")
+            case XOAuth2():
+                self._authenticate_with_token(auth)
+            case Password():
+                credentials = base64.b64encode(auth.response()).decode("ascii")
                 self._expect(lambda: self._smtp.docmd("AUTH", f"PLAIN {credentials}"), 235)
 
-    def _authenticate_with_token(self, user: str, token: str) -> None:
-        initial = base64.b64encode(f"user={user}\x01auth=Bearer {token}\x01\x01".encode()).decode("ascii")
+    def _authenticate_with_token(self, auth: XOAuth2) -> None:
+        try:
+            initial = base64.b64encode(auth.response()).decode("ascii")
+        except (TokenUnavailableError, SessionEndedError) as error:
+            reason = Reason.SIGNED_OUT if isinstance(error, SessionEndedError) else Reason.NOT_SIGNED_IN
+            raise _Stop(self._result(Verdict.TEMPORARY, reason)) from None
         code, _ = self._expect(lambda: self._smtp.docmd("AUTH", f"XOAUTH2 {initial}"), 235, 334)
         if code == 334:  # a refused token answers a challenge with the reason; an empty line asks for the verdict
             self._expect(lambda: self._smtp.docmd(""), 235)

@@ -175,7 +175,7 @@ class OperatorDouble:
         self._faults: list[Fault] = []
         self._received: list[ReceivedMail] = []
         self._changed = threading.Condition()
-        self._context = _server_context(pki, wants_certificate)
+        self._context = server_context(pki, wants_certificate)
         self._size_limit = size_limit
         self._requested_port = port
         self._controller: _LoopbackController | None = None
@@ -381,7 +381,8 @@ def _client_of(session: Session) -> str:
     return names[0] if names else ""
 
 
-def _server_context(pki: TestPki, wants_certificate: bool) -> ssl.SSLContext:
+def server_context(pki: TestPki, wants_certificate: bool) -> ssl.SSLContext:
+    """The operator's TLS: its own certificate, and the client's demanded or only asked for."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(str(pki.server_certificate), str(pki.server_key))

@@ -1,12 +1,17 @@
-"""A private MSSanté operator for tests: Postfix (submission, mutual TLS) and Dovecot (LMTP, IMAP), loopback only, own folders.
+"""A private MSSanté operator for tests: Postfix (submission) and Dovecot (LMTP, IMAP), loopback only, own folders.
 
+An application's box is opened by a client certificate (mutual TLS, EXTERNAL), a person's by XOAUTH2 with an RS256 token that
+Dovecot checks by itself. Two submission ports: one that demands a client certificate, one for tokens (`token_port`).
 Needs root and the Debian packages postfix, dovecot-imapd, dovecot-lmtpd. Nothing of the machine's own mail set-up is read or
 changed, no system service is started. Traps met: Postfix's user must be able to cross the folders above its queue (never
-pytest's 0700 ones); Dovecot wants a CRL for each authority; failed IMAP logins slow down per source address.
+pytest's 0700 ones); Dovecot wants a CRL for each authority; failed logins slow down per source address; a client certificate
+that is presented overrides the token's user; Postfix's fingerprints ignore CRLs.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import pwd
 import shutil
@@ -16,21 +21,28 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from mssante.testing import TestPki, make_test_pki, write_revocation_list
+from mssante.testing import TestPki, issue, make_test_pki, write_revocation_list
 
 DOMAIN = "test.mssante.fr"
 SENDER = f"labo.app@{DOMAIN}"
 DOCTOR = f"sacha.modele@{DOMAIN}"
+TINY_BOX = f"boite.pleine@{DOMAIN}"
+SHARED_BOX = f"secretariat.org@{DOMAIN}"
+READ_ONLY_FOLDER = "Archives"
 CLIENT_NAME = "labo-app"
+REVOKED_NAME = "ancien-app"
+ISSUER = "https://auth.esw.test/auth/realms/esante-wallet"
 SIZE_LIMIT = 2_000_000
 MASTER = Path("/usr/lib/postfix/sbin/master")
 
@@ -61,7 +73,9 @@ smtpd_tls_mandatory_protocols = >=TLSv1.2
 smtpd_tls_fingerprint_digest = sha256
 smtpd_tls_session_cache_database =
 relay_clientcerts = texthash:{home}/pf/certs
-smtpd_relay_restrictions = permit_tls_clientcerts, reject
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = {home}/run/auth-postfix
+smtpd_relay_restrictions = permit_tls_clientcerts, permit_sasl_authenticated, reject
 smtpd_recipient_restrictions = check_recipient_access texthash:{home}/pf/whitelist, reject
 smtpd_client_connection_count_limit = 0
 smtpd_client_connection_rate_limit = 0
@@ -70,6 +84,9 @@ smtpd_error_sleep_time = 0
 
 _MASTER_CF = """\
 127.0.0.1:{smtp_port} inet n - n - - smtpd
+127.0.0.1:{token_port} inet n - n - - smtpd
+  -o smtpd_tls_req_ccert=no
+  -o smtpd_sasl_auth_enable=yes
 pickup    unix  n       -       n       60      1       pickup
 cleanup   unix  n       -       n       -       0       cleanup
 qmgr      unix  n       -       n       300     1       qmgr
@@ -106,12 +123,40 @@ ssl_ca = <{home}/ca+crl.pem
 ssl_verify_client_cert = yes
 auth_ssl_username_from_cert = yes
 auth_failure_delay = 0
-auth_mechanisms = external
+auth_mechanisms = external xoauth2 oauthbearer
 mail_location = maildir:{home}/mail/%u
+mail_plugins = quota acl
+plugin {{
+  quota = maildir:Espace
+  acl = vfile:{home}/dv/rights
+}}
 passdb {{
   driver = passwd-file
   mechanisms = external
   args = {home}/dv/cert-map
+}}
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {home}/dv/oauth2.conf
+}}
+namespace inbox {{
+  inbox = yes
+  mailbox "Biologie reçue" {{
+    auto = create
+  }}
+  mailbox {read_only} {{
+    auto = create
+  }}
+  mailbox "Traités" {{
+    auto = create
+  }}
+}}
+service auth {{
+  unix_listener {home}/run/auth-postfix {{
+    mode = 0600
+    user = postfix
+  }}
 }}
 userdb {{
   driver = passwd-file
@@ -140,16 +185,48 @@ def is_installed() -> bool:
     return MASTER.is_file() and shutil.which("dovecot") is not None and Path("/usr/lib/dovecot/lmtp").is_file()
 
 
+_OAUTH2_CONF = """\
+introspection_mode = local
+local_validation_key_dict = fs:posix:prefix={home}/jwt/
+username_attribute = email
+issuers = {issuer}
+"""
+
+
+@dataclass
+class Wallet:
+    """A sign-in service of our own: signs the access tokens that Dovecot checks. The key id is `k1`."""
+
+    key: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048))
+
+    def token(self, user: str, *, now: datetime | None = None, lives_seconds: int = 300, issuer: str = ISSUER) -> str:
+        """An access token (JWT, RS256)."""
+        issued = int((now or datetime.now(UTC)).timestamp())
+        header = {"alg": "RS256", "typ": "JWT", "kid": "k1"}
+        claims = {"iss": issuer, "sub": user, "email": user, "iat": issued, "exp": issued + lives_seconds}
+        signed = f"{_json64(header)}.{_json64(claims)}"
+        return f"{signed}.{_base64url(self.key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+
+    def public_key(self) -> bytes:
+        """What Dovecot checks with."""
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        return self.key.public_key().public_bytes(serialization.Encoding.PEM, form)
+
+
 @dataclass
 class MailOperator:
     """One running operator. `start` and `stop` once each."""
 
-    mailboxes: tuple[str, ...] = (SENDER, DOCTOR)
+    mailboxes: tuple[str, ...] = (SENDER, DOCTOR, TINY_BOX, SHARED_BOX)
     size_limit: int = SIZE_LIMIT
     home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="tdu-operator-")))
     smtp_port: int = field(default_factory=lambda: _free_port())
+    token_port: int = field(default_factory=lambda: _free_port())
     imap_port: int = field(default_factory=lambda: _free_port())
+    wallet: Wallet = field(default_factory=Wallet)
     pki: TestPki = field(init=False)
+    revoked_certificate: Path = field(init=False)
+    revoked_key: Path = field(init=False)
 
     def start(self) -> MailOperator:
         """Write the configuration and start both servers."""
@@ -159,6 +236,7 @@ class MailOperator:
         self._run("postfix", "-c", str(self.home / "pf"), "check")
         self._run(str(MASTER), "-c", str(self.home / "pf"), "-w")
         _wait_for_port(self.smtp_port)
+        _wait_for_port(self.token_port)
         _wait_for_port(self.imap_port)
         return self
 
@@ -195,13 +273,17 @@ class MailOperator:
 
     def _lay_out(self) -> None:
         self.home.chmod(0o755)
-        for name in ("pf", "dv", "run", "run/dv", "run/st", "spool", "data", "mail", "pki"):
-            (self.home / name).mkdir(exist_ok=True)
+        for name in ("pf", "dv", "run", "run/dv", "run/st", "spool", "data", "mail", "pki", "jwt/default/RS256"):
+            (self.home / name).mkdir(exist_ok=True, parents=True)
         nobody, postfix = pwd.getpwnam("nobody"), pwd.getpwnam("postfix")
         os.chown(self.home / "mail", nobody.pw_uid, -1)
         os.chown(self.home / "data", postfix.pw_uid, -1)
         self.pki = make_test_pki(self.home / "pki", server_name="operateur.test", client_name=CLIENT_NAME)
-        crl = write_revocation_list(self.pki, self.home / "crl.pem", [], datetime.now(UTC))
+        now = datetime.now(UTC)
+        self.revoked_certificate, self.revoked_key = self.home / "pki/revoked.pem", self.home / "pki/revoked.key"
+        start = now - timedelta(hours=1)
+        issue(self.pki, self.revoked_certificate, self.revoked_key, REVOKED_NAME, ExtendedKeyUsageOID.CLIENT_AUTH, start, 30)
+        crl = write_revocation_list(self.pki, self.home / "crl.pem", [self.revoked_certificate], now)
         (self.home / "ca+crl.pem").write_bytes(self.pki.authority.read_bytes() + crl.read_bytes())
 
     def _write_configuration(self) -> None:
@@ -211,7 +293,10 @@ class MailOperator:
             "domain": DOMAIN,
             "size_limit": self.size_limit,
             "smtp_port": self.smtp_port,
+            "token_port": self.token_port,
             "imap_port": self.imap_port,
+            "issuer": ISSUER,
+            "read_only": READ_ONLY_FOLDER,
         }
         fingerprint = x509.load_pem_x509_certificate(self.pki.client_certificate.read_bytes()).fingerprint(hashes.SHA256())
         files = {
@@ -221,11 +306,27 @@ class MailOperator:
             "pf/whitelist": f"{DOMAIN} OK\n",
             "pf/boxes": "".join(f"{box} {box}\n" for box in self.mailboxes),
             "dv/dovecot.conf": _DOVECOT_CONF.format(**values),
-            "dv/cert-map": f"{CLIENT_NAME}:::::::user={SENDER} nopassword=y\n",
-            "dv/users": "".join(f"{box}:::::\n" for box in self.mailboxes),
+            "dv/cert-map": f"{CLIENT_NAME}:::::::user={SENDER} nopassword=y\n{REVOKED_NAME}:::::::user={DOCTOR} nopassword=y\n",
+            "dv/users": "".join(f"{box}:::::::{_quota(box)}\n" for box in self.mailboxes),
+            "dv/oauth2.conf": _OAUTH2_CONF.format(**values),
+            # No `w`: keywords are refused there, and PERMANENTFLAGS says so.
+            "dv/rights": f"{READ_ONLY_FOLDER} owner lrsi\n",
+            "jwt/default/RS256/k1": self.wallet.public_key().decode("ascii"),
         }
         for name, text in files.items():
             (self.home / name).write_text(text)
+
+
+def _quota(box: str) -> str:
+    return "userdb_quota_rule=*:bytes=30000" if box == TINY_BOX else ""
+
+
+def _json64(value: dict[str, object]) -> str:
+    return _base64url(json.dumps(value, separators=(",", ":")).encode())
+
+
+def _base64url(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode("ascii")
 
 
 def _terminate(pid_file: Path) -> None:
