@@ -31,9 +31,9 @@ from adapter.mapping.cda.values import CdaValues
 from adapter.mapping.legal import check_letter, is_letter
 from adapter.mapping.recipients import recipients_of
 from adapter.mapping.rules import RuleFile, load_rules
-from adapter.mapping.side_car import read_side_car
-from adapter.mapping.xml_source import XmlSource
+from adapter.mapping.side_car import SideCar, read_side_car
 from adapter.mapping.terminology import terminology_revision
+from adapter.mapping.xml_source import XmlSource
 from adapter.model.confidential import Confidential
 from adapter.model.document import BodyKind, DocumentHeader
 from adapter.model.effects import IgnoredPattern, LegalItem, Translation, UnreadNode
@@ -206,37 +206,25 @@ def inspect_cda(arrival: Arrival) -> Inspection:
     fingerprint = hashlib.sha256(arrival.content).hexdigest()
     try:
         header, findings = _read_header(read_cda(arrival.content), arrival.zone)
-        read_side_car(arrival.side_car)
+        side_car = read_side_car(arrival.side_car)
     except InputError as error:
         refusal = Finding(Severity.ERROR, error.code, error.message, error.where, error.remedy)
         return Inspection(ContentKind.CDA, Verdict.REFUSED, fingerprint=fingerprint, findings=(refusal,))
     if is_letter(header):  # the law wants something of it: its sender is told at once
         findings = tuple(dict.fromkeys((*findings, *translate_cda(arrival.content, arrival.zone).findings)))
     control = MessageControl(event="cda", control_id=header.unique_id)
-    return Inspection(ContentKind.CDA, Verdict.ACCEPTED, control, fingerprint, findings)
+    return Inspection(
+        ContentKind.CDA, Verdict.ACCEPTED, control, fingerprint, findings,
+        envelope=lambda receipt_id: (_submission(arrival, receipt_id, header, side_car),),
+    )  # fmt: skip
 
 
 def understand_cda(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...]:
     """The one document of a bare CDA, with its recipients. Pure: the same receipt gives the same values."""
     translated = translate_cda(arrival.content, arrival.zone)
-    side_car = read_side_car(arrival.side_car)
-    header = translated.header
-    submission = Submission(
-        id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:traitdunion:submission:{receipt_id}:{header.unique_id}")),
-        receipt_id=receipt_id,
-        legal_entity=arrival.principal.legal_entity,
-        document=header,
-        intent=Intent.REPLACE if header.replaces else Intent.NEW,
-        recipients=recipients_of(side_car, header),
-        sender=header.authors[0] if header.authors else None,
-        destinations=Destinations(professionals=True),
-        urgency=side_car.urgency,
-        control_id=header.unique_id,
-        content_kind="cda",
-    )
     return (
         Translation(
-            submission=submission,
+            submission=_submission(arrival, receipt_id, translated.header, read_side_car(arrival.side_car)),
             bundle=translated.bundle,
             source_document=arrival.content,
             source_media_type=MEDIA_TYPE,
@@ -248,4 +236,21 @@ def understand_cda(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...]
             legal=translated.legal,
             source_map=translated.source_map,
         ),
+    )
+
+
+def _submission(arrival: Arrival, receipt_id: str, header: DocumentHeader, side_car: SideCar) -> Submission:
+    """The envelope needs the header and the recipients only."""
+    return Submission(
+        id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:traitdunion:submission:{receipt_id}:{header.unique_id}")),
+        receipt_id=receipt_id,
+        legal_entity=arrival.principal.legal_entity,
+        document=header,
+        intent=Intent.REPLACE if header.replaces else Intent.NEW,
+        recipients=recipients_of(side_car, header),
+        sender=header.authors[0] if header.authors else None,
+        destinations=Destinations(professionals=True),
+        urgency=side_car.urgency,
+        control_id=header.unique_id,
+        content_kind="cda",
     )

@@ -22,8 +22,8 @@ from adapter.mapping.cda.context import (
 )
 from adapter.mapping.cda.keep import keep_whole
 from adapter.mapping.cda.links import complete
-from adapter.mapping.xml_source import XmlNode
 from adapter.mapping.terminology import load_table
+from adapter.mapping.xml_source import XmlNode
 from adapter.model.finding import Severity
 
 _ALLERGY = "1.2.250.1.213.1.1.3.41"

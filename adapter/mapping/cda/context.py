@@ -14,7 +14,7 @@ from adapter.fhir.parties import Parties, party_label
 from adapter.mapping.cda.header import header_rules, interval_text, template_of
 from adapter.mapping.cda.people import read_party
 from adapter.mapping.cda.values import CdaValues
-from adapter.mapping.sources import XmlNode
+from adapter.mapping.xml_source import XmlNode
 
 Fhir = dict[str, Any]
 
@@ -117,19 +117,19 @@ def performers(node: XmlNode, at: EntryContext) -> list[Fhir]:
 
 def has_template(node: XmlNode, *roots: str) -> bool:
     """True when an act declares one of these templates (looks without reading)."""
-    return any(child.element.get("root") in roots for child in node.children("templateId"))
+    return any(child.look("root") in roots for child in node.children("templateId"))
 
 
 def is_negated(node: XmlNode) -> bool:
     """True when an act is told as not being (looks without reading)."""
-    return node.element.get("negationInd") == "true"
+    return node.look("negationInd") == "true"
 
 
 def related(node: XmlNode) -> list[tuple[str, XmlNode]]:
     """The acts related to this one, each with the kind of relation. A negated fact is left to the general case."""
     found = ((link, act) for link in node.children("entryRelationship") for act in link.children())
     return [
-        (link.element.get("typeCode") or "", act)
+        (link.look("typeCode"), act)
         for link, act in found
         if act.name not in ("sequenceNumber", "templateId") and not (act.name == "observation" and is_negated(act))
     ]

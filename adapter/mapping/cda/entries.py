@@ -34,7 +34,7 @@ from adapter.mapping.cda.problem import build_problem, build_problem_concern
 from adapter.mapping.cda.supply import build_supply
 from adapter.mapping.cda.vaccine import build_immunization
 from adapter.mapping.rules import RuleFile, load_rules
-from adapter.mapping.sources import XmlNode
+from adapter.mapping.xml_source import XmlNode
 from adapter.model.finding import Severity
 
 _DONE = {"completed": "completed", "active": "in-progress", "cancelled": "not-done", "aborted": "stopped", "held": "on-hold"}
@@ -179,7 +179,7 @@ def _use_status(node: XmlNode) -> str:
 
 def build_act(node: XmlNode, at: EntryContext) -> Built:
     """An act of no known kind: asked, it is a ServiceRequest; told, FHIR's resource for what it has no name for."""
-    mood = node.element.get("moodCode")
+    mood = node.look("moodCode")
     if mood in _INTENTS:
         return build_procedure(node, at)
     basics = read_basics(node, at)
@@ -252,7 +252,7 @@ def _builder_name(node: XmlNode) -> tuple[str, bool]:
     rules = entry_rules().data
     table: dict[str, str] = rules["builders"]
     for template in reversed(node.children("templateId")):
-        name = table.get(template.element.get("root") or "")
+        name = table.get(template.look("root"))
         if name:
             return name, True
     classes: dict[str, str] = rules["classes"]

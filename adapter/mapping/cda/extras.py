@@ -18,8 +18,8 @@ from adapter.mapping.cda.header import header_rules, interval_text, template_of
 from adapter.mapping.cda.people import read_address, read_addresses, read_name, read_organisation, read_party, read_telecoms
 from adapter.mapping.cda.time import as_instant
 from adapter.mapping.cda.values import CdaValues
-from adapter.mapping.xml_source import XmlNode
 from adapter.mapping.terminology import load_table
+from adapter.mapping.xml_source import XmlNode
 from adapter.model.document import Code, DocumentHeader, ReferringParty
 from adapter.model.identity import INS_OIDS, ins_is_valid
 from adapter.model.parties import Party
@@ -206,7 +206,7 @@ def _contact_numbers(node: XmlNode, values: CdaValues) -> list[Fhir]:
     return [
         values.identifier(child)
         for child in node.children("id")
-        if child.look("root") not in INS_OIDS or ins_is_validchild.look("extension")
+        if child.look("root") not in INS_OIDS or ins_is_valid(child.look("extension"))
     ]
 
 

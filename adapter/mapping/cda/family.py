@@ -7,7 +7,7 @@ from adapter.fhir import profiles as p
 from adapter.mapping.cda.context import Built, EntryContext, Fhir, comments, is_negated, read_basics
 from adapter.mapping.cda.keep import keep_rest, keep_whole
 from adapter.mapping.cda.observation import value_element
-from adapter.mapping.sources import XmlNode
+from adapter.mapping.xml_source import XmlNode
 
 _GENDERS = {"F": "female", "M": "male", "UN": "unknown"}
 
@@ -58,7 +58,7 @@ def _gender(code: str) -> Fhir:
 
 def _date(node: XmlNode, at: EntryContext) -> Fhir:
     time = node.first("effectiveTime")
-    return at.values.time(time, "date") if time is not None and time.element.get("value") else {}
+    return at.values.time(time, "date") if time is not None and time.look("value") else {}
 
 
 def _condition(act: XmlNode, at: EntryContext) -> Fhir:
@@ -72,7 +72,7 @@ def _condition(act: XmlNode, at: EntryContext) -> Fhir:
         extension.append({"url": p.EXT_PROBLEM_KIND, "valueCodeableConcept": kind})
     time = act.first("effectiveTime")
     start = time.first("low") if time is not None and time.first("low") is not None else time
-    onset = at.values.time(start, "value").get("value", "") if start is not None and start.element.get("value") else ""
+    onset = at.values.time(start, "value").get("value", "") if start is not None and start.look("value") else ""
     if onset:
         extension.append({"url": p.EXT_ONSET, "valueDateTime": onset})
     act.value_at("statusCode/@code")

@@ -19,7 +19,7 @@ from adapter.mapping.cda.people import (
 from adapter.mapping.cda.values import CdaValues
 from adapter.mapping.engine import Values, extract, extract_group
 from adapter.mapping.rules import RuleFile, load_rules
-from adapter.mapping.sources import XmlNode, XmlSource
+from adapter.mapping.xml_source import XmlNode, XmlSource
 from adapter.model.document import BodyKind, Code, DocumentHeader, ReferringParty, ServiceEvent, Stay
 from adapter.model.finding import Finding, errors_of
 from adapter.model.identity import INS_OIDS, Ins, LocalIdentifier, PatientIdentity, Reliability, ins_is_valid

@@ -6,7 +6,7 @@ from adapter.fhir import clinical
 from adapter.fhir import profiles as p
 from adapter.mapping.cda.context import Built, EntryContext, Fhir, read_basics
 from adapter.mapping.cda.keep import keep_rest
-from adapter.mapping.sources import XmlNode
+from adapter.mapping.xml_source import XmlNode
 
 _UNKNOWN_MODALITY = {"system": p.DCM, "code": "OT", "display": "Other"}
 _DICOM_UID = "urn:dicom:uid"

@@ -7,12 +7,10 @@ part that a builder understood is not said twice, unless the whole act is asked 
 
 from __future__ import annotations
 
-from lxml import etree
-
 from adapter.fhir import profiles as p
 from adapter.mapping.cda.context import EntryContext, Fhir, read_actors
 from adapter.mapping.cda.header import template_of
-from adapter.mapping.sources import XmlNode
+from adapter.mapping.xml_source import XmlNode, local_name
 from adapter.model.identity import INS_OIDS, ins_is_valid
 
 _ACTORS = {"author": "assignedAuthor", "performer": "assignedEntity"}
@@ -25,14 +23,14 @@ _ACT_ATTRIBUTES = ("classCode", "moodCode", "negationInd")
 
 def keep_rest(node: XmlNode, at: EntryContext) -> list[Fhir]:
     """Every child of an act that still holds a value which nobody read, or a code that is null."""
-    source, found = node.source, []
-    for element in node.element.iterchildren(etree.Element):
-        if source.is_taken(element):
+    found = []
+    for child in node.children():
+        if child.is_taken:
             continue
-        null_code = bool(element.get("nullFlavor")) and str(element.tag).endswith(("Code", "}code"))
-        if not null_code and not source.has_unread(element):
+        null_code = bool(child.look("nullFlavor")) and (child.name.endswith("Code") or local_name(child.name) == "code")
+        if not null_code and not child.has_unread():
             continue
-        kept = _kept(XmlNode(source, element), at, whole=null_code)
+        kept = _kept(child, at, whole=null_code)
         if kept is not None:
             found.append(kept | {"url": f"{p.OURS}cda-{_url(kept['url'])}"})
     return found
@@ -40,16 +38,16 @@ def keep_rest(node: XmlNode, at: EntryContext) -> list[Fhir]:
 
 def keep_whole(node: XmlNode, at: EntryContext, *, without: frozenset[str] = frozenset()) -> list[Fhir]:
     """All that an act says, whatever was read of it, as parts of an extension."""
-    parts = [_attribute(node, name) for name in _ACT_ATTRIBUTES if node.element.get(name)]
+    parts = [_attribute(node, name) for name in _ACT_ATTRIBUTES if node.look(name)]
     told = (_kept(child, at, whole=True) for child in node.children() if child.name not in without)
     return [*parts, *(kept for kept in told if kept is not None)]
 
 
 def _kept(node: XmlNode, at: EntryContext, *, whole: bool) -> Fhir | None:
-    if node.name in _ACTORS and (actors := _actor(node, at)) is not None and not node.source.has_unread(node.element):
+    if node.name in _ACTORS and (actors := _actor(node, at)) is not None and not node.has_unread():
         return actors
-    typed = _typed(node, at) if whole or not node.source.was_touched(node.element) else None
-    if typed is not None and not node.source.has_unread(node.element):
+    typed = _typed(node, at) if whole or not node.was_touched() else None
+    if typed is not None and not node.has_unread():
         return {"url": node.name} | typed
     parts = _parts(node, at, whole=whole)
     node.consume()
@@ -57,8 +55,7 @@ def _kept(node: XmlNode, at: EntryContext, *, whole: bool) -> Fhir | None:
 
 
 def _actor(node: XmlNode, at: EntryContext) -> Fhir | None:
-    parent = node.element.getparent()
-    if parent is None or node.source.was_touched(node.element):
+    if node.was_touched():
         return None
     (actor,) = read_actors([node], at, _ACTORS[node.name])
     return {"url": node.name, "valueReference": actor}
@@ -66,10 +63,10 @@ def _actor(node: XmlNode, at: EntryContext) -> Fhir | None:
 
 def _typed(node: XmlNode, at: EntryContext) -> Fhir | None:
     """The value of one FHIR type that says all of a small element; None when there is none."""
-    names = {str(name).rpartition("}")[2] for name in node.element.keys()}  # noqa: SIM118 - attributes
+    names = set(map(local_name, node.attributes))
     children = {child.name for child in node.children()}
     words = bool((node.element.text or "").strip())
-    kind = (node.element.get("{http://www.w3.org/2001/XMLSchema-instance}type") or "").rpartition(":")[2]
+    kind = node.look("xsi:type").rpartition(":")[2]
     if node.name == "templateId":
         return {"valueString": template_of(node)}
     if children <= _CONCEPT_PARTS and not words and ("code" in names or kind in _CODED or "originalText" in children):
@@ -85,7 +82,7 @@ def _typed(node: XmlNode, at: EntryContext) -> Fhir | None:
 
 
 def _identifier(node: XmlNode, at: EntryContext, names: set[str]) -> Fhir | None:
-    root, extension = node.element.get("root"), node.element.get("extension") or ""
+    root, extension = node.look("root"), node.look("extension")
     if "nullFlavor" in names or (root in INS_OIDS and not ins_is_valid(extension)):  # a wrong matricule is no identifier
         return None
     identifier = at.values.identifier(node)
@@ -94,7 +91,7 @@ def _identifier(node: XmlNode, at: EntryContext, names: set[str]) -> Fhir | None
 
 def _scalar(node: XmlNode, at: EntryContext, names: set[str], kind: str) -> Fhir | None:
     """A date, a truth or a quantity. A literal that FHIR would change is kept as it came."""
-    value = node.element.get("value")
+    value = node.attributes.get("value")
     if value is None:
         return None
     if kind == "TS" or (node.name in _TIMES and not kind and names == {"value"}):
@@ -112,17 +109,13 @@ def _scalar(node: XmlNode, at: EntryContext, names: set[str], kind: str) -> Fhir
 
 def _parts(node: XmlNode, at: EntryContext, *, whole: bool) -> list[Fhir]:
     """The attributes, words and children of an element; only what nobody read unless the whole is asked for."""
-    source, element = node.source, node.element
-    parts = []
-    for name in map(str, element.keys()):
-        said = name.rpartition("}")[2] not in _FIXED and (element.get(name) or "").strip()
-        if said and (whole or not source.was_read(element, name)):
-            parts.append(_attribute(node, name))
-    words = " ".join((element.text or "").split())
-    if words and (whole or not source.was_read(element, "")):
+    said = node.attributes if whole else node.left
+    parts = [_attribute(node, name) for name, value in said.items() if value and name not in _FIXED]
+    words = " ".join((node.element.text or "").split())
+    if words and (whole or not node.is_text_read):
         parts.append({"url": "text", "valueString": words})
     for child in node.children():
-        if whole or source.has_unread(child.element):
+        if whole or child.has_unread():
             kept = _kept(child, at, whole=whole)
             parts += [kept | {"url": _url(kept["url"])}] if kept is not None else []
         tail = " ".join((child.element.tail or "").split())
@@ -134,9 +127,9 @@ def _parts(node: XmlNode, at: EntryContext, *, whole: bool) -> list[Fhir]:
 
 
 def _attribute(node: XmlNode, name: str) -> Fhir:
-    return {"url": _url(name.rpartition("}")[2]), "valueString": " ".join((node.element.get(name) or "").split())}
+    return {"url": _url(name), "valueString": " ".join(node.look(name).split())}
 
 
 def _url(name: str) -> str:
     """An element's name as part of a URL: prefixes and unknown namespaces have no place there."""
-    return name.rpartition("}")[2].rpartition(":")[2]
+    return local_name(name)

@@ -10,7 +10,7 @@ from adapter.fhir import profiles as p
 from adapter.mapping.cda.context import Built, EntryContext, Fhir, has_template
 from adapter.mapping.cda.keep import keep_rest, keep_whole
 from adapter.mapping.cda.subject import read_subject
-from adapter.mapping.sources import XmlNode
+from adapter.mapping.xml_source import XmlNode
 
 ACTS = frozenset({
     "act", "encounter", "observation", "observationMedia", "organizer", "procedure", "regionOfInterest",
@@ -40,7 +40,7 @@ _REASONED = frozenset({
 def complete(node: XmlNode, at: EntryContext, built: Built) -> Built:
     """The act with all that its builder did not take: nested acts linked, the rest kept. Nothing of it stays unread."""
     main = built.entries[0] if built.entries else None
-    if main is None or node.source.is_taken(node.element):
+    if main is None or node.is_taken:
         return built
     # A family history names the relative itself.
     about, persons = about_whom(node, at) if main["resourceType"] != "FamilyMemberHistory" else ("", [])
@@ -87,7 +87,7 @@ def _tell_of(resources: tuple[Fhir, ...], url: str, patient: str) -> None:
 
 def _relate(main: Fhir, link: XmlNode, act: XmlNode, at: EntryContext) -> list[Fhir]:
     """The resources of a nested act, linked to the outer one; none for what only qualifies it."""
-    touched = act.source.was_touched(act.element)
+    touched = act.was_touched()
     if act.name == "observationMedia":  # the files were read as Binaries beforehand: only an attachment says what they are
         touched = main["resourceType"] == "DocumentReference"
     if has_template(act, *_QUALIFIERS) or (not touched and has_template(act, _COMMENT)):

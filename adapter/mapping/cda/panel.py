@@ -11,7 +11,7 @@ from adapter.fhir.vital_signs import VITAL_SIGNS_PANEL, settle_panel
 from adapter.mapping.cda.context import Built, EntryContext, Fhir, authors, performers, read_basics
 from adapter.mapping.cda.links import about_whom, complete
 from adapter.mapping.cda.observation import build_specimens, observation_status
-from adapter.mapping.sources import XmlNode
+from adapter.mapping.xml_source import XmlNode
 
 _DOCUMENT_STATUS = {"completed": "final", "active": "preliminary", "aborted": "cancelled", "cancelled": "cancelled"}
 
@@ -89,7 +89,7 @@ def build_attachment(node: XmlNode, at: EntryContext) -> Built:
         author=[*authors(node, at)],
     )  # fmt: skip
     for child in node.select("component/observationMedia"):
-        if not child.source.has_unread(child.element):
+        if not child.has_unread():
             child.consume()
     return Built((found,))
 
@@ -121,4 +121,4 @@ def _attachment(url: str, title: str) -> Fhir:
 
 def media_name(node: XmlNode) -> str:
     """What a narrative calls an embedded file; one without ID is still carried, under its place."""
-    return node.element.get("ID") or f"#{node.element.getroottree().getpath(node.element)}"
+    return node.look("ID") or f"#{node.element.getroottree().getpath(node.element)}"

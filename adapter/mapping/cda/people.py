@@ -11,8 +11,8 @@ from dataclasses import replace
 from adapter.mapping.cda.values import CdaValues
 from adapter.mapping.engine import extract_group
 from adapter.mapping.rules import RuleFile
-from adapter.mapping.sources import XmlNode
 from adapter.mapping.transforms import finess_of, rpps_of
+from adapter.mapping.xml_source import XmlNode
 from adapter.model.identity import INS_OIDS, Address, Telecom, ins_is_valid
 from adapter.model.parties import Device, FunctionWords, Organisation, Party, Professional
 
@@ -180,7 +180,7 @@ def _person_numbers(node: XmlNode) -> tuple[str, str, tuple[str, ...]]:
     rpps: str = ""
     others: list[str] = []
     for child in node.children("id"):
-        if child.element.get("root") in INS_OIDS and not ins_is_valid(child.element.get("extension") or ""):
+        if child.look("root") in INS_OIDS and not ins_is_valid(child.look("extension")):
             continue  # a matricule whose key is wrong stays where it is, unread
         child.get("nullFlavor")
         child.get("assigningAuthorityName")

@@ -19,7 +19,7 @@ from adapter.mapping.cda.header import template_of
 from adapter.mapping.cda.panel import media_name
 from adapter.mapping.cda.subject import read_subject
 from adapter.mapping.rules import RuleFile
-from adapter.mapping.sources import XmlNode
+from adapter.mapping.xml_source import XmlNode
 
 # A caption may quote a short narrative whole; a long one says nothing as a caption.
 _SHORT_NARRATIVE = 200
@@ -109,7 +109,7 @@ def _entries(node: XmlNode, at: EntryContext, body: Body) -> tuple[str, ...]:
                 _keep_entry(built.entries[0], [template_of(template) for template in templates])
             body.resources += [*built.entries, *built.others]
             urls += [f"urn:uuid:{resource['id']}" for resource in built.entries]
-        files = [XmlNode(node.source, found) for found in entry.element.iter("{urn:hl7-org:v3}observationMedia")]
+        files = entry.descendants("observationMedia")
         urls += [at.media[name].url for name in map(media_name, files) if name in at.media]
     return tuple(dict.fromkeys(urls))
 
@@ -126,10 +126,9 @@ def _keep_entry(resource: Fhir, templates: list[str]) -> None:
 def _read_media(root: XmlNode, at: EntryContext, body: Body) -> dict[str, Media]:
     """Every observationMedia of the body as a Binary, by its ID."""
     found: dict[str, Media] = {}
-    for element in root.element.iter("{urn:hl7-org:v3}observationMedia"):
-        node = XmlNode(root.source, element)
+    for node in root.descendants("observationMedia"):
         value = node.first("value")
-        if value is None or value.element.get("representation") != "B64":
+        if value is None or value.look("representation") != "B64":
             continue
         content, repaired = decode_base64(value.read(), value.path)
         if repaired:

@@ -12,7 +12,7 @@ from adapter.fhir.narrative import generated
 from adapter.mapping.cda.context import EntryContext, Fhir
 from adapter.mapping.cda.header import template_of
 from adapter.mapping.cda.people import read_addresses, read_name, read_telecoms
-from adapter.mapping.sources import XmlNode
+from adapter.mapping.xml_source import XmlNode
 
 _GENDERS = {"F": "female", "M": "male", "UN": "unknown"}
 

@@ -6,7 +6,7 @@ from adapter.fhir import clinical
 from adapter.fhir import profiles as p
 from adapter.mapping.cda.context import Built, EntryContext, Fhir, authors, read_basics
 from adapter.mapping.cda.observation import request_status
-from adapter.mapping.sources import XmlNode
+from adapter.mapping.xml_source import XmlNode
 
 _PRODUCT = "product/manufacturedProduct/manufacturedMaterial/code"
 _DEVICE = "participant/participantRole/playingDevice/code"
@@ -22,7 +22,7 @@ def build_supply(node: XmlNode, at: EntryContext) -> Built:
     quantity = at.values.quantity(node.first("quantity"))
     status = node.value_at("statusCode/@code")
     when = at.values.when(node.first("effectiveTime"), "occurrence")
-    if node.element.get("moodCode") in (None, "", "EVN"):
+    if node.look("moodCode") in (None, "", "EVN"):
         supplied: Fhir = {"quantity": quantity, "itemCodeableConcept": item or {"text": label}}
         found = clinical.of_patient(
             "SupplyDelivery", at.mint("SupplyDelivery"), label, patient=at.subject,

@@ -17,7 +17,7 @@ from adapter.mapping.cda.context import (
     related,
 )
 from adapter.mapping.cda.medication import read_product
-from adapter.mapping.sources import XmlNode
+from adapter.mapping.xml_source import XmlNode
 
 _RANK = ("1.2.250.1.213.1.1.3.82", "1.3.6.1.4.1.19376.1.5.3.1.4.13.6")
 _DUE = {"coding": [{"system": "http://loinc.org", "code": "30980-7", "display": "Date vaccine due"}]}
@@ -27,7 +27,7 @@ _UNKNOWN = {"extension": [{"url": p.EXT_DATA_ABSENT, "valueCode": "unknown"}]}
 
 def build_immunization(node: XmlNode, at: EntryContext) -> Built:
     """A vaccine given, or told as not given; one that is only advised is a recommendation."""
-    if node.element.get("moodCode") in ("INT", "PRP", "RQO"):
+    if node.look("moodCode") in ("INT", "PRP", "RQO"):
         return build_recommendation(node, at)
     basics = read_basics(node, at)
     vaccine, names, lot = read_product(node, at)
@@ -55,7 +55,7 @@ def _given(node: XmlNode, at: EntryContext) -> Fhir:
     time = node.first("effectiveTime")
     if time is not None:
         time.get("xsi:type")
-    if time is not None and not time.element.get("value") and time.first("low") is not None:
+    if time is not None and not time.look("value") and time.first("low") is not None:
         time = time.first("low")
     found = at.values.time(time, "occurrenceDateTime")
     if "occurrenceDateTime" in found:
@@ -67,7 +67,7 @@ def _rank(node: XmlNode) -> list[Fhir]:
     """Which dose of its series it was. The observation itself is kept whole by its link."""
     for _, act in related(node):
         value = act.first("value")
-        number = (value.element.get("value") or "") if value is not None and has_template(act, *_RANK) else ""
+        number = value.look("value") if value is not None and has_template(act, *_RANK) else ""
         if number.isdigit() and int(number) > 0:
             return [{"doseNumberPositiveInt": int(number)}]
     return []

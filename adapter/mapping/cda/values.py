@@ -18,8 +18,8 @@ from adapter.fhir import profiles as p
 from adapter.fhir.bundle import uri_of_root
 from adapter.fhir.narrative import words_of
 from adapter.mapping.cda.time import Doubt, read_time
-from adapter.mapping.xml_source import XmlNode
 from adapter.mapping.terminology import translate_code, unknown_code, uri_of
+from adapter.mapping.xml_source import XmlNode
 from adapter.model.finding import Finding, Severity
 
 Fhir = dict[str, Any]

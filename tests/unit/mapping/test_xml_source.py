@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from lxml import etree
 
-from adapter.mapping.sources import XmlSource
+from adapter.mapping.xml_source import XmlSource
 
 TEXT = (
     '<c:doc xmlns:c="urn:hl7-org:v3" xmlns:s="urn:hl7-org:sdtc" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" top="1">'

@@ -1,0 +1,418 @@
+"""XML as the engine sees it: nodes that each remember what was read of them. CDA's default namespace is taken for granted.
+
+A document costs what its nodes cost: a thousand are made for a letter, and each is asked twice. Hence attributes are taken out of
+libxml2 once, into a dict by plain name, and what is read leaves a second dict: whatever that still holds was not read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from lxml import etree
+
+from adapter.errors import MappingError
+from adapter.model.confidential import Confidential
+from adapter.model.effects import UnreadNode
+
+_V3 = "urn:hl7-org:v3"
+_PREFIXES = {
+    _V3: "",
+    "urn:hl7-org:sdtc": "sdtc:",
+    "urn:dicom-org:ps3-20": "ps3-20:",
+    "urn:oid:1.3.6.1.4.1.19376.1.3.2": "lab:",
+    "urn:ihe:pharm": "pharm:",
+    "http://www.w3.org/2001/XMLSchema-instance": "xsi:",
+}
+_NAMESPACES = {prefix: namespace for namespace, prefix in _PREFIXES.items()}
+
+
+@lru_cache(maxsize=4096)
+def _plain_name(tag: str) -> str:
+    """`{urn:hl7-org:v3}id` → `id`; known extension namespaces get their usual prefix, whatever the file's own."""
+    if not tag.startswith("{"):
+        return tag
+    namespace, name = tag[1:].split("}", 1)
+    return _PREFIXES.get(namespace, f"{{{namespace}}}") + name
+
+
+@lru_cache(maxsize=1024)
+def _attribute_name(tag: str) -> str:
+    """The same for an attribute: one without prefix has no namespace, so that one of CDA's own keeps its whole name."""
+    return tag if tag.startswith(f"{{{_V3}}}") else _plain_name(tag)
+
+
+@lru_cache(maxsize=1024)
+def _full_tag(name: str) -> str:
+    """The way back, for elements: `id` → `{urn:hl7-org:v3}id`."""
+    prefix, colon, local = name.rpartition(":")
+    return f"{{{_NAMESPACES.get(prefix + colon, _V3)}}}{local}"
+
+
+def local_name(name: str) -> str:
+    """A plain name without its prefix or namespace."""
+    return name.rpartition("}")[2].rpartition(":")[2]
+
+
+# -- paths -------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One step of a path: `name`, `name[@attribute=value]`, `name[child/@code=value]`, `@attribute`, `text()`."""
+
+    name: str
+    test_path: str = ""
+    test_value: str = ""
+
+
+_STEP = re.compile(r"(?P<name>@?[\w.:*-]+(?:\(\))?|\.|\*\*)(?:\[(?P<test>[^=\]]+)=(?P<value>[^\]]*)\])?$")
+
+
+@lru_cache(maxsize=4096)
+def _steps(path: str) -> tuple[_Step, ...]:
+    steps = []
+    for raw in re.split(r"/(?![^\[]*\])", path):
+        match = _STEP.match(raw)
+        if match is None:
+            raise MappingError("mapping.bad-path", f"cannot read path step {raw!r}", where=path)
+        steps.append(_Step(match["name"], match["test"] or "", match["value"] or ""))
+    return tuple(steps)
+
+
+def _path(element: etree._Element) -> str:
+    """A readable path with positions, from below the document element."""
+    parts: list[str] = []
+    current, parent = element, element.getparent()
+    while parent is not None:
+        twins = list(parent.iterchildren(str(current.tag)))
+        position = f"[{twins.index(current) + 1}]" if len(twins) > 1 else ""
+        parts.append(_plain_name(str(current.tag)) + position)
+        current, parent = parent, parent.getparent()
+    return "/".join(reversed(parts)) or "."
+
+
+# -- the source --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, repr=False)
+class Account(Confidential):
+    """What became of a source's values."""
+
+    unread: tuple[UnreadNode, ...]
+    read_count: int
+    ignored: Mapping[str, int]
+
+
+class XmlSource:
+    """An lxml tree whose attributes and texts are tracked, and what is deliberately ignored of it."""
+
+    def __init__(self, root: etree._Element) -> None:
+        self._root = root
+        self._top: XmlNode | None = None
+        self._ignored_attributes: dict[str, str] = {}
+        self._ignored_paths: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+        self._ignored_whole: dict[etree._Element, str] = {}
+
+    @property
+    def root(self) -> XmlNode:
+        """The document element."""
+        if self._top is None:
+            self._top = XmlNode(self, self._root)
+        return self._top
+
+    def close(self) -> None:
+        """Let go of the tree: the nodes and their source hold each other, and would wait for the garbage collector."""
+        self._top = None
+
+    def ignore(self, path: str) -> None:
+        """Ignore a path from the root; `**/a/b` at any depth, `**/a/@x` or `**/@x` an attribute anywhere."""
+        if not path.startswith("**/"):
+            for node in self.root.select(path):
+                node.consume()
+                if not node.attribute:
+                    self._ignored_whole[node.element] = path
+            return
+        steps = tuple(path[3:].split("/"))
+        if len(steps) == 1 and steps[0].startswith("@"):
+            self._ignored_attributes[steps[0][1:]] = path
+        else:
+            self._ignored_paths.setdefault(steps[-1], []).append((steps[:-1], path))
+
+    def unread(self) -> tuple[UnreadNode, ...]:
+        """Every attribute and text with a value that nothing read."""
+        return self.account().unread
+
+    def account(self) -> Account:
+        """What became of every value: read, ignored under a pattern, or left. One walk."""
+        left: list[tuple[XmlNode, str, str]] = []
+        ignored: dict[str, int] = {}
+        self._account(self.root, left, ignored)
+        unread = tuple(
+            UnreadNode(f"{node.path}/{last}", value.strip()[:80], _kind_of(node.name, last, value)) for node, last, value in left
+        )
+        return Account(unread, max(0, _count_of(self._root) - len(unread) - sum(ignored.values())), ignored)
+
+    def _account(self, node: XmlNode, left: list[tuple[XmlNode, str, str]], ignored: dict[str, int]) -> None:
+        pattern = self._ignored_whole.get(node.element) or self.ignoring(node, node.name)
+        if pattern:
+            ignored[pattern] = ignored.get(pattern, 0) + _count_of(node.element)
+            return
+        if node.is_taken:
+            return  # what a pattern would have left aside came along
+        for name, value in node.left.items():
+            if not value:
+                continue
+            pattern = self._ignored_attributes.get(name) or self.ignoring(node, f"@{name}", inside=True)
+            if pattern:
+                ignored[pattern] = ignored.get(pattern, 0) + 1
+            else:
+                left.append((node, f"@{_plain_name(name)}", value))
+        if not node.is_text_read and _is_said(node.element.text):
+            left.append((node, "text()", node.element.text or ""))
+        for child in node.children():
+            self._account(child, left, ignored)
+            if _is_said(child.element.tail):
+                left.append((child, "following-text()", child.element.tail or ""))
+
+    def is_ignored_attribute(self, node: XmlNode, name: str) -> bool:
+        """True when a pattern covers an attribute."""
+        return name in self._ignored_attributes or bool(self.ignoring(node, f"@{name}", inside=True))
+
+    def ignoring(self, node: XmlNode, last: str, *, inside: bool = False) -> str:
+        """The ignored path that the names above end as, if any. `inside`: `last` is an attribute of the node."""
+        for above, path in self._ignored_paths.get(last, ()):
+            current = node.element if inside else node.element.getparent()
+            for name in reversed(above):
+                if current is None or _plain_name(str(current.tag)) != name:
+                    break
+                current = current.getparent()
+            else:
+                return path
+        return ""
+
+
+# Every attribute, and the words of every element that has no child. No function on strings: files of megabytes stand in them.
+_VALUES = etree.XPath("count(descendant-or-self::*/@*) + count(descendant-or-self::*[not(*)][text()])")
+
+
+def _count_of(element: etree._Element) -> int:
+    found = _VALUES(element)
+    return int(found) if isinstance(found, float) else 0
+
+
+def _is_said(text: str | None) -> bool:
+    return text is not None and bool(text) and not text.isspace()
+
+
+_DATED = ("time", "Time", "low", "high", "center")
+_CODED = ("@code", "@codeSystem", "@displayName", "@codeSystemVersion", "@nullFlavor", "@typeCode", "@classCode", "@moodCode")
+
+
+def _kind_of(name: str, last: str, value: str) -> str:
+    """What sort of value a leaf holds: what a reader of the report must know without seeing it."""
+    if last in _CODED:
+        return "code"
+    if last in ("@root", "@extension"):
+        return "identifier"
+    if last in ("@value", "@unit"):
+        is_date = name.endswith(_DATED) and len(value) >= 4 and value[:4].isdigit()
+        return "date" if is_date else "quantity"
+    return "text" if last.endswith("text()") else "attribute"
+
+
+# -- nodes -------------------------------------------------------------------------------------------------------------------
+
+
+class XmlNode:
+    """An element. Made by the thousand: slots, no dataclass. Children are made once, at the first look, and found by name.
+
+    `attributes` are all of them by plain name, trimmed; `left` those that nothing read; `is_taken`: read whole.
+    """
+
+    __slots__ = ("_children", "_named", "attributes", "element", "is_taken", "is_text_read", "left", "name", "source")
+
+    attribute = ""
+
+    def __init__(self, source: XmlSource, element: etree._Element) -> None:
+        self.source = source
+        self.element = element
+        self.name = _plain_name(element.tag)
+        pairs: Any = element.items()  # the stubs have bytes here, which a parsed file never gives
+        self.attributes: dict[str, str] = {k if k[0] != "{" else _attribute_name(k): v.strip() for k, v in pairs}
+        self.left = self.attributes.copy()
+        self.is_taken = False
+        self.is_text_read = False
+        self._children: list[XmlNode] | None = None
+        self._named: dict[str, list[XmlNode]] = _NO_NAMES
+
+    @property
+    def path(self) -> str:
+        """Where this is."""
+        return _path(self.element)
+
+    def read(self) -> str:
+        """The element's own text, trimmed."""
+        self.is_text_read = True
+        text = self.element.text
+        return text.strip() if text else ""
+
+    def get(self, name: str) -> str:
+        """An attribute by plain name (`root`, `xsi:type`), marked as read; empty when absent."""
+        value = self.attributes.get(name)
+        if value is None:
+            return ""
+        self.left.pop(name, None)
+        return value
+
+    def look(self, name: str) -> str:
+        """An attribute, without reading it: what decides how a node is understood may still be unread data."""
+        return self.attributes.get(name, "")
+
+    def children(self, name: str = "") -> list[XmlNode]:
+        """Child elements, all or those of one name. Not to be changed: a node keeps them."""
+        children = self._children
+        if children is None:
+            children = self._load()
+        return self._named.get(name, _NO_NODES) if name else children
+
+    def _load(self) -> list[XmlNode]:
+        source = self.source
+        children = [XmlNode(source, child) for child in self.element.iterchildren(etree.Element)]
+        self._children = children
+        if children:
+            named = self._named = {}
+            for child in children:
+                if child.name in named:
+                    named[child.name].append(child)
+                else:
+                    named[child.name] = [child]
+        return children
+
+    def first(self, path: str) -> XmlNode | None:
+        """The first node at a path, or None."""
+        if self._children is None:
+            self._load()
+        found = self._named.get(path)  # one plain step: by far the most frequent
+        if found is None:
+            if path.isalpha():
+                return None
+            found = self.select(path)
+        return found[0] if found else None
+
+    def value_at(self, path: str) -> str:
+        """The first value at a path, read; empty when there is none."""
+        found = self.first(path)
+        return found.read() if found is not None else ""
+
+    def consume(self) -> etree._Element:
+        """Take this whole element (narrative, kept entry): everything below counts as read. Returns the element."""
+        self.is_taken = True
+        return self.element
+
+    def select(self, path: str) -> list[XmlNode]:
+        """Nodes at a relative path: see `_Step` for the grammar; a leading `.` is this node."""
+        nodes = [self]
+        for step in _steps(path):
+            name = step.name
+            if len(nodes) == 1:
+                nodes = nodes[0]._candidates(name)
+            else:
+                nodes = [found for node in nodes for found in node._candidates(name)]
+            if step.test_path:
+                nodes = [node for node in nodes if node._tests(step.test_path, step.test_value)]
+            if not nodes:
+                return _NO_NODES
+        return nodes
+
+    def _candidates(self, name: str) -> list[XmlNode]:
+        if name[0] == "@":
+            return [XmlAttribute(self, name[1:])] if name[1:] in self.attributes else _NO_NODES
+        if name == ".":
+            return [self]
+        if name == "text()":
+            return [self] if (self.element.text or "").strip() else _NO_NODES
+        return self.children("" if name == "*" else name)
+
+    def _tests(self, path: str, value: str) -> bool:
+        """A predicate looks without reading: what selects a node may still be unread data, so it is not marked."""
+        if path[0] == "@":
+            return self.attributes.get(path[1:]) == value
+        return any(node.said() == value for node in self.select(path))
+
+    def said(self) -> str:
+        """The value, without reading it."""
+        return (self.element.text or "").strip()
+
+    def descendants(self, name: str) -> Iterator[XmlNode]:
+        """Every node of a name below this one, in the order of the source: only what leads to one is looked at."""
+        found = set(self.element.iter(_full_tag(name)))
+        if found:
+            yield from self._below(found, {above for element in found for above in element.iterancestors()})
+
+    def _below(self, found: set[etree._Element], above: set[etree._Element]) -> Iterator[XmlNode]:
+        for child in self.children():
+            if child.element in found:
+                yield child
+            if child.element in above:
+                yield from child._below(found, above)
+
+    # -- what was read --------------------------------------------------------------------------------------------------------
+
+    def was_touched(self) -> bool:
+        """True when something was read of the node itself or of its children."""
+        return self._is_touched() or any(child._is_touched() for child in self._children or ())
+
+    def _is_touched(self) -> bool:
+        return self.is_taken or self.is_text_read or len(self.left) < len(self.attributes)
+
+    def has_unread(self) -> bool:
+        """True when something at or below holds a value that nothing read."""
+        if self.is_taken:
+            return False
+        source = self.source
+        if source.ignoring(self, self.name):
+            return False
+        for name, value in self.left.items():
+            if value and not source.is_ignored_attribute(self, name):
+                return True
+        if not self.is_text_read and _is_said(self.element.text):
+            return True
+        return any(child.has_unread() or _is_said(child.element.tail) for child in self.children())
+
+
+class XmlAttribute(XmlNode):
+    """An attribute that a path leads to."""
+
+    __slots__ = ("_owner", "attribute")
+
+    def __init__(self, owner: XmlNode, name: str) -> None:
+        self._owner = owner
+        self.attribute = name
+        self.element = owner.element
+        self.name = owner.name
+
+    @property
+    def path(self) -> str:
+        """Where this is."""
+        return f"{self._owner.path}/@{self.attribute}"
+
+    def read(self) -> str:
+        """The value, trimmed."""
+        return self._owner.get(self.attribute)
+
+    def said(self) -> str:
+        """The value, without reading it."""
+        return self._owner.look(self.attribute)
+
+    def consume(self) -> etree._Element:
+        """Count as read."""
+        self._owner.get(self.attribute)
+        return self.element
+
+
+_NO_NODES: list[XmlNode] = []
+_NO_NAMES: dict[str, list[XmlNode]] = {}
