@@ -11,23 +11,27 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
 
 from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError, VaultError
 from adapter.ledger import moves, tables
+from adapter.ledger.acks import read_ack
 from adapter.ledger.database import Database, Transaction
-from adapter.ledger.records import ClaimedDelivery, PayloadKind, Settlement
+from adapter.ledger.records import ClaimedDelivery, PartnerChoice, PayloadKind, Settlement
 from adapter.ledger.rows import Sealed, delivery_value, read_bundle, read_plan, read_submission
+from adapter.ledger.status import MOVING
 from adapter.ledger.vault import Vault
-from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item, add_work_items, close_work_items
-from adapter.model.delivery import DeliveryState, check_transition
-from adapter.model.plan import ChannelName
+from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item, add_work_items, close_work_items, greet_partner
+from adapter.model.delivery import DeliveryState, Purpose, check_transition
+from adapter.model.plan import ChannelName, RoutePlan
 from adapter.model.submission import Intent
 from adapter.model.work_item import WorkAbout
 
 S = DeliveryState
 Row = Mapping[Any, Any]
 UNCLEAR_LIMIT = 2
+# An acknowledgement has no route of its own: it goes back to who asked.
+NO_PLAN = RoutePlan("", "")
 LEASE_LOST = "lease-lost"
 _REAPER = "reaper"
 _REAP_LIMIT = 200
@@ -42,19 +46,20 @@ _DAMAGED_ADVICE = "Contenu illisible dans le registre : prévenir le support, re
 
 
 def claim_deliveries(
-    database: Database, worker: str, channel: ChannelName, limit: int, lease: timedelta
+    database: Database, worker: str, channel: ChannelName, limit: int, lease: timedelta, partners: PartnerChoice
 ) -> list[ClaimedDelivery]:
     """See `Ledger.claim_deliveries`. Contents are read after the claim is committed."""
-    rows = database.write(lambda tx: _claim(tx, worker, channel, limit, lease))
+    rows = database.write(lambda tx: _claim(tx, worker, channel, limit, lease, partners))
     if not rows:
         return []
+    acks, rows = _acks_among(database, rows)
     ids, s = [row["submission_id"] for row in rows], tables.submission
     with database.read() as connection:
         types = select(s.c.id, s.c.source_media_type).where(s.c.id.in_(sorted(set(ids))))
         media_types = {row.id: row.source_media_type for row in connection.execute(types)}
         sealed = Sealed(connection, ids, _CONTENT_KINDS)
         earlier = {row["id"]: _earlier_references(connection, row) for row in rows if _may_follow(row)}
-    claimed = []
+    claimed = acks
     for row in rows:
         try:
             held = _with_content(database.vault, row, sealed, media_types[row["submission_id"]])
@@ -64,10 +69,18 @@ def claim_deliveries(
     return claimed
 
 
-def _claim(tx: Transaction, worker: str, channel: ChannelName, limit: int, lease: timedelta) -> list[Row]:
+def _claim(
+    tx: Transaction, worker: str, channel: ChannelName, limit: int, lease: timedelta, partners: PartnerChoice
+) -> list[Row]:
     d = tables.delivery
     due = or_(d.c.not_before.is_(None), d.c.not_before <= tx.now)
     query = select(d).where(d.c.channel == channel.value, tables.IS_QUEUED, due)
+    if partners.only:
+        query = query.where(d.c.partner == partners.only)
+    if partners.others_than:
+        query = query.where(d.c.partner.not_in(partners.others_than))
+    if channel is ChannelName.HL7_PUSH:
+        query = query.where(~_follows_another())
     query = query.order_by(d.c.priority, d.c.created_at, d.c.id).limit(limit).with_for_update(skip_locked=True)
     rows = _without_bad_company(tx.execute(query).mappings().all())
     if not rows:
@@ -87,6 +100,15 @@ def _claim(tx: Transaction, worker: str, channel: ChannelName, limit: int, lease
     return [dict(row) | held | {"fence": row["fence"] + 1, "attempts": row["attempts"] + 1} for row in rows]
 
 
+def _follows_another() -> ColumnElement[bool]:
+    """True while something of the same sequence, made before, is on its way. What is parked holds nobody up."""
+    d = tables.delivery
+    before = d.alias("before")
+    earlier = or_(before.c.created_at < d.c.created_at, and_(before.c.created_at == d.c.created_at, before.c.leg < d.c.leg))
+    moving = before.c.state.in_([state.value for state in MOVING])
+    return exists().where(d.c.sequence != "", before.c.sequence == d.c.sequence, before.c.id != d.c.id, moving, earlier)
+
+
 def _without_bad_company(rows: Sequence[Row]) -> Sequence[Row]:
     """A delivery whose worker died before the wire is claimed alone: were it the one that kills, it would take others along."""
     if rows and rows[0]["cause"] == LEASE_LOST:
@@ -102,6 +124,27 @@ def _with_content(vault: Vault, row: Row, sealed: Sealed, media_type: str) -> Cl
     return ClaimedDelivery(
         delivery_value(row), read_submission(submission), read_plan(plan), read_bundle(bundle), source, media_type
     )
+
+
+def _acks_among(database: Database, rows: Sequence[Row]) -> tuple[list[ClaimedDelivery], list[Row]]:
+    """Acknowledgements, which need no document to be read; and the other rows."""
+    mine = [row for row in rows if row["purpose"] == Purpose.ACK.value]
+    rest = [row for row in rows if row["purpose"] != Purpose.ACK.value]
+    if not mine:
+        return [], rest
+    ids = [*(row["id"] for row in mine), *(row["submission_id"] for row in mine)]
+    with database.read() as connection:
+        sealed = Sealed(connection, ids, (PayloadKind.ACK, PayloadKind.SUBMISSION))
+    claimed = []
+    for row in mine:
+        try:
+            submission = read_submission(sealed.open(database.vault, row["submission_id"], PayloadKind.SUBMISSION))
+            ack = read_ack(sealed.open(database.vault, row["id"], PayloadKind.ACK))
+        except VaultError as error:
+            _park_damaged(database, row, error.code)
+            continue
+        claimed.append(ClaimedDelivery(delivery_value(row), submission, NO_PLAN, {}, b"", "", ack=ack))
+    return claimed, rest
 
 
 def _park_damaged(database: Database, row: Row, code: str) -> None:
@@ -256,13 +299,16 @@ def _follow_up(tx: Transaction, row: Row, settlement: Settlement, actor: str) ->
     if item is None and settlement.open_next_leg and not opened:
         add_delivery_item(tx, row, settlement.cause or "all-legs-refused", _LAST_LEG_ADVICE)
     if moves.has_served(row["state"]):
+        greet_partner(tx, row, actor)
         close_work_items(tx, row["id"], actor)  # the tries that failed before asked for somebody: it left all the same
 
 
 def _make_unclear(tx: Transaction, row: Row, not_before: datetime | None, actor: str, cause: str) -> Row:
-    """Unclear once: wait, then ask and send again. Twice: a person's."""
+    """Unclear once: wait, then ask and send again. Twice: a person's. An acknowledgement goes again: who has it knows it."""
     if row["state"] == S.UNCLEAR.value:
         return row  # the reaper said so before the worker did
+    if row["purpose"] == Purpose.ACK.value:
+        return moves.requeue(tx, row, actor=actor, detail=cause, cause=cause, not_before=not_before)
     count = row["unclear_count"] + 1
     if count < UNCLEAR_LIMIT:
         return moves.move_delivery(tx, row, S.UNCLEAR, actor=actor, cause=cause, unclear_count=count, not_before=not_before)

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 
 from adapter.errors import LedgerError, StaleClaimError
-from adapter.ledger import moves, tables
+from adapter.ledger import ack_marks, moves, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.lookup import lookups_of
 from adapter.ledger.receipts import lookup_rows
@@ -134,6 +134,7 @@ def _store(tx: Transaction, stored: StoredSubmission, actor: str, tally: _Tally)
         keeper.flag_unknown_original()
     else:
         _merge_plan(tx, submission, stored.plan)
+    ack_marks.mark_unserved(tx, submission, stored.plan)
     if stored.answered is not None:
         append_answer(tx, submission, stored.answered, actor)
     rows = _new_deliveries(tx, stored, keeper, line, tally)
@@ -187,6 +188,7 @@ def _submission_row(tx: Transaction, stored: StoredSubmission, line: Line) -> di
         "type_code": document.type.code,
         "urgency": submission.urgency.value,
         "source_media_type": stored.translation.source_media_type,
+        "wants_acks": submission.acks.any,
         "mapping_revision": stored.translation.mapping_revision,
         "findings": write_findings(stored.translation.findings),
         "created_at": tx.now,

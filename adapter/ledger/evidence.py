@@ -16,11 +16,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, insert, select, update
 
-from adapter.ledger import moves, tables
+from adapter.ledger import ack_marks, moves, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item, add_work_items, close_work_items
 from adapter.model.delivery import LADDER, TRANSITIONS, DeliveryState
-from adapter.model.evidence import Evidence
+from adapter.model.evidence import READERS, READERS_NO, Evidence
 from adapter.model.work_item import NO_BOX_ADVICE, NO_BOX_REASON, WorkAbout, WorkItem
 
 S = DeliveryState
@@ -102,13 +102,18 @@ def _apply(tx: Transaction, row: Row, evidence: Evidence, reactions: Reactions) 
     if row["on_wire_at"] is None:
         moves.note(tx, row, "proof-before-send", detail, actor=actor)
         return row
-    if _adds_nothing(before, evidence.proves):
+    if _adds_nothing(before, evidence.proves) or _was_refused_by_reader(row, evidence):
+        if evidence.source in READERS and evidence.proves is S.REFUSED and before is S.REFUSED:
+            # A relay's refusal, then the reader's: the state is the same, what the sender must know is not.
+            ack_marks.mark(tx, row, S.REFUSED, cause=evidence.cause, source=actor, detail=detail, at=evidence.at)
         moves.note(tx, row, "proof-repeated", f"{evidence.proves.value} {detail}", actor=actor)
         return row
     if evidence.proves not in TRANSITIONS[before]:
         moves.note(tx, row, "proof-too-late", f"{evidence.proves.value} {detail}", actor=actor)
         return row
-    after = moves.move_delivery(tx, row, evidence.proves, actor=actor, detail=detail, cause=evidence.cause, not_before=None)
+    after = moves.move_delivery(
+        tx, row, evidence.proves, actor=actor, detail=detail, at=evidence.at, cause=evidence.cause, not_before=None
+    )
     if evidence.proves is S.REFUSED:
         return _after_refusal(tx, after, evidence, before, reactions)
     _after_proof(tx, after, evidence)
@@ -121,6 +126,12 @@ def _adds_nothing(before: DeliveryState, proves: DeliveryState) -> bool:
         return True
     reached = (S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED)
     return before in reached and proves in LADDER and LADDER.index(proves) <= LADDER.index(before)
+
+
+def _was_refused_by_reader(row: Row, evidence: Evidence) -> bool:
+    """A delivery notice that comes after the reader's own no only says that it had arrived (MDN before DSN)."""
+    only_arrived = evidence.proves in (S.ACCEPTED, S.DELIVERED)
+    return row["state"] == S.REFUSED.value and row["cause"].startswith(READERS_NO) and only_arrived
 
 
 def _after_refusal(tx: Transaction, row: Row, evidence: Evidence, before: DeliveryState, reactions: Reactions) -> Row:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from adapter.ledger import deliveries, effects, evidence, kept, reading, receipts, requests, work_items
+from adapter.ledger import acks, deliveries, effects, evidence, kept, reading, receipts, requests, work_items
+from adapter.ledger.acks import OweAcks
 from adapter.ledger.database import Database
 from adapter.ledger.kept import KeptReceipt
 from adapter.ledger.records import (
@@ -20,6 +21,7 @@ from adapter.ledger.records import (
     Decision,
     EffectsResult,
     NewReceipt,
+    PartnerChoice,
     PayloadKind,
     Settlement,
     StoredEffects,
@@ -86,9 +88,18 @@ class Ledger:
 
     # ── dispatch ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def claim_deliveries(self, worker: str, channel: ChannelName, limit: int, lease: timedelta) -> list[ClaimedDelivery]:
-        """Take queued deliveries of a channel that are due, smallest priority number first, then oldest."""
-        return deliveries.claim_deliveries(self._database, worker, channel, limit, lease)
+    def claim_deliveries(
+        self,
+        worker: str,
+        channel: ChannelName,
+        limit: int,
+        lease: timedelta,
+        partners: PartnerChoice = PartnerChoice(),  # noqa: B008
+    ) -> list[ClaimedDelivery]:
+        """Take queued deliveries of a channel that are due, smallest priority number first, then oldest; none that must wait for
+        another of its sequence. `partners` narrows to some HL7 partners'.
+        """
+        return deliveries.claim_deliveries(self._database, worker, channel, limit, lease, partners)
 
     def release_delivery(self, delivery_id: str, fence: int) -> None:
         """Give back a claimed delivery untouched (orderly stop)."""
@@ -130,6 +141,13 @@ class Ledger:
     def read_cursor(self, cursor_name: str, *, legal_entity: str = "") -> str:
         """Where collecting stopped; empty at first."""
         return evidence.read_cursor(self._database, cursor_name, legal_entity)
+
+    def settle_acks(self, owe: OweAcks) -> int:
+        """Make deliveries of the acknowledgements that senders are owed; returns how many news were looked at.
+
+        `owe` decides what is told of each submission. Safe to run again, and by several at once.
+        """
+        return acks.settle_acks(self._database, owe)
 
     def reap(self, unclear_wait: Mapping[ChannelName, timedelta]) -> int:
         """Give back lost leases and wake what was unclear long enough; returns how many deliveries moved."""

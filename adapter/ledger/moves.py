@@ -7,16 +7,17 @@ verb can forget it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, select, update
 
-from adapter.ledger import tables
+from adapter.ledger import ack_marks, tables
 from adapter.ledger.database import Transaction
 from adapter.ledger.records import Phase
 from adapter.ledger.rows import delivery_value
 from adapter.ledger.status import MOVING, SERVED, status_of
-from adapter.model.delivery import DeliveryState, check_transition
+from adapter.model.delivery import DeliveryState, Purpose, check_transition
 from adapter.model.work_item import WorkAbout
 
 Row = Mapping[Any, Any]
@@ -32,13 +33,17 @@ def locked(*conditions: ColumnElement[bool]) -> Select[Any]:
     return select(d).where(*conditions).order_by(d.c.id).with_for_update()
 
 
-def move_delivery(tx: Transaction, row: Row, after: DeliveryState, *, actor: str, detail: str = "", **values: Any) -> Row:
-    """Change a delivery's state and whatever `values` says; returns the row as it is now."""
+def move_delivery(
+    tx: Transaction, row: Row, after: DeliveryState, *, actor: str, detail: str = "", at: datetime | None = None, **values: Any
+) -> Row:
+    """Change a delivery's state and whatever `values` says; returns the row as it is now. `at`: when a partner says it was so."""
     check_transition(S(row["state"]), after)
     released = {} if after in (S.CLAIMED, S.ON_WIRE) else _FREE
     changed = {"state": after.value, "changed_at": tx.now} | released | values
     tx.execute(update(tables.delivery).where(tables.delivery.c.id == row["id"]).values(changed))
     note(tx, row, after.value, detail or str(values.get("cause", "")), actor=actor)
+    cause = str(values.get("cause", row["cause"]))
+    ack_marks.mark(tx, row, after, cause=cause, source=actor, detail=detail, at=at or tx.now)
     return dict(row) | changed
 
 
@@ -115,7 +120,8 @@ def refresh_status(tx: Transaction, submission_ids: Iterable[str]) -> None:
         if before is None:
             continue
         deliveries = [delivery_value(row) for row in tx.execute(select(d).where(d.c.submission_id == submission_id)).mappings()]
-        status = status_of(deliveries, is_waited_for(tx, [submission_id, *(one.id for one in deliveries)]))
+        documents = [one.id for one in deliveries if one.purpose is Purpose.DOCUMENT]
+        status = status_of(deliveries, is_waited_for(tx, [submission_id, *documents]))
         # While it moves, claims would make a finer summary stale at once.
         summary = status.phase.value if status.phase is Phase.OPEN else status.summary
         if (before.phase, before.summary) != (status.phase.value, summary):

@@ -22,7 +22,7 @@ from adapter.ledger.rows import (
     work_item_value,
 )
 from adapter.ledger.status import status_of
-from adapter.model.delivery import Delivery
+from adapter.model.delivery import Delivery, Purpose
 from adapter.model.receipt import ReceiptState
 from adapter.model.work_item import WorkItem
 
@@ -131,7 +131,7 @@ def _status(connection: Connection, submission_id: str) -> tuple[SubmissionStatu
     d = tables.delivery
     query = select(d).where(d.c.submission_id == submission_id).order_by(d.c.role_id, d.c.leg)
     deliveries = [delivery_value(row) for row in connection.execute(query).mappings()]
-    items = _work_items(connection, [submission_id, *(one.id for one in deliveries)])
+    items = _work_items(connection, [submission_id, *(one.id for one in deliveries if one.purpose is Purpose.DOCUMENT)])
     return status_of(deliveries, any(not item.decision for item in items)), deliveries
 
 
@@ -229,7 +229,7 @@ def _lost(connection: Connection, entity: str) -> list[str]:
     )
     silent_submissions = select(s.c.id).where(
         s.c.legal_entity == entity,
-        ~exists().where(d.c.submission_id == s.c.id),
+        ~exists().where(d.c.submission_id == s.c.id, d.c.purpose == "document"),
         ~exists().where(w.c.about_id == s.c.id),
         ~exists().where(e.c.about_id == s.c.id, e.c.kind == "already-served"),
     )
@@ -255,6 +255,7 @@ def _lost(connection: Connection, entity: str) -> list[str]:
     unasked = select(d.c.id).where(
         d.c.legal_entity == entity,
         d.c.state == "parked",
+        d.c.purpose == "document",
         ~exists().where(w.c.about_id.in_([d.c.id, d.c.submission_id]), tables.IS_UNDECIDED),
     )
     found: list[str] = []

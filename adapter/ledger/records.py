@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from adapter.model.ack import BusinessAck
 from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery, DeliveryState
 from adapter.model.effects import Ignored, Parked, Translation
@@ -110,6 +111,7 @@ class EffectsResult:
 class ClaimedDelivery(Confidential):
     """A delivery held by one worker, with everything its parcel is made of. Its fence is `delivery.fence`.
 
+    `ack` is set when it acknowledges something; it then has no plan and no document.
     `earlier_references`: what travelled with older versions of the document to the same role by the same channel, oldest first.
     """
 
@@ -120,6 +122,15 @@ class ClaimedDelivery(Confidential):
     source_document: bytes
     source_media_type: str
     earlier_references: tuple[str, ...] = ()
+    ack: BusinessAck | None = None
+
+
+@dataclass(frozen=True)
+class PartnerChoice:
+    """Which HL7 partners' deliveries to claim: one's only, or all but those that have a lane of their own."""
+
+    only: str = ""
+    others_than: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -258,4 +269,5 @@ class PayloadKind(StrEnum):
     SOURCE = "source"
     UNREAD = "unread"
     NOTE = "note"
+    ACK = "ack"
     PLANNED = "planned"

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.engine import Dialect
@@ -60,6 +61,8 @@ IS_RECEIVED = text("state = 'received'")
 IS_QUEUED = text("state = 'queued'")
 IS_HELD = text("state IN ('claimed', 'on_wire', 'unclear')")
 IS_UNDECIDED = text("decision = ''")
+HAS_SEQUENCE = text("sequence <> ''")
+HAS_PARTNER = text("partner <> ''")
 IS_UNSEALED = text("position IS NULL")
 
 metadata = MetaData(
@@ -143,6 +146,7 @@ submission = Table(
     _word("source_media_type"),
     _word("mapping_revision"),
     _word("findings", "[]"),
+    Column("wants_acks", Boolean, nullable=False, default=False, server_default=false()),
     # Cache of `status.status_of`, written by the transaction that changes it.
     _word("phase"),
     _word("summary"),
@@ -184,6 +188,9 @@ delivery = Table(
     _word("line_id"),
     # The delivery of a newer version to the same role: this one never goes (again).
     _word("superseded_by"),
+    # The HL7 partner it goes to, and what it may not overtake: deliveries of one sequence leave one after the other.
+    Column("partner", Text, nullable=False, default="", server_default=""),
+    Column("sequence", Text, nullable=False, default="", server_default=""),
     _word("claimed_by"),
     _maybe("lease_until"),
     _count("lease_seconds"),
@@ -204,7 +211,27 @@ Index(
 Index("ix_delivery_held", delivery.c.state, sqlite_where=IS_HELD, postgresql_where=IS_HELD)
 Index("ix_delivery_submission", delivery.c.submission_id)
 Index("ix_delivery_reference", delivery.c.reference)
+Index("ix_delivery_sequence", delivery.c.sequence, sqlite_where=HAS_SEQUENCE, postgresql_where=HAS_SEQUENCE)
+Index("ix_delivery_partner", delivery.c.partner, sqlite_where=HAS_PARTNER, postgresql_where=HAS_PARTNER)
 Index("ix_delivery_line", delivery.c.legal_entity, delivery.c.line_id)
+
+# What a sender who asked for acknowledgements is owed, in the order it happened; cleared when it is made a delivery.
+ack_pending = Table(
+    "ack_pending",
+    metadata,
+    Column("number", RowNumber, primary_key=True, autoincrement=True),
+    _word("legal_entity"),
+    Column("submission_id", String(64), nullable=False),
+    Column("delivery_id", String(64), nullable=False),
+    _word("role_id"),
+    _word("channel"),
+    _word("state"),
+    _word("cause"),
+    _word("source"),
+    _word("detail"),
+    _instant("at"),
+)
+Index("ix_ack_pending_delivery", ack_pending.c.delivery_id)
 
 # Append-only: what happened to a receipt, a submission or a delivery.
 event = Table(
@@ -341,4 +368,4 @@ Index("ix_patient_update_patient", patient_update.c.patient_id, patient_update.c
 Index("ix_patient_update_receipt", patient_update.c.receipt_id)
 
 # The newest migration; a test proves that it is the head.
-REVISION = "0002"
+REVISION = "0003"

@@ -18,9 +18,9 @@ from adapter.ledger import moves, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import Decision, PayloadKind, WorkFilter
 from adapter.ledger.rows import read_chunk, read_plan, work_item_row, work_item_value
-from adapter.model.delivery import DeliveryState
+from adapter.model.delivery import DeliveryState, Purpose
 from adapter.model.receipt import ReceiptState
-from adapter.model.work_item import WorkAbout, WorkItem
+from adapter.model.work_item import PARTNER_DOWN, WorkAbout, WorkItem
 
 S = DeliveryState
 Row = Mapping[Any, Any]
@@ -92,6 +92,19 @@ def open_work_item(database: Database, item: WorkItem) -> bool:
     return database.write(work)
 
 
+def greet_partner(tx: Transaction, row: Row, actor: str) -> None:
+    """It took something: if somebody was told that it did not answer, that is over, and said once (complaint 26)."""
+    w = tables.work_item
+    if not row["partner"]:
+        return
+    told = (w.c.about_id == row["partner"], w.c.legal_entity == row["legal_entity"], w.c.reason == PARTNER_DOWN)
+    change = update(w).where(*told, tables.IS_UNDECIDED)
+    closed = tx.execute(change.values(decision=Decision.CLOSE.value, decided_by=actor, decided_at=tx.now)).rowcount
+    if closed:
+        tx.event(row["legal_entity"], WorkAbout.PARTNER, row["partner"], "partner-back")
+        tx.audit(row["legal_entity"], actor, "partner.back", WorkAbout.PARTNER.value, row["partner"])
+
+
 def close_work_items(tx: Transaction, about_id: str, by: str) -> None:
     """A proof answered the question: items still open on this row are closed."""
     w = tables.work_item
@@ -137,6 +150,8 @@ def resolve(database: Database, item_id: str, decision: Decision, by: str, legal
                 _decide_submission(tx, item, decision, by)
             case WorkAbout.DELIVERY:
                 _decide_delivery(tx, item, decision, by)
+            case WorkAbout.PARTNER:
+                _decide_partner(tx, item, decision, by)
             case _:
                 assert_never(item.about)
         decided = replace(item, decision=decision.value, decided_by=by, decided_at=tx.now)
@@ -176,7 +191,8 @@ def _decide_submission(tx: Transaction, item: WorkItem, decision: Decision, by: 
         _prepare_again(tx, receipt_id or "", (ReceiptState.PARKED, ReceiptState.PREPARED))
     elif decision is Decision.CANCEL:
         unsent = d.c.state.in_([state.value for state in _NOT_ON_WIRE])
-        for row in tx.execute(moves.locked(d.c.submission_id == item.about_id, unsent)).mappings().all():
+        documents = d.c.purpose == Purpose.DOCUMENT.value  # its sender is still owed an answer
+        for row in tx.execute(moves.locked(d.c.submission_id == item.about_id, documents, unsent)).mappings().all():
             _stop(tx, row, _CAUSES[decision], by)
 
 
@@ -202,6 +218,19 @@ def _decide_delivery(tx: Transaction, item: WorkItem, decision: Decision, by: st
             moves.close_later_legs(tx, row, (S.WAITING,), _CAUSES[decision], actor=by)
     else:
         _take_over(tx, row, state, _CAUSES[decision], by)
+
+
+def _decide_partner(tx: Transaction, item: WorkItem, decision: Decision, by: str) -> None:
+    """Retry sends again what waits for this partner or was parked on its account; cancel stops what was parked."""
+    d = tables.delivery
+    mine = moves.locked(d.c.legal_entity == item.legal_entity, d.c.partner == item.about_id)
+    for row in tx.execute(mine.where(d.c.state.in_((S.PARKED.value, S.QUEUED.value)))).mappings().all():
+        if decision is Decision.RETRY and row["state"] == S.QUEUED.value:
+            moves.change_values(tx, row, not_before=None)
+        elif decision is Decision.RETRY and row["purpose"] == Purpose.ACK.value:
+            moves.move_delivery(tx, row, S.QUEUED, actor=by, detail="retry", cause="", attempts=0, not_before=None)
+        elif decision is Decision.CANCEL and row["purpose"] == Purpose.ACK.value and row["state"] == S.PARKED.value:
+            _stop(tx, row, _CAUSES[decision], by)
 
 
 def _retry(tx: Transaction, row: Row, state: DeliveryState, by: str) -> None:

@@ -81,7 +81,8 @@ class Delivery:
     """One delivery row. `reference` is what travels (Message-ID, uniqueId, JOBINFO): stored before the wire is touched.
 
     `fence` grows with each claim: a write with an old fence is refused. `replaces_sent_on` tells a newer version
-    that the older one left (or may have left) on that date.
+    that the older one left (or may have left) on that date. `partner` is the HL7 partner it goes to, so that a slow one holds
+    its own messages only; deliveries of one `sequence` leave one after the other.
     """
 
     id: str
@@ -104,6 +105,8 @@ class Delivery:
     unclear_count: int = 0
     sent_at: datetime | None = None
     replaces_sent_on: str = ""
+    partner: str = ""
+    sequence: str = ""
 
 
 class OutcomeKind(StrEnum):

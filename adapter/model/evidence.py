@@ -10,6 +10,10 @@ from datetime import datetime
 
 from adapter.model.delivery import DeliveryState
 
+# Sources that speak for who opened the mail, not for who carried it; and how the causes begin that only a reader gives.
+READERS = frozenset({"mdn", "ko-mail"})
+READERS_NO = "identity-"
+
 
 @dataclass(frozen=True)
 class Evidence:

@@ -18,6 +18,7 @@ class ChannelName(StrEnum):
     SECURE_MAIL = "mssante"
     SHARED_RECORD = "shared_record"
     FAX = "fax"
+    HL7_PUSH = "hl7_push"
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,6 +26,7 @@ class Leg(Confidential):
     """One try: a channel, an address on it, why it was chosen. `opened_since` is the later of both ends' dates (ISO).
 
     `order` starts at 1; leg n+1 waits until leg n is refused. `parallel` legs (the shared record) wait for nobody.
+    `intended` is the address that a test instance replaced by its sandbox.
     """
 
     channel: ChannelName
@@ -32,6 +34,7 @@ class Leg(Confidential):
     order: int
     reason: str
     opened_since: str = ""
+    intended: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class RecipientPlan(Confidential):
     parked_because: str = ""
     explanation: str = ""
     phone_line: str = ""
+    rpps: str = ""
 
 
 @dataclass(frozen=True)

@@ -53,14 +53,38 @@ class Destinations:
     patient_may_reply: bool = True
 
 
-@dataclass(frozen=True)
-class AcksWanted:
-    """Business acknowledgements owed to the sender (Z01/Z02 on reception, Z03 on reading)."""
+@dataclass(frozen=True, repr=False)
+class AcksWanted(Confidential):
+    """Business acknowledgements owed to the sender (Z01/Z02 on reception, Z03 on reading, an MDN for what came by mail).
+
+    `reply_*` are the MSH-3 and MSH-4 of the request. By mail: `notify_address` is Disposition-Notification-To (empty: none was
+    asked), `message_id` the original Message-ID, `final_recipient` the mailbox that took it (it may hold an INS).
+    """
 
     reception: bool = False
     reading: bool = False
     reply_application: str = ""
     reply_facility: str = ""
+    notify_address: str = ""
+    message_id: str = ""
+    final_recipient: str = ""
+
+    @property
+    def any(self) -> bool:
+        """True when the sender waits for an answer."""
+        return self.reception or self.reading or bool(self.notify_address)
+
+
+@dataclass(frozen=True, repr=False)
+class MailOrigin(Confidential):
+    """The mail that a document came by: what flow 6 tells local software. `received_at` is ISO 8601 with zone."""
+
+    message_id: str
+    subject: str
+    body: str
+    sender_address: str
+    recipient_address: str = ""
+    received_at: str = ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,7 +101,7 @@ class Submission:
 
     `content_kind` names the kept original (`cda`, `form`, …). `control_id` is the source's own reference (MSH-10).
     `encounter_class` is PV1-2 (I E O R N) or empty. `unit_codes` are the units named by the source, most precise first,
-    as (`medical`|`care`|`location`, code).
+    as (`medical`|`care`|`location`, code). `mail` is set when the document came by mail.
     """
 
     id: str
@@ -99,6 +123,7 @@ class Submission:
     in_reply_to: str = ""
     content_kind: str = "cda"
     revision: int = 1
+    mail: MailOrigin | None = None
 
     def __repr__(self) -> str:
         return f"<Submission {self.id} {self.intent} of {self.document.unique_id}>"

@@ -10,6 +10,10 @@ from enum import StrEnum
 NO_BOX_REASON = "hand-over-or-post"
 NO_BOX_ADVICE = "Le patient n'a pas de boîte ouverte : remettre le document en main propre ou par la poste."
 
+# A partner that does not answer: one question for all that waits for it.
+PARTNER_DOWN = "partner-down"
+PARTNER_DOWN_ADVICE = "Ce partenaire HL7 ne répond plus : vérifier son logiciel et le réseau. Les envois reprendront d'eux-mêmes."
+
 
 class WorkAbout(StrEnum):
     """What a work item is on."""
@@ -17,6 +21,7 @@ class WorkAbout(StrEnum):
     RECEIPT = "receipt"
     SUBMISSION = "submission"
     DELIVERY = "delivery"
+    PARTNER = "partner"
 
 
 @dataclass(frozen=True)

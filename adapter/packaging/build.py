@@ -12,6 +12,7 @@ from typing import assert_never
 
 from adapter.errors import RenditionError
 from adapter.formats.cda import embedded_pdf, read_cda
+from adapter.model.ack import BusinessAck
 from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery
 from adapter.model.document import BodyKind
@@ -21,6 +22,8 @@ from adapter.packaging.cda import wrap_as_n1
 from adapter.packaging.cda_out.structured import structured_model, write_as_n3
 from adapter.packaging.fax_page import FaxCover, build_fax
 from adapter.packaging.follow_up import follow_up_sentence
+from adapter.packaging.hl7.mdm import LocalDocument
+from adapter.packaging.hl7.messages import ack_message, document_message
 from adapter.packaging.mhd import build_iti65
 from adapter.packaging.parcel import Content, Parcel, SenderProfile
 from adapter.packaging.pdf import render_pdf, stamp_pdf
@@ -53,6 +56,18 @@ def build_parcel(
         urgent=document.submission.urgency is Urgency.URGENT,
         content=_content(delivery, document, recipient, leg, sender, sent_at),
     )
+
+
+def build_ack_parcel(
+    delivery: Delivery, ack: BusinessAck, submission: Submission, sender: SenderProfile, sent_at: datetime
+) -> Parcel:
+    """The parcel of an acknowledgement owed to the submission's sender; RenditionError when its channel has no form for one."""
+    if delivery.channel is not ChannelName.HL7_PUSH:
+        raise RenditionError("ack.no-form", "no acknowledgement travels by this channel", where=delivery.channel.value)
+    # A peer that had no partner when this was owed may have one by now.
+    partner = dict(sender.hl7.acks_to).get(ack.peer, delivery.partner)
+    content = ack_message(delivery, ack, submission.acks, partner, sender, sent_at)
+    return Parcel(delivery.id, delivery.reference, partner, submission.urgency is Urgency.URGENT, content)
 
 
 def leg_of(delivery: Delivery, recipient: RecipientPlan) -> Leg:
@@ -113,6 +128,10 @@ def _content(
             return build_fax(
                 readable_pdf(document, ""), _cover(document, recipient, leg, sender, delivery, sent_at), sender.stamp
             )
+        case ChannelName.HL7_PUSH:
+            cda = travelling_cda(document, readable_pdf(document, sender.stamp))
+            carried = LocalDocument(document.submission, cda, sender.mailbox)
+            return document_message(delivery, carried, leg.address, sender, sent_at)
         case _:
             assert_never(delivery.channel)
 

@@ -5,9 +5,10 @@ Everything that travels (instants, ids, boundaries) comes from the stored delive
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from adapter.model.confidential import Confidential
+from adapter.model.delivery import DeliveryState
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,7 +38,16 @@ class FaxContent(Confidential):
     pages: int
 
 
-Content = MailContent | RecordContent | FaxContent
+@dataclass(frozen=True, repr=False)
+class Hl7Content(Confidential):
+    """An HL7 v2 message and its MSH-10, which the partner's answer must name. `proves` is what its AA proves."""
+
+    message: bytes
+    control_id: str
+    proves: DeliveryState = DeliveryState.INTEGRATED
+
+
+Content = MailContent | RecordContent | FaxContent | Hl7Content
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,12 +62,41 @@ class Parcel(Confidential):
 
 
 @dataclass(frozen=True)
+class Hl7Partner:
+    """How a partner's software is addressed in MSH-5 and MSH-6, and the character set that it reads (MSH-18)."""
+
+    name: str
+    application: str
+    facility: str
+    charset: str = "UNICODE UTF-8"
+
+
+@dataclass(frozen=True)
+class Hl7Sender:
+    """How we name ourselves in MSH, the partners that this legal entity may write to, and who gets whose acknowledgements.
+
+    `processing` is MSH-11. `acks_to` leads from a principal of the MLLP door to a partner's name.
+    """
+
+    application: str = "TRAITDUNION"
+    facility: str = ""
+    processing: str = "P"
+    partners: tuple[Hl7Partner, ...] = ()
+    acks_to: tuple[tuple[str, str], ...] = ()
+
+    def partner(self, name: str) -> Hl7Partner | None:
+        """A partner by its name."""
+        return next((one for one in self.partners if one.name == name), None)
+
+
+@dataclass(frozen=True)
 class SenderProfile:
     """How one legal entity presents itself on a channel.
 
     `mailbox` is its application box, `mail_label` the RFC 5322 display name, `source_oid` the OID of the sending system
     (XDM/MHD sourceId), `product_reference` the Convergence NIL (X-MSS-NIL), `phone` the call-back number of cover sheets,
     `fax_number` our own line, `reply_to` a human mailbox or empty. `stamp` is printed on every page of a test instance.
+    `hl7` is how it speaks to local software.
     """
 
     legal_entity: str
@@ -71,3 +110,4 @@ class SenderProfile:
     fax_number: str = ""
     reply_to: str = ""
     stamp: str = ""
+    hl7: Hl7Sender = field(default_factory=Hl7Sender)

@@ -43,14 +43,31 @@ def _delivery(submission: Submission, recipient: RecipientPlan, leg: Leg, sender
         state=DeliveryState.QUEUED if leg.order == first else DeliveryState.WAITING,
         reference=_reference(delivery_id, leg.channel, sender),
         priority=_PRIORITY.get(submission.urgency, _ROUTINE_PRIORITY),
+        partner=leg.address if leg.channel is ChannelName.HL7_PUSH else "",
+        sequence=_sequence(submission, leg),
     )
 
 
+def _sequence(submission: Submission, leg: Leg) -> str:
+    """Versions of one document enter local software in their order; other documents do not wait for them."""
+    if leg.channel is not ChannelName.HL7_PUSH:
+        return ""
+    document = submission.document
+    return stable_id("versions", submission.legal_entity, leg.address, document.set_id or document.replaces or document.unique_id)
+
+
 def _reference(delivery_id: str, channel: ChannelName, sender: SenderProfile) -> str:
-    """What travels and comes back with the proofs: a Message-ID for mail, the delivery's own id elsewhere."""
+    """What travels and comes back with the proofs: a Message-ID for mail, an MSH-10 for HL7, else the delivery's own id."""
     if channel is ChannelName.SECURE_MAIL:
         return f"<{delivery_id}@{sender.mailbox.rpartition('@')[2]}>"
+    if channel is ChannelName.HL7_PUSH:
+        return control_id_of(delivery_id)
     return delivery_id
+
+
+def control_id_of(delivery_id: str) -> str:
+    """An MSH-10 of 20 characters, from an id that is a UUID: the longest that every version of HL7 takes."""
+    return "T" + delivery_id.replace("-", "")[:19]
 
 
 def open_questions(submission: Submission, plan: RoutePlan, now: datetime) -> tuple[WorkItem, ...]:

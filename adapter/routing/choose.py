@@ -19,7 +19,18 @@ from adapter.model.submission import Submission, Urgency
 from adapter.routing.consent import NOTHING_KNOWN, PatientWishes, patient_mail_objection, record_objection
 from adapter.routing.directory import Directory, Resolution, SenderEnd
 from adapter.routing.entries import DEFAULT_ORDER, Agreement, Record, Role
-from adapter.routing.equipment import Closed, Opened, Opening, both_ends, one_end, sender_end_of, since_words
+from adapter.routing.equipment import (
+    Closed,
+    Opened,
+    Opening,
+    both_ends,
+    has_channel,
+    one_end,
+    receiver_end,
+    sender_end_of,
+    since_words,
+    software_of,
+)
 from adapter.routing.identifiers import dialled_number
 from adapter.routing.policy import Objection, PolicyTable, facts_of, shipped_policy
 
@@ -29,6 +40,7 @@ _LABELS = {
     ChannelName.SECURE_MAIL: "Messagerie sécurisée",
     ChannelName.SHARED_RECORD: "Dossier partagé",
     ChannelName.FAX: "Télécopie",
+    ChannelName.HL7_PUSH: "Logiciel local (HL7)",
 }
 
 
@@ -186,12 +198,12 @@ def _closed_destination(recipient: Recipient, case: _Case) -> Objection | None:
 
 def _care_team_plans(role: Role, explanation: str, case: _Case) -> tuple[RecipientPlan, ...]:
     agreement = case.directory.agreement_between(case.sender, role, case.on)
-    order = agreement.order if agreement else case.settings.default_order
+    order = _with_local_software(agreement.order if agreement else case.settings.default_order, role, case)
     verdicts: dict[ChannelName, _Verdict] = {}
     for channel in order:
         verdicts[channel] = _verdict(channel, role, agreement, case)
     for channel in ChannelName:
-        if channel not in verdicts and not (channel is ChannelName.SHARED_RECORD and role.is_bare_address):
+        if channel not in verdicts and not _is_beside_the_point(channel, role):
             verdicts[channel] = Objection("not-in-agreement", "non prévu par l'accord" if agreement else "non prévu sans accord")
     if agreement:
         explanation = f"{explanation} Accord {agreement.key}."
@@ -199,6 +211,22 @@ def _care_team_plans(role: Role, explanation: str, case: _Case) -> tuple[Recipie
     if agreement is None or not agreement.record_beside:
         return (plan,)
     return _with_record_beside(plan, role, case)
+
+
+def _with_local_software(order: tuple[ChannelName, ...], role: Role, case: _Case) -> tuple[ChannelName, ...]:
+    """Software that we feed comes before any detour. What came by mail goes there or nowhere: mailed on, it would come back."""
+    if case.submission.mail is not None:
+        return (ChannelName.HL7_PUSH,)
+    if ChannelName.HL7_PUSH in order or not has_channel(role, ChannelName.HL7_PUSH):
+        return order
+    return (ChannelName.HL7_PUSH, *order)
+
+
+def _is_beside_the_point(channel: ChannelName, role: Role) -> bool:
+    """True for a channel that nobody would expect towards this role: why it is not used needs no words."""
+    if channel is ChannelName.HL7_PUSH:
+        return not has_channel(role, channel)
+    return channel is ChannelName.SHARED_RECORD and role.is_bare_address
 
 
 def _with_record_beside(plan: RecipientPlan, role: Role, case: _Case) -> tuple[RecipientPlan, ...]:
@@ -242,6 +270,7 @@ def _plan_of(role: Role, explanation: str, verdicts: Mapping[ChannelName, _Verdi
         parked_because="" if legs else _gravest(objections),
         explanation=explanation if legs else _why_nothing(explanation, rejected, role),
         phone_line=role.phone_line,
+        rpps=role.rpps,
     )
 
 
@@ -281,6 +310,8 @@ def _verdict(channel: ChannelName, role: Role, agreement: Agreement | None, case
             return _record_by_agreement(role, case)
         case ChannelName.FAX:
             return _by_fax(role, case)
+        case ChannelName.HL7_PUSH:
+            return _by_hl7(role, case)
 
 
 def _by_mail(role: Role, agreement: Agreement | None, case: _Case) -> _Verdict:
@@ -323,6 +354,20 @@ def _by_fax(role: Role, case: _Case) -> _Verdict:
     if isinstance(opening, Closed):
         return Objection("not-equipped", opening.reason)
     return _Open(role.fax, "Télécopie, en dernier recours", opening.since)
+
+
+def _by_hl7(role: Role, case: _Case) -> _Verdict:
+    """Software of the role's own structure: the sender's equipment does not matter, we are the one who feeds it."""
+    if not has_channel(role, ChannelName.HL7_PUSH):
+        return Objection("no-address", "pas de logiciel local relié")
+    objection = case.policy(role.kind, ChannelName.HL7_PUSH)
+    if objection is not None:
+        return objection
+    opening = receiver_end(ChannelName.HL7_PUSH, role, case.on)
+    if isinstance(opening, Closed):
+        return Objection("not-equipped", f"le destinataire {opening.reason}")
+    partner = software_of(role, case.on)
+    return _Open(partner, f"Logiciel local relié{since_words(opening)}", opening.since)
 
 
 def _record_by_agreement(role: Role, case: _Case) -> _Verdict:
@@ -394,6 +439,7 @@ def _in_sandbox(plan: RecipientPlan, settings: RouteSettings) -> RecipientPlan:
         replace(
             leg,
             address=settings.sandbox[leg.channel],
+            intended=leg.address,
             order=rank,
             reason=f"{leg.reason} — instance de test : envoyé au bac à sable",
         )

@@ -36,10 +36,11 @@ class Period:
 
 @dataclass(frozen=True)
 class Equipment:
-    """One channel that one end can use during a period."""
+    """One channel that one end can use during a period. `address`: the partner's name, for software reached by HL7."""
 
     channel: ChannelName
     period: Period
+    address: str = ""
 
 
 class DomainKind(StrEnum):

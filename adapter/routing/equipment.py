@@ -50,6 +50,28 @@ def both_ends(channel: ChannelName, sender: SenderEnd, role: Role, on: date) -> 
     return opening
 
 
+def has_channel(role: Role, channel: ChannelName) -> bool:
+    """Whether anything is said of a channel at any level of a role, whatever the dates."""
+    return any(equipment.channel is channel for level in role.levels for equipment in level)
+
+
+def receiver_end(channel: ChannelName, role: Role, on: date) -> Opening:
+    """Whether the role alone has a channel: the most precise level that says something of it decides."""
+    for level in reversed(role.levels):
+        if any(equipment.channel is channel for equipment in level):
+            return one_end(level, channel, on)
+    return Closed("n'est pas équipé")
+
+
+def software_of(role: Role, on: date) -> str:
+    """The HL7 partner that feeds a role's software that day; empty when there is none."""
+    for level in reversed(role.levels):
+        named = [e for e in level if e.channel is ChannelName.HL7_PUSH]
+        if named:
+            return next((e.address for e in named if e.period.holds(on)), "")
+    return ""
+
+
 def sender_end_of(channel: ChannelName, sender: SenderEnd, on: date) -> Opening:
     """Whether the sender has a channel: all the structures that it may be must have it."""
     if not sender.organisations:

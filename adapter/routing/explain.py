@@ -17,6 +17,7 @@ _LABELS = {
     ChannelName.SECURE_MAIL: "messagerie sécurisée",
     ChannelName.SHARED_RECORD: "dossier partagé",
     ChannelName.FAX: "télécopie",
+    ChannelName.HL7_PUSH: "logiciel local (HL7)",
 }
 
 

@@ -110,7 +110,10 @@ class Reader:
     @staticmethod
     def _one_equipment(reader: Reader) -> Equipment:
         channel = ChannelName(reader.choice("channel", [c.value for c in ChannelName]))
-        equipment = Equipment(channel, reader.period("since", "until"))
+        address = reader.text("address", required=channel is ChannelName.HL7_PUSH)
+        if address and channel is not ChannelName.HL7_PUSH:
+            reader.complain("address", "is for hl7_push only: mailboxes and numbers have their own keys")
+        equipment = Equipment(channel, reader.period("since", "until"), address)
         reader.close()
         return equipment
 

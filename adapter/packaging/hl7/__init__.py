@@ -1,0 +1,1 @@
+"""HL7 v2 messages that we write: business acknowledgements, and documents for local software."""
