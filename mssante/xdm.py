@@ -16,177 +16,101 @@ import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
 from itertools import count
 
 from lxml import etree
 
+from mssante.entries import (
+    ACTION_SLOT,
+    DOCUMENT_AUTHOR,
+    DOCUMENT_CLASS,
+    DOCUMENT_CONFIDENTIALITY,
+    DOCUMENT_EVENT,
+    DOCUMENT_FACILITY,
+    DOCUMENT_FORMAT,
+    DOCUMENT_OBJECT,
+    DOCUMENT_PATIENT_ID,
+    DOCUMENT_PRACTICE,
+    DOCUMENT_TYPE,
+    DOCUMENT_UNIQUE_ID,
+    HAS_MEMBER,
+    LCM,
+    REFERENCES_SLOT,
+    RELATIONSHIP,
+    RIM,
+    SET_AUTHOR,
+    SET_CONTENT_TYPE,
+    SET_NODE,
+    SET_PATIENT_ID,
+    SET_SOURCE_ID,
+    SET_UNIQUE_ID,
+    Action,
+    Author,
+    ClassifiedAs,
+    Coded,
+    DocumentEntry,
+    Extras,
+    Institution,
+    Patient,
+    PatientNumber,
+    Person,
+    Reference,
+    Relation,
+    Slot,
+    Software,
+    SubmissionSet,
+    submission_unique_id,
+)
 from mssante.errors import MetadataError
+from mssante.hl7_values import (
+    compact_utc,
+    document_id,
+    oid,
+    required,
+    utc_time,
+    write_cx,
+    write_patient_info,
+    write_reference,
+    write_specialty,
+    write_xcn,
+    write_xon,
+)
 
-LCM = "urn:oasis:names:tc:ebxml-regrep:xsd:lcm:3.0"
-RIM = "urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0"
+# The values that this writer takes are its users' to make: they find them here.
+__all__ = [
+    "RIM",
+    "Action",
+    "Author",
+    "ClassifiedAs",
+    "Coded",
+    "DocumentEntry",
+    "Extras",
+    "Institution",
+    "Patient",
+    "PatientNumber",
+    "Person",
+    "Presentation",
+    "Reference",
+    "Relation",
+    "Slot",
+    "Software",
+    "SubmissionSet",
+    "build_archive",
+    "build_metadata",
+    "submission_unique_id",
+    "utc_time",
+]
+
 XHTML = "http://www.w3.org/1999/xhtml"
-
-# Classification schemes and identification schemes of IHE ITI TF-3 §4.2.
-SET_AUTHOR = "urn:uuid:a7058bb9-b4e4-4307-ba5b-e3f0ab85e12d"
-SET_CONTENT_TYPE = "urn:uuid:aa543740-bdda-424e-8c96-df4873be8500"
-SET_NODE = "urn:uuid:a54d6aa5-d40d-43f9-88c5-b4633d873bdd"
-SET_PATIENT_ID = "urn:uuid:6b5aea1a-874d-4603-a4bc-96a0a7b38446"
-SET_SOURCE_ID = "urn:uuid:554ac39e-e3fe-47fe-b233-965d2a147832"
-SET_UNIQUE_ID = "urn:uuid:96fdda7c-d067-4183-912e-bf5ee74998a8"
-DOCUMENT_OBJECT = "urn:uuid:7edca82f-054d-47f2-a032-9b2a5b5186c1"
-DOCUMENT_AUTHOR = "urn:uuid:93606bcf-9494-43ec-9b4e-a7748d1a838d"
-DOCUMENT_CLASS = "urn:uuid:41a5887f-8865-4c09-adf7-e362475b143a"
-DOCUMENT_CONFIDENTIALITY = "urn:uuid:f4f85eac-e6cb-4883-b524-f2705394840f"
-DOCUMENT_EVENT = "urn:uuid:2c6b8cb7-8b2a-4051-b291-b1ae6a575ef4"
-DOCUMENT_FORMAT = "urn:uuid:a09d5840-386c-46f2-b5ad-9c3699a4309d"
-DOCUMENT_FACILITY = "urn:uuid:f33fb8ac-18af-42cc-ae0e-ed0b0bdb91e1"
-DOCUMENT_PRACTICE = "urn:uuid:cccf5598-8b07-4b77-a05e-ae952c785ead"
-DOCUMENT_TYPE = "urn:uuid:f0306f51-975f-434e-a61c-c59651d33983"
-DOCUMENT_PATIENT_ID = "urn:uuid:58a6f841-87b3-4a3e-92fd-a8ffeff98427"
-DOCUMENT_UNIQUE_ID = "urn:uuid:2e82c1f6-a085-4c72-9da3-8640a32e42ab"
-HAS_MEMBER = "urn:oasis:names:tc:ebxml-regrep:AssociationType:HasMember"
-ACTION_SLOT = "urn:action:extraMetadataSlot"
-
-PROFESSIONAL_AUTHORITY = "1.2.250.1.71.4.2.1"
-STRUCTURE_AUTHORITY = "1.2.250.1.71.4.2.2"
 
 # The zip format starts in 1980: no entry carries the time at which it was made.
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 _FILE_NAME = re.compile(r"[A-Z0-9_]{1,8}(\.[A-Z0-9_]{1,3})?")
 _EXTENSIONS = {"text/xml": "XML", "application/xml": "XML", "application/xslt+xml": "XML", "application/pdf": "PDF"}
-_ISO = re.compile(
-    r"(?P<date>\d{4}(?:-\d{2}(?:-\d{2})?)?)"
-    r"(?:[T ](?P<time>\d{2}(?::\d{2}(?::\d{2}(?:\.\d+)?)?)?)(?P<zone>Z|[+-]\d{2}:?\d{2})?)?"
-)
-_OID_AND_EXTENSION = re.compile(r"\d+(?:\.\d+)+(?:\^[^\^&|]+)?")
-
-
-class Action(StrEnum):
-    """What the archive asks of the receiver (French extra metadata `action`); absent for a new document."""
-
-    REPLACE = "C"
-    DELETE = "D"
-
-
-@dataclass(frozen=True)
-class Coded:
-    """A code, the OID of its scheme, and its label."""
-
-    code: str
-    scheme: str
-    label: str
-
-
-@dataclass(frozen=True)
-class Person:
-    """A professional (XCN). `identifier` is an IDNPS (`8` + RPPS, `0` + ADELI) or an internal `structure/number`.
-
-    A hand-filled form may name somebody without a number: then `identifier` is empty.
-    """
-
-    identifier: str
-    family: str
-    given: str = ""
-    authority: str = PROFESSIONAL_AUTHORITY
-
-
-@dataclass(frozen=True)
-class Software:
-    """A device that authored a document (XCN of a machine). `authority` is the OID that numbered it."""
-
-    identifier: str
-    software: str
-    model: str = ""
-    authority: str = STRUCTURE_AUTHORITY
-
-
-@dataclass(frozen=True)
-class Institution:
-    """A structure (XON). `identifier` is a Struct_IdNat (`1` + FINESS, `3` + SIRET…) or empty."""
-
-    name: str = ""
-    identifier: str = ""
-    authority: str = STRUCTURE_AUTHORITY
-
-
-@dataclass(frozen=True)
-class Author:
-    """Who made the document or the submission, where, in which role and with which speciality."""
-
-    person: Person | Software | None = None
-    institution: Institution | None = None
-    role: str = ""
-    specialty: Coded | None = None
-
-
-@dataclass(frozen=True, repr=False)
-class PatientNumber:
-    """A patient's number (CX): `kind` is NH for an INS, PI for a number given by a structure."""
-
-    value: str
-    authority: str
-    kind: str = "PI"
-
-
-@dataclass(frozen=True, repr=False)
-class Patient:
-    """Whom the documents are about. `number` identifies (INS first), `source_number` is the sender's own.
-
-    `birth_date` is ISO, as precise as known; `birth_place_insee` the commune's (or country's) INSEE code.
-    """
-
-    number: PatientNumber | None
-    source_number: PatientNumber | None
-    birth_name: str
-    first_given: str = ""
-    birth_given_names: str = ""
-    used_name: str = ""
-    used_given: str = ""
-    birth_date: str = ""
-    sex: str = ""
-    birth_place_insee: str = ""
-
-
-@dataclass(frozen=True, repr=False)
-class DocumentEntry:
-    """Metadata of one document. Times are ISO 8601 with zone, or dates; they are written in UTC.
-
-    `unique_id` is `root` or `root^extension`. `confidentiality` holds N, R or V first, then the visibility codes.
-    """
-
-    unique_id: str
-    title: str
-    created: str
-    patient: Patient
-    authors: tuple[Author, ...]
-    class_code: Coded
-    type_code: Coded
-    format_code: Coded
-    facility_type: Coded
-    practice_setting: Coded
-    confidentiality: tuple[Coded, ...]
-    events: tuple[Coded, ...] = ()
-    legal_authenticator: Person | Software | None = None
-    service_start: str = ""
-    service_stop: str = ""
-    language: str = "fr-FR"
-    mime_type: str = "text/xml"
-    action: Action | None = None
-
-
-@dataclass(frozen=True, repr=False)
-class SubmissionSet:
-    """Metadata of the whole submission. `unique_id` is an OID (`2.25.…`), `source_id` the OID of the sending system."""
-
-    unique_id: str
-    source_id: str
-    submitted: datetime
-    title: str
-    author: Author
-    content_type: Coded
-    patient: Patient
+# rim.xsd 3.0: LongName and FreeFormText. A longer value would make METADATA.XML invalid, and registries refuse it.
+_LONGEST_VALUE = 256
+_LONGEST_TEXT = 1024
+_ENTRY_UUID = re.compile(r"urn:uuid:[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -204,11 +128,6 @@ class _StoredFile:
 
     name: str
     content: bytes
-
-
-def submission_unique_id(number: int) -> str:
-    """An OID made from a 128-bit number (a UUID's integer): ITU-T X.667."""
-    return f"2.25.{number}"
 
 
 def build_archive(
@@ -241,73 +160,81 @@ def build_metadata(submission_set: SubmissionSet, documents: Sequence[tuple[Docu
         raise MetadataError("xdm.character", "a metadata value holds a character that XML forbids") from error
 
 
-def utc_time(value: str, where: str) -> str:
-    """An ISO 8601 instant as `YYYYMMDDhhmmss` in UTC; a date stays a date. A time without zone is refused, never guessed."""
-    match = _ISO.fullmatch(value.strip())
-    if match is None:
-        raise MetadataError("xdm.time", "not an ISO 8601 date or time", where=where)
-    if not match["time"]:
-        return match["date"].replace("-", "")
-    if not match["zone"]:
-        raise MetadataError("xdm.time-zone", "a time needs its zone", where=where)
-    return _instant(match, where).astimezone(UTC).strftime("%Y%m%d%H%M%S")
-
-
-def _instant(match: re.Match[str], where: str) -> datetime:
-    clock = (match["time"].split(".")[0] + ":00:00")[:8]
-    zone = match["zone"].replace("Z", "+0000").replace(":", "")
-    try:
-        return datetime.strptime(f"{match['date']}T{clock}{zone}", "%Y-%m-%dT%H:%M:%S%z")
-    except ValueError as error:
-        raise MetadataError("xdm.time", "no such date or time", where=where) from error
-
-
 # ── METADATA.XML ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _metadata(submission_set: SubmissionSet, documents: Sequence[tuple[DocumentEntry, str, bytes]]) -> bytes:
     ids = count(1)
-    objects = _rim("RegistryObjectList", _package(submission_set, ids))
-    for number, (entry, name, content) in enumerate(documents, start=1):
-        objects.append(_document(entry, f"D{number}", name, content, ids))
-    for number in range(1, len(documents) + 1):
-        objects.append(_membership(number))
+    set_symbol = _symbol(submission_set.entry_uuid, "S1", "SubmissionSet.entryUUID")
+    symbols = [
+        _symbol(entry.entry_uuid, f"D{n}", "DocumentEntry.entryUUID") for n, (entry, _, _) in enumerate(documents, start=1)
+    ]
+    if len({set_symbol, *symbols}) <= len(symbols):
+        raise MetadataError("xdm.entry-uuid", "each object has its own entryUUID", where="DocumentEntry.entryUUID")
+    objects = _rim("RegistryObjectList", _package(submission_set, set_symbol, ids))
+    for symbol, (entry, name, content) in zip(symbols, documents, strict=True):
+        objects.append(_document(entry, symbol, name, content, ids))
+    links = count(1)
+    for symbol in symbols:
+        objects.append(_association(HAS_MEMBER, set_symbol, symbol, links, _slot("SubmissionSetStatus", "Original")))
+    for symbol, (entry, _, _) in zip(symbols, documents, strict=True):
+        for relation in entry.relations:
+            kind = relation.kind if ":" in relation.kind else RELATIONSHIP + relation.kind
+            target = required(relation.target, "DocumentEntry.relations")
+            objects.append(_association(kind, symbol, target, links))
     request = etree.Element(f"{{{LCM}}}SubmitObjectsRequest", nsmap={"lcm": LCM})
     request.append(objects)
     return etree.tostring(request, xml_declaration=True, encoding="UTF-8")
 
 
-def _package(submission: SubmissionSet, ids: count[int]) -> etree._Element:
+def _symbol(entry_uuid: str, symbol: str, where: str) -> str:
+    if entry_uuid and not _ENTRY_UUID.fullmatch(entry_uuid):
+        raise MetadataError("xdm.entry-uuid", "an entryUUID is `urn:uuid:…`", where=where)
+    return entry_uuid or symbol
+
+
+def _package(submission: SubmissionSet, symbol: str, ids: count[int]) -> etree._Element:
     where = "SubmissionSet"
-    if submission.submitted.tzinfo is None:
-        raise MetadataError("xdm.time-zone", "a time needs its zone", where=f"{where}.submissionTime")
-    submitted = submission.submitted.astimezone(UTC).strftime("%Y%m%d%H%M%S")
-    package = _rim(
-        "RegistryPackage",
-        _slot("submissionTime", submitted),
-        _name(_required(submission.title, f"{where}.title")),
-        _author(submission.author, SET_AUTHOR, "S1", ids, where),
-        _coded(submission.content_type, SET_CONTENT_TYPE, "S1", ids, f"{where}.contentTypeCode"),
-        _rim("Classification", id=f"c{next(ids)}", classifiedObject="S1", classificationNode=SET_NODE),
-        id="S1",
-    )
+    authors = (submission.author, *submission.further_authors)
+    identifiers = [
+        (SET_SOURCE_ID, "XDSSubmissionSet.sourceId", oid(submission.source_id, f"{where}.sourceId")),
+        (SET_UNIQUE_ID, "XDSSubmissionSet.uniqueId", oid(submission.unique_id, f"{where}.uniqueId")),
+    ]
     if submission.patient.number is not None:
-        package.append(_external(SET_PATIENT_ID, "XDSSubmissionSet.patientId", _cx(submission.patient.number), "S1", ids))
-    source_id = _oid(submission.source_id, f"{where}.sourceId")
-    package.append(_external(SET_SOURCE_ID, "XDSSubmissionSet.sourceId", source_id, "S1", ids))
-    unique_id = _oid(submission.unique_id, f"{where}.uniqueId")
-    package.append(_external(SET_UNIQUE_ID, "XDSSubmissionSet.uniqueId", unique_id, "S1", ids))
-    return package
+        identifiers.insert(0, (SET_PATIENT_ID, "XDSSubmissionSet.patientId", write_cx(submission.patient.number)))
+    slots = [_slot("submissionTime", _submission_time(submission))]
+    if submission.intended_recipients:
+        slots.append(_slot("intendedRecipient", *submission.intended_recipients))
+    return _rim(
+        "RegistryPackage",
+        *slots,
+        *_extra_slots(submission.extras),
+        _name(required(submission.title, f"{where}.title")),
+        *_description_and_version(submission.comments, submission.extras),
+        *(_author(author, SET_AUTHOR, symbol, ids, where) for author in authors),
+        _coded(submission.content_type, SET_CONTENT_TYPE, symbol, ids, f"{where}.contentTypeCode"),
+        _rim("Classification", id=f"c{next(ids)}", classifiedObject=symbol, classificationNode=SET_NODE),
+        *(_coded(extra.code, extra.scheme, symbol, ids, where) for extra in submission.extras.codes),
+        *(_external(scheme, name, value, symbol, ids) for scheme, name, value in identifiers),
+        *(_external(scheme, "", value, symbol, ids) for scheme, value in submission.extras.identifiers),
+        id=symbol,
+        **_own_attributes(submission.extras),
+    )
+
+
+def _submission_time(submission: SubmissionSet) -> str:
+    where = "SubmissionSet.submissionTime"
+    if submission.submitted is None:
+        raise MetadataError("xdm.required", "a required metadata is empty", where=where)
+    if submission.submitted.tzinfo is None:
+        raise MetadataError("xdm.time-zone", "a time needs its zone", where=where)
+    return compact_utc(submission.submitted, where)
 
 
 def _document(entry: DocumentEntry, symbol: str, file_name: str, content: bytes, ids: count[int]) -> etree._Element:
     where = "DocumentEntry"
-    extrinsic = _rim("ExtrinsicObject", id=symbol, mimeType=entry.mime_type, objectType=DOCUMENT_OBJECT)
-    extrinsic.extend(_document_slots(entry, file_name, content))
-    extrinsic.append(_name(_required(entry.title, f"{where}.title")))
     if not entry.authors:
         raise MetadataError("xdm.required", "an author is required", where=f"{where}.author")
-    extrinsic.extend(_author(author, DOCUMENT_AUTHOR, symbol, ids, where) for author in entry.authors)
     if not entry.confidentiality:
         raise MetadataError("xdm.required", "a confidentiality is required", where=f"{where}.confidentialityCode")
     coded = [
@@ -318,12 +245,26 @@ def _document(entry: DocumentEntry, symbol: str, file_name: str, content: bytes,
         (DOCUMENT_FACILITY, entry.facility_type, "healthcareFacilityTypeCode"),
         (DOCUMENT_PRACTICE, entry.practice_setting, "practiceSettingCode"),
         (DOCUMENT_TYPE, entry.type_code, "typeCode"),
+        *((extra.scheme, extra.code, "classification") for extra in entry.extras.codes),
     ]
-    extrinsic.extend(_coded(code, scheme, symbol, ids, f"{where}.{name}") for scheme, code, name in coded)
+    identifiers = [(DOCUMENT_UNIQUE_ID, "XDSDocumentEntry.uniqueId", document_id(entry.unique_id))]
     if entry.patient.number is not None:
-        extrinsic.append(_external(DOCUMENT_PATIENT_ID, "XDSDocumentEntry.patientId", _cx(entry.patient.number), symbol, ids))
-    extrinsic.append(_external(DOCUMENT_UNIQUE_ID, "XDSDocumentEntry.uniqueId", _document_id(entry.unique_id), symbol, ids))
-    return extrinsic
+        identifiers.insert(0, (DOCUMENT_PATIENT_ID, "XDSDocumentEntry.patientId", write_cx(entry.patient.number)))
+    return _rim(
+        "ExtrinsicObject",
+        *_document_slots(entry, file_name, content),
+        *_extra_slots(entry.extras),
+        _name(required(entry.title, f"{where}.title")),
+        *_description_and_version(entry.comments, entry.extras),
+        *(_author(author, DOCUMENT_AUTHOR, symbol, ids, where) for author in entry.authors),
+        *(_coded(code, scheme, symbol, ids, f"{where}.{name}") for scheme, code, name in coded),
+        *(_external(scheme, name, value, symbol, ids) for scheme, name, value in identifiers),
+        *(_external(scheme, "", value, symbol, ids) for scheme, value in entry.extras.identifiers),
+        id=symbol,
+        mimeType=entry.mime_type,
+        objectType=DOCUMENT_OBJECT,
+        **_own_attributes(entry.extras),
+    )
 
 
 def _document_slots(entry: DocumentEntry, file_name: str, content: bytes) -> list[etree._Element]:
@@ -335,62 +276,58 @@ def _document_slots(entry: DocumentEntry, file_name: str, content: bytes) -> lis
         _slot("hash", digest),
         _slot("size", str(len(content))),
         _slot("creationTime", utc_time(entry.created, f"{where}.creationTime")),
-        _slot("languageCode", _required(entry.language, f"{where}.languageCode")),
+        _slot("languageCode", required(entry.language, f"{where}.languageCode")),
     ]
     if entry.legal_authenticator is not None:
-        slots.append(_slot("legalAuthenticator", _xcn(entry.legal_authenticator, f"{where}.legalAuthenticator")))
+        slots.append(_slot("legalAuthenticator", write_xcn(entry.legal_authenticator, f"{where}.legalAuthenticator")))
     if entry.service_start:
         slots.append(_slot("serviceStartTime", utc_time(entry.service_start, f"{where}.serviceStartTime")))
     if entry.service_stop:
         slots.append(_slot("serviceStopTime", utc_time(entry.service_stop, f"{where}.serviceStopTime")))
     source_number = entry.patient.source_number or entry.patient.number
     if source_number is not None:
-        slots.append(_slot("sourcePatientId", _cx(source_number)))
-    slots.append(_slot("sourcePatientInfo", *_patient_info(entry.patient)))
+        slots.append(_slot("sourcePatientId", write_cx(source_number)))
+    slots.append(_slot("sourcePatientInfo", *write_patient_info(entry.patient)))
+    if entry.references:
+        slots.append(_slot(REFERENCES_SLOT, *(write_reference(reference) for reference in entry.references)))
     if entry.action is not None:
         slots.append(_slot(ACTION_SLOT, entry.action.value))
     return slots
 
 
-def _patient_info(patient: Patient) -> list[str]:
-    birth = [patient.birth_name, patient.first_given, patient.birth_given_names]
-    lines = [f"PID-5|{_components(_required(birth[0], 'DocumentEntry.sourcePatientInfo'), *birth[1:])}^^^^L"]
-    if patient.used_name or patient.used_given:
-        lines.append(f"PID-5|{_components(patient.used_name or patient.birth_name, patient.used_given)}^^^^^D")
-    if patient.birth_date:
-        lines.append(f"PID-7|{utc_time(patient.birth_date, 'DocumentEntry.sourcePatientInfo')[:8]}")
-    if patient.sex:
-        # PID-8 speaks HL7 table 0001: the CDA's UN (undifferentiated) is its U.
-        lines.append(f"PID-8|{'U' if patient.sex == 'UN' else _hl7(patient.sex)}")
-    if patient.birth_place_insee:
-        lines.append(f"PID-11|^^^^^^BDL^^{_hl7(patient.birth_place_insee)}")
-    return lines
+def _extra_slots(extras: Extras) -> list[etree._Element]:
+    return [_slot(required(slot.name, "extras"), *slot.values) for slot in extras.slots]
 
 
-def _membership(number: int) -> etree._Element:
-    return _rim(
-        "Association",
-        _slot("SubmissionSetStatus", "Original"),
-        id=f"as{number}",
-        associationType=HAS_MEMBER,
-        sourceObject="S1",
-        targetObject=f"D{number}",
-    )
+def _description_and_version(comments: str, extras: Extras) -> list[etree._Element]:
+    parts = [_rim("Description", _localized(comments))] if comments else []
+    return [*parts, _rim("VersionInfo", versionName=extras.version)] if extras.version else parts
+
+
+def _own_attributes(extras: Extras) -> dict[str, str]:
+    known = {"lid": extras.logical_id, "home": extras.home, "status": extras.status}
+    return {name: value for name, value in known.items() if value}
+
+
+def _association(kind: str, source: str, target: str, links: count[int], *slots: etree._Element) -> etree._Element:
+    return _rim("Association", *slots, id=f"as{next(links)}", associationType=kind, sourceObject=source, targetObject=target)
 
 
 def _author(author: Author, scheme: str, symbol: str, ids: count[int], where: str) -> etree._Element:
-    slots = []
+    values: dict[str, list[str]] = {}
     if author.institution is not None:
-        slots.append(_slot("authorInstitution", _xon(author.institution)))
+        values["authorInstitution"] = [write_xon(author.institution)]
     if author.person is not None:
-        slots.append(_slot("authorPerson", _xcn(author.person, f"{where}.authorPerson")))
+        values["authorPerson"] = [write_xcn(author.person, f"{where}.authorPerson")]
     if author.role:
-        slots.append(_slot("authorRole", author.role))
+        values["authorRole"] = [author.role]
     if author.specialty is not None and author.specialty.code:
-        specialty = author.specialty
-        slots.append(_slot("authorSpecialty", f"{_hl7(specialty.code)}^{_hl7(specialty.label)}^{_hl7(specialty.scheme)}"))
-    if not slots:
+        values["authorSpecialty"] = [write_specialty(author.specialty)]
+    for slot in author.further:
+        values.setdefault(slot.name, []).extend(slot.values)
+    if not values:
         raise MetadataError("xdm.required", "an author has a person or an institution", where=f"{where}.author")
+    slots = [_slot(name, *found) for name, found in values.items()]
     return _rim(
         "Classification", *slots, id=f"c{next(ids)}", classificationScheme=scheme, classifiedObject=symbol, nodeRepresentation=""
     )
@@ -399,27 +336,44 @@ def _author(author: Author, scheme: str, symbol: str, ids: count[int], where: st
 def _coded(value: Coded, scheme: str, symbol: str, ids: count[int], where: str) -> etree._Element:
     return _rim(
         "Classification",
-        _slot("codingScheme", _required(value.scheme, where)),
+        _slot("codingScheme", required(value.scheme, where)),
         _name(value.label or value.code),
         id=f"c{next(ids)}",
         classificationScheme=scheme,
         classifiedObject=symbol,
-        nodeRepresentation=_required(value.code, where),
+        nodeRepresentation=_short(required(value.code, where), where),
     )
 
 
 def _external(scheme: str, name: str, value: str, symbol: str, ids: count[int]) -> etree._Element:
     return _rim(
-        "ExternalIdentifier", _name(name), id=f"e{next(ids)}", registryObject=symbol, identificationScheme=scheme, value=value
+        "ExternalIdentifier",
+        *([_name(name)] if name else []),
+        id=f"e{next(ids)}",
+        registryObject=symbol,
+        identificationScheme=scheme,
+        value=_short(value, name or "identifier"),
     )
 
 
 def _slot(name: str, *values: str) -> etree._Element:
-    return _rim("Slot", _rim("ValueList", *(_text(RIM, "Value", value) for value in values)), name=name)
+    return _rim("Slot", _rim("ValueList", *(_text(RIM, "Value", _short(value, name)) for value in values)), name=name)
 
 
 def _name(label: str) -> etree._Element:
-    return _rim("Name", _rim("LocalizedString", value=label))
+    return _rim("Name", _localized(label))
+
+
+def _localized(text: str) -> etree._Element:
+    if len(text) > _LONGEST_TEXT:
+        raise MetadataError("xdm.too-long", f"a text has at most {_LONGEST_TEXT} characters", where="LocalizedString")
+    return _rim("LocalizedString", value=text)
+
+
+def _short(value: str, where: str) -> str:
+    if len(value) > _LONGEST_VALUE:
+        raise MetadataError("xdm.too-long", f"a value has at most {_LONGEST_VALUE} characters", where=where)
+    return value
 
 
 def _rim(tag: str, *children: etree._Element, **attributes: str) -> etree._Element:
@@ -436,70 +390,6 @@ def _text(namespace: str, tag: str, text: str, **attributes: str) -> etree._Elem
 
 def _element(namespace: str, tag: str, attributes: dict[str, str]) -> etree._Element:
     return etree.Element(f"{{{namespace}}}{tag}", attributes, nsmap={None: namespace})  # type: ignore[dict-item]
-
-
-# ── HL7 v2 data types inside ebRIM values ───────────────────────────────────────────────────────────────────────────
-
-
-def _cx(number: PatientNumber) -> str:
-    authority = _oid_of_uuid(number.authority) or number.authority
-    assigning = f"&{authority}&ISO" if re.fullmatch(r"\d+(\.\d+)+", authority) else _hl7(authority)
-    return f"{_hl7(_required(number.value, 'patientId'))}^^^{assigning}^{number.kind}"
-
-
-def _xcn(person: Person | Software, where: str) -> str:
-    if isinstance(person, Software):
-        identifier = _hl7(_required(person.identifier, where))
-        return f"{identifier}^{_hl7(person.software)}^{_hl7(person.model)}^^^^^^&{person.authority}&ISO^U^^^RI"
-    if not person.identifier:
-        return f"^{_hl7(_required(person.family, where))}^{_hl7(person.given)}"
-    identifier = _hl7(person.identifier)
-    kind = "EI" if "/" in person.identifier else "IDNPS"
-    return f"{identifier}^{_hl7(_required(person.family, where))}^{_hl7(person.given)}^^^^^^&{person.authority}&ISO^D^^^{kind}"
-
-
-def _xon(institution: Institution) -> str:
-    if not institution.identifier:
-        return _hl7(_required(institution.name, "authorInstitution"))
-    return f"{_hl7(institution.name)}^^^^^&{institution.authority}&ISO^IDNST^^^{_hl7(institution.identifier)}"
-
-
-def _components(*values: str) -> str:
-    return "^".join(_hl7(value) for value in values)
-
-
-_ESCAPES = str.maketrans({"\\": "\\E\\", "^": "\\S\\", "&": "\\T\\", "|": "\\F\\", "~": "\\R\\"})
-
-
-def _hl7(value: str) -> str:
-    return value.strip().translate(_ESCAPES)
-
-
-def _required(value: str, where: str) -> str:
-    if not value.strip():
-        raise MetadataError("xdm.required", "a required metadata is empty", where=where)
-    return value
-
-
-def _oid(value: str, where: str) -> str:
-    if not re.fullmatch(r"[0-2](\.(0|[1-9]\d*))+", value) or len(value) > 64:
-        raise MetadataError("xdm.oid", "not an OID", where=where)
-    return value
-
-
-def _oid_of_uuid(value: str) -> str:
-    if not re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", value):
-        return ""
-    return submission_unique_id(int(value.replace("-", ""), 16))
-
-
-def _document_id(value: str) -> str:
-    # A UUID root is legal in CDA but not in XDS, whose uniqueId is an OID: X.667 gives the one OID of a UUID.
-    root, separator, extension = value.partition("^")
-    value = f"{_oid_of_uuid(root) or root}{separator}{extension}"
-    if not _OID_AND_EXTENSION.fullmatch(value):
-        raise MetadataError("xdm.unique-id", "a document id is `OID` or `OID^extension`", where="DocumentEntry.uniqueId")
-    return value
 
 
 # ── the archive ─────────────────────────────────────────────────────────────────────────────────────────────────────
