@@ -72,7 +72,8 @@ def translate(arrival: Arrival) -> tuple[Translation, ...]:
         first, more = errors[0], len(errors) - 1
         remedy = f"{first.remedy} {more} more: `tdu validate` tells them all.".strip() if more else first.remedy
         raise InputError(first.code, first.text, where=first.location, remedy=remedy)
-    return READERS[kind](arrival, stable_id("offline", arrival.form, str(len(arrival.content))))
+    effects = READERS[kind](arrival, stable_id("offline", arrival.form, str(len(arrival.content))))
+    return tuple(effect for effect in effects if isinstance(effect, Translation))
 
 
 def render(translation: Translation, target: Target, sender: SenderProfile, at: datetime) -> tuple[Output, ...]:

@@ -20,7 +20,7 @@ from adapter.fhir.reading import Entries, extension, extensions, identity_of, or
 from adapter.fhir.validate import Level, validate_bundle
 from adapter.formats.fhir import FHIR_JSON, read_resource
 from adapter.mapping.recipients import recipients_of
-from adapter.mapping.side_car import read_side_car
+from adapter.mapping.side_car import SideCar, read_side_car
 from adapter.model.confidential import Confidential
 from adapter.model.document import BodyKind, Code, DocumentHeader, ReferringParty, ServiceEvent, Stay
 from adapter.model.effects import Translation
@@ -52,13 +52,16 @@ def inspect_fhir(arrival: Arrival) -> Inspection:
     fingerprint = hashlib.sha256(arrival.content).hexdigest()
     try:
         reading = _read(arrival.content)
-        read_side_car(arrival.side_car)
+        side_car = read_side_car(arrival.side_car)
     except InputError as error:
         refusal = Finding(Severity.ERROR, error.code, error.message, error.where, error.remedy)
         return Inspection(ContentKind.FHIR, Verdict.REFUSED, fingerprint=fingerprint, findings=(refusal,))
     control = MessageControl(event="fhir", control_id=reading.header.unique_id)
     verdict = Verdict.REFUSED if errors_of(reading.findings) else Verdict.ACCEPTED
-    return Inspection(ContentKind.FHIR, verdict, control, fingerprint, reading.findings[:_MOST_FINDINGS])
+    return Inspection(
+        ContentKind.FHIR, verdict, control, fingerprint, reading.findings[:_MOST_FINDINGS],
+        envelope=lambda receipt_id: (_submission(arrival, receipt_id, reading.header, side_car),),
+    )  # fmt: skip
 
 
 def understand_fhir(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...]:
@@ -66,8 +69,14 @@ def understand_fhir(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...
     reading = _read(arrival.content)
     for error in errors_of(reading.findings):
         raise InputError(error.code, error.text, where=error.location, remedy=error.remedy)
-    side_car, header = read_side_car(arrival.side_car), reading.header
-    submission = Submission(
+    header = reading.header
+    submission = _submission(arrival, receipt_id, header, read_side_car(arrival.side_car))
+    bundle = _with_source(reading.bundle, arrival.content, header)
+    return (Translation(submission, bundle, arrival.content, FHIR_JSON, (), reading.findings, mapping_revision=REVISION),)
+
+
+def _submission(arrival: Arrival, receipt_id: str, header: DocumentHeader, side_car: SideCar) -> Submission:
+    return Submission(
         id=str(uuid.uuid5(_ROOT, f"{receipt_id}:{header.unique_id}")),
         receipt_id=receipt_id,
         legal_entity=arrival.principal.legal_entity,
@@ -80,8 +89,6 @@ def understand_fhir(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...
         control_id=header.unique_id,
         content_kind="fhir",
     )
-    bundle = _with_source(reading.bundle, arrival.content, header)
-    return (Translation(submission, bundle, arrival.content, FHIR_JSON, (), reading.findings, (), REVISION),)
 
 
 def _read(content: bytes) -> _Reading:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from adapter import __version__
-from adapter.data import mappings_root
 from adapter.errors import InputError
 from adapter.fhir.account import Maker, with_account
 from adapter.fhir.document import document_ids
@@ -32,8 +30,8 @@ from adapter.mapping.forms.delays import answer_hours
 from adapter.mapping.forms.facts import FormFacts
 from adapter.mapping.forms.header import form_header, patient_class
 from adapter.mapping.forms.places import form_places
-from adapter.mapping.forms.questionnaire import load_questionnaire
-from adapter.mapping.forms.safety import safety_findings
+from adapter.mapping.forms.questionnaire import form_slugs, load_questionnaire
+from adapter.mapping.forms.safety import MetforminAlert, metformin_alert
 from adapter.mapping.legal import check_letter
 from adapter.mapping.rules import RuleFile, load_rules
 from adapter.mapping.sources import JsonSource
@@ -47,7 +45,6 @@ from adapter.model.request import Asked, RequestAnswer, RequestStep, StepKind, T
 from adapter.model.submission import Destinations, Submission, Urgency
 
 DEFAULT_FORM = "demande-imagerie"
-_SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _ROOT = uuid.uuid5(uuid.NAMESPACE_URL, "https://traitdunion.example/fhir/forms")
 _MANY_DIGITS = Context(prec=200)  # more than the reader lets in: two numbers never become one
 
@@ -62,6 +59,7 @@ class _Reading(Confidential):
     rules: RuleFile
     fingerprint: str
     number: str
+    alert: MetforminAlert | None
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -98,7 +96,10 @@ def inspect_form(arrival: Arrival) -> Inspection:
         sent_at=dates[0] if dates else "",
     )
     verdict = Verdict.REFUSED if errors_of(reading.findings) else Verdict.ACCEPTED
-    return Inspection(ContentKind.FORM, verdict, control, reading.fingerprint, reading.findings)
+    return Inspection(
+        ContentKind.FORM, verdict, control, reading.fingerprint, reading.findings,
+        envelope=lambda receipt_id: (_submission(arrival, receipt_id, *_extracted(reading), reading),),
+    )  # fmt: skip
 
 
 def understand_form(arrival: Arrival, receipt_id: str, terms_of: TermsOf = no_terms) -> tuple[Translation, ...]:
@@ -111,9 +112,7 @@ def understand_form(arrival: Arrival, receipt_id: str, terms_of: TermsOf = no_te
         raise InputError(error.code, error.text, where=error.location, remedy=error.remedy)
     source = JsonSource(reading.checked.values)
     found = extract(reading.rules, source)
-    header = form_header(
-        reading.slug, f"2.25.{uuid.uuid5(_ROOT, reading.fingerprint).int}", found, reading.rules, _target_words(reading, found)
-    )
+    header = _header(reading, found)
     media_type = reading.content.media_type
     terms = terms_of(_asked(arrival, reading.slug, found))
     facts = FormFacts(
@@ -126,10 +125,11 @@ def understand_form(arrival: Arrival, receipt_id: str, terms_of: TermsOf = no_te
         media_type=media_type,
         assembled=arrival.received_at.astimezone(ZoneInfo(arrival.zone)).isoformat(timespec="seconds"),
         terms=terms,
+        alert=reading.alert,
     )
     bundle = builder_named(reading.rules.data["document"]["builder"], reading.slug)(facts)
     unread = (*source.unread(), *_unread_envelope(reading))
-    submission = _submission(arrival, receipt_id, facts, reading)
+    submission = _submission(arrival, receipt_id, header, found, reading)
     revision = f"{reading.slug}@{reading.rules.revision}.{reading.checked.questionnaire.revision}"
     ids = document_ids(header, arrival.content)
     # Nothing is listed as left: the filled form inside holds every answer, whatever the rules made of it.
@@ -153,6 +153,17 @@ def understand_form(arrival: Arrival, receipt_id: str, terms_of: TermsOf = no_te
     return (translation,)
 
 
+def _extracted(reading: _Reading) -> tuple[DocumentHeader, Extraction]:
+    """What the envelope is made of."""
+    found = extract(reading.rules, JsonSource(reading.checked.values))
+    return _header(reading, found), found
+
+
+def _header(reading: _Reading, found: Extraction) -> DocumentHeader:
+    number = f"2.25.{uuid.uuid5(_ROOT, reading.fingerprint).int}"
+    return form_header(reading.slug, number, found, reading.rules, _target_words(reading, found))
+
+
 def _read(arrival: Arrival) -> _Reading:
     content = parse_pdf_form(arrival.content) if is_pdf(arrival.content) else parse_form(arrival.content)
     slug = _slug_of(arrival, content)
@@ -162,11 +173,12 @@ def _read(arrival: Arrival) -> _Reading:
     number = _number_of(shaped, content.envelope)
     checked = check_form(form, _form_rules(rules), shaped, zone, arrival.received_at.astimezone(zone).date())
     found = (*content.findings, *checked.findings, *findings_of(form, content, checked, rules))
-    if not errors_of(found):  # a form that is refused is no request: nothing is searched in it
-        found += safety_findings(checked, rules)
+    # A form that is refused is no request: nothing is searched in it.
+    alert = metformin_alert(checked, rules) if not errors_of(found) else None
+    found += (alert.finding(),) if alert else ()
     # Answers that cannot all be read are told apart as they were written.
     fingerprint = _fingerprint(slug, number, shaped if errors_of(found) else checked.values)
-    return _Reading(slug, content, CheckedForm(form, checked.values, found), rules, fingerprint, number)
+    return _Reading(slug, content, CheckedForm(form, checked.values, found), rules, fingerprint, number, alert)
 
 
 def _slug_of(arrival: Arrival, content: FormContent) -> str:
@@ -176,7 +188,7 @@ def _slug_of(arrival: Arrival, content: FormContent) -> str:
             "form.wrong-form", "Le contenu répond à un autre formulaire que celui de cette adresse.", where="questionnaire"
         )
     slug = arrival.form or content.slug or DEFAULT_FORM
-    if not _SLUG.fullmatch(slug) or not (mappings_root() / "forms" / f"{slug}.questionnaire.json").is_file():
+    if slug not in form_slugs():
         raise InputError("form.unknown-form", "Ce formulaire n’existe pas.", where="formulaire")
     return slug
 
@@ -273,9 +285,9 @@ def _steps(arrival: Arrival, header: DocumentHeader, rules: RuleFile, terms: Ter
     return (step,)
 
 
-def _submission(arrival: Arrival, receipt_id: str, facts: FormFacts, reading: _Reading) -> Submission:
+def _submission(arrival: Arrival, receipt_id: str, header: DocumentHeader, found: Extraction, reading: _Reading) -> Submission:
     """The envelope; the form names its target, which the directory resolves, and its urgency in its own word."""
-    header, request = facts.header, facts.request
+    request = found.one("request")
     target = Recipient(kind=RecipientKind.ORGANISATION, name=request["target"], role_hint=f"form-target:{reading.slug}")
     written = request.get("urgency", "")
     return Submission(

@@ -52,7 +52,11 @@ def inspect_pdf_file(arrival: Arrival) -> Inspection:
         return Inspection(ContentKind.PDF, Verdict.REFUSED, control, fingerprint, (refusal,))
     missing = tuple(missing_of(traits, REQUIRED))
     asked = (_warning("pdf.missing", f"À compléter avant l’envoi : {', '.join(missing)}.", _HOW),) if missing else ()
-    return Inspection(ContentKind.PDF, Verdict.ACCEPTED, control, fingerprint, (*facts_findings(facts), *asked))
+    return Inspection(
+        ContentKind.PDF, Verdict.ACCEPTED, control, fingerprint, (*facts_findings(facts), *asked),
+        # None when too little is said to know it: the receipt will park and ask.
+        envelope=lambda receipt_id: () if missing else (_submission(arrival, receipt_id, traits),),
+    )  # fmt: skip
 
 
 def facts_findings(facts: PdfFacts) -> tuple[Finding, ...]:
@@ -65,14 +69,6 @@ def facts_findings(facts: PdfFacts) -> tuple[Finding, ...]:
         text = "Le PDF contient une action ou une pièce jointe : il est transmis tel quel, rien n’en est exécuté."
         found.append(_warning("pdf.active-content", text, "L’enregistrer sans script ni pièce jointe."))
     return tuple(found)
-
-
-def envelope_pdf(arrival: Arrival, receipt_id: str) -> tuple[Submission, ...]:
-    """The envelope, when enough is said to know it; none otherwise: the receipt will park and ask."""
-    traits = read_traits(arrival.content, arrival.side_car)
-    if tuple(missing_of(traits, REQUIRED)):
-        return ()
-    return (_submission(arrival, receipt_id, traits),)
 
 
 def understand_pdf(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...]:

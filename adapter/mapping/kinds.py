@@ -9,7 +9,7 @@ from adapter.mapping.from_cda import inspect_cda, understand_cda
 from adapter.mapping.from_fhir import inspect_fhir, understand_fhir
 from adapter.mapping.from_form import inspect_form, understand_form
 from adapter.mapping.from_hl7v2 import envelope_hl7v2, inspect_hl7v2, understand_hl7v2
-from adapter.mapping.from_pdf import envelope_pdf, inspect_pdf_file, understand_pdf
+from adapter.mapping.from_pdf import inspect_pdf_file, understand_pdf
 from adapter.model.effects import Translation
 from adapter.model.receipt import Arrival, ContentKind, Inspection
 from adapter.model.submission import Submission
@@ -22,11 +22,6 @@ Envelope = Callable[[Arrival, str], tuple[Submission, ...]]
 def kind_of(arrival: Arrival) -> ContentKind:
     """What an arrival is: a named form, or what its bytes say."""
     return ContentKind.FORM if arrival.form else detect_content(arrival.content)
-
-
-def _whole(understand: Understand) -> Envelope:
-    """Small sources are understood whole to know their envelope."""
-    return lambda arrival, receipt_id: tuple(translation.submission for translation in understand(arrival, receipt_id))
 
 
 INSPECTORS: Mapping[ContentKind, Inspect] = {
@@ -43,11 +38,7 @@ READERS: Mapping[ContentKind, Understand] = {
     ContentKind.FHIR: understand_fhir,
     ContentKind.PDF: understand_pdf,
 }
-# A bare CDA without side-car, treating or referring doctor names nobody, and will park.
+# Of what an inspection does not tell itself (`Inspection.envelope`).
 ENVELOPES: Mapping[ContentKind, Envelope] = {
     ContentKind.HL7V2: envelope_hl7v2,
-    ContentKind.CDA: _whole(understand_cda),
-    ContentKind.FORM: _whole(understand_form),
-    ContentKind.FHIR: _whole(understand_fhir),
-    ContentKind.PDF: envelope_pdf,
 }

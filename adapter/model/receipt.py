@@ -5,12 +5,14 @@ Sources: blueprint seams 1, 2, 11, 12, 18.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from adapter.model.confidential import Confidential
 from adapter.model.finding import Finding
+from adapter.model.submission import Submission
 
 
 class ContentKind(StrEnum):
@@ -21,6 +23,8 @@ class ContentKind(StrEnum):
     FORM = "form"
     FHIR = "fhir"
     PDF = "pdf"
+    # An order of ours: what a person decided about a document that left under another identity.
+    CORRECTION = "correction"
     UNKNOWN = "unknown"
 
 
@@ -96,7 +100,9 @@ class Verdict(StrEnum):
 class Inspection:
     """What is known at once of an arrival: who says it is what, and whether it can be taken. Pure and bounded.
 
-    `fingerprint` is the SHA-256 hex of the content without what changes on a resend (MSH-7).
+    `fingerprint` is the SHA-256 hex of the content without what changes on a resend (MSH-7). `ins_authorities` are the OIDs of
+    the matricules that a message without document names. `envelope` gives the submissions under a receipt's id, out of what was
+    understood to inspect: a source is not read twice to be answered. None: somebody else tells the envelope.
     """
 
     kind: ContentKind
@@ -104,6 +110,8 @@ class Inspection:
     control: MessageControl = field(default_factory=MessageControl)
     fingerprint: str = ""
     findings: tuple[Finding, ...] = ()
+    ins_authorities: tuple[str, ...] = ()
+    envelope: Callable[[str], tuple[Submission, ...]] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from adapter.errors import InputError
@@ -75,6 +76,16 @@ CONFLICT = Finding(
     hl7_code="199",
 )
 
+TEST_IDENTITY = Finding(
+    Severity.ERROR,
+    "instance.test-identity",
+    "A production instance does not take test identities.",
+    "PID-3",
+    "Send tests to a test instance.",
+    hl7_code="207",
+    app_code="906",
+)
+
 
 class Judge:
     """Decides and writes the answer; keeps no state."""
@@ -119,12 +130,15 @@ class Judge:
         self, inspection: Inspection, arrival: Arrival, receipt_id: str
     ) -> tuple[Inspection, tuple[Submission, ...]]:
         """Add what only the envelope tells: can any recipient be found, may this instance take it."""
-        envelope = self._envelopes.get(inspection.kind)
+        told = self._envelopes.get(inspection.kind)
+        envelope = inspection.envelope or (partial(told, arrival) if told is not None else None)
         findings: tuple[Finding, ...] = production_findings(self._rules, inspection.control)
+        if self._rules.production and not INS_TEST_OIDS.isdisjoint(inspection.ins_authorities):
+            findings += (TEST_IDENTITY,)
         submissions: tuple[Submission, ...] = ()
         if envelope is not None:
             try:
-                submissions = envelope(arrival, receipt_id)
+                submissions = envelope(receipt_id)
             except InputError as error:
                 return _refused(inspection.kind, arrival, error, inspection.control), ()
             for submission in submissions:
@@ -210,17 +224,7 @@ def submission_findings(rules: InstanceRules, submission: Submission, training: 
     found: list[Finding] = []
     ins = submission.document.patient.ins
     if ins is not None and ins.oid in INS_TEST_OIDS:
-        found.append(
-            Finding(
-                Severity.ERROR,
-                "instance.test-identity",
-                "A production instance does not take test identities.",
-                "PID-3",
-                "Send tests to a test instance.",
-                hl7_code="207",
-                app_code="906",
-            )
-        )
+        found.append(TEST_IDENTITY)
     if any(_is_within(recipient.address, training) for recipient in submission.recipients):
         found.append(
             Finding(

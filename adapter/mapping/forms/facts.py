@@ -7,6 +7,7 @@ from typing import Any
 
 from adapter.mapping.engine import Extraction, Values
 from adapter.mapping.forms.conditions import CheckedForm
+from adapter.mapping.forms.safety import MetforminAlert
 from adapter.mapping.rules import RuleFile
 from adapter.model.confidential import Confidential
 from adapter.model.document import DocumentHeader
@@ -17,7 +18,7 @@ from adapter.model.request import Terms
 class FormFacts(Confidential):
     """One accepted form. `number` is its own number, else its document's id; `assembled` the instant it was received.
 
-    `terms`: what the directory says of such a request, when there is one.
+    `terms`: what the directory says of such a request, when there is one. `alert`: what a search for drugs came to.
     """
 
     checked: CheckedForm
@@ -29,6 +30,7 @@ class FormFacts(Confidential):
     media_type: str
     assembled: str
     terms: Terms = field(default_factory=Terms)
+    alert: MetforminAlert | None = None
 
     @property
     def patient(self) -> Values:

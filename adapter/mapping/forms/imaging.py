@@ -31,7 +31,7 @@ from adapter.mapping.forms.answers import response_items
 from adapter.mapping.forms.delays import exam_delay, latest_moment
 from adapter.mapping.forms.facts import FormFacts
 from adapter.mapping.forms.imaging_words import ImagingWords
-from adapter.mapping.forms.safety import AlertKind, MetforminAlert, metformin_alert
+from adapter.mapping.forms.safety import AlertKind, MetforminAlert
 from adapter.mapping.forms.values import plain
 from adapter.mapping.terminology import load_table
 from adapter.model.confidential import Confidential
@@ -124,7 +124,7 @@ def imaging_document(facts: FormFacts) -> Resource:
     parties = Parties(ids)
     requester = parties.role(facts.header.authors[0])
     site = parties.organization(Organisation(name=f"{facts.request['target']} – {facts.display('site')}"))
-    alert = metformin_alert(facts.checked, facts.rules)
+    alert = facts.alert
     raised = alert is not None and alert.is_raised
     actors = Actors(
         patient={"reference": patient_url(ids)},

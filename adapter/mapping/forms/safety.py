@@ -92,12 +92,6 @@ def metformin_alert(checked: CheckedForm, rules: RuleFile) -> MetforminAlert | N
     )
 
 
-def safety_findings(checked: CheckedForm, rules: RuleFile) -> tuple[Finding, ...]:
-    """The alert as a finding, for the answer to the sender."""
-    alert = metformin_alert(checked, rules)
-    return (alert.finding(),) if alert else ()
-
-
 def _exams_concerned(exams: list[Mapping[str, Any]], told: Mapping[str, Any]) -> tuple[int, ...]:
     """Ranks of the exams of the modality that are not marked as without injection."""
     wanted, without = told["modality"], told["without"]

@@ -14,7 +14,7 @@ from adapter.errors import InputError
 from adapter.formats.pdf import PdfLimits, Zone, inspect_pdf, words_of
 from adapter.intake.name_pattern import NamePattern, pattern_problem, with_name_facts
 from adapter.mapping.from_hl7v2 import inspect_hl7v2, understand_hl7v2
-from adapter.mapping.from_pdf import envelope_pdf, inspect_pdf_file, understand_pdf
+from adapter.mapping.from_pdf import inspect_pdf_file, understand_pdf
 from adapter.model.finding import errors_of
 from adapter.model.identity import Reliability
 from adapter.model.receipt import Arrival, Principal, Verdict
@@ -94,8 +94,9 @@ def test_the_same_file_said_to_be_the_same_is_the_same_document() -> None:
 
 def test_what_is_missing_is_accepted_then_asked_all_at_once() -> None:
     told = arrival(tiny_pdf(), {"patient": {"birth_name": "EXEMPLE"}})
-    assert inspect_pdf_file(told).verdict is Verdict.ACCEPTED
-    assert envelope_pdf(told, "r") == ()
+    inspection = inspect_pdf_file(told)
+    assert inspection.verdict is Verdict.ACCEPTED
+    assert inspection.envelope is not None and inspection.envelope("r") == ()
     with pytest.raises(InputError) as asked:
         understand_pdf(told, "r")
     for words in ("premier prénom", "date de naissance", "type du document", "date du document", "nom de l'auteur"):
