@@ -4,6 +4,7 @@ TduError                     anything of ours; `code` is stable, `where` and `re
 ├── ConfigurationError       the operator must change a file (exit 2)
 ├── InputError               what came in is bad: a door refuses it in its protocol's own form
 ├── MappingError             a mapping rule is wrong: the document parks
+├── UnavailableError         something we need cannot be read now: a door says "later", nothing is kept
 ├── RenditionError           a document cannot be given the form a channel needs: the leg parks
 ├── LedgerError              the durable truth cannot be written or read: the lane stops and starts again
 │   ├── StaleClaimError      another worker holds this row now: drop the work, write nothing
@@ -44,6 +45,10 @@ class InputError(TduError):
 
 class MappingError(TduError):
     """A mapping file is wrong or asks for a transform that does not exist."""
+
+
+class UnavailableError(TduError):
+    """Something of ours cannot be read now: the same request may succeed later."""
 
 
 class RenditionError(TduError):

@@ -42,6 +42,13 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class DecisionPolicy(StrEnum):
+    """How combinations of HL7 flags are judged: by sense, or by the rows of the published matrix only."""
+
+    SEMANTIC = "semantic"
+    MATRIX_STRICT = "matrix-strict"
+
+
 class MailSecurity(StrEnum):
     """How the mail operator's connection is protected. There is no clear-text choice outside the demo's loopback."""
 
@@ -182,6 +189,7 @@ class MllpDoor:
     idle_timeout_seconds: float = bounded(300.0, 0.1, 86_400)
     message_timeout_seconds: float = bounded(60.0, 0.1, 3600)
     max_connections: int = bounded(256, 1, 10_000)
+    decision_policy: DecisionPolicy = DecisionPolicy.SEMANTIC
     tls: TlsServer | None = None
     peers: tuple[MllpPeer, ...] = ()
 

@@ -3,6 +3,10 @@ r"""Writes the acknowledgement of an HL7 v2 message: AA, AE or AR, with one ERR 
 Sources: HL7 v2.6 ch. 2 (MSA, ERR); CI-SIS volet 2.1 §ACK (`ACK^<event>^ACK`, 2.5 for ORU else 2.6, MSH-17 FRA, MSH-18 as asked);
 tables 0357 (ERR-3), 0516 (ERR-4), 0533 (ERR-5). No value of the message but its control id is ever written back.
 
+MSH-15 and MSH-16 (table 0155): the volet knows application answers only, one a message. Both empty (original mode), or MSH-16 AL or
+empty: always. MSH-16 NE, ER or SU is honoured. Where it wants no application answer but MSH-15 wants to know that the message was
+taken, the one answer is a commit acknowledgement (CA, CE, CR). Never two answers to a message: some clients take the first for both.
+
 ERR-7 is our stable code and its English sentence, for the integrator; ERR-8 a short French one, for the user's screen.
 """
 
@@ -17,7 +21,15 @@ from adapter.formats.hl7v2_charset import CHARSETS
 from adapter.model.finding import Finding, Severity
 from adapter.model.receipt import MessageControl, Verdict
 
-_ACKNOWLEDGEMENTS = {Verdict.ACCEPTED: "AA", Verdict.REFUSED: "AE", Verdict.TRY_LATER: "AR"}
+_APPLICATION_ANSWERS = {Verdict.ACCEPTED: "AA", Verdict.REFUSED: "AE", Verdict.TRY_LATER: "AR"}
+_COMMIT_ANSWERS = {Verdict.ACCEPTED: "CA", Verdict.REFUSED: "CE", Verdict.TRY_LATER: "CR"}
+# Table 0155: the verdicts after which an answer is wanted.
+_WANTED: dict[str, frozenset[Verdict]] = {
+    "NE": frozenset(),
+    "ER": frozenset({Verdict.REFUSED, Verdict.TRY_LATER}),
+    "SU": frozenset({Verdict.ACCEPTED}),
+}
+_ALWAYS = frozenset(Verdict)
 _SEVERITIES = {Severity.ERROR: "E", Severity.WARNING: "W"}
 
 # Table 0357, as profiled by the volet.
@@ -82,11 +94,26 @@ _LOCATION = re.compile(r"^(?P<segment>[A-Z][A-Z0-9]{2})(?:\[(?P<sequence>\d+)\])
 def write_ack(
     control: MessageControl, verdict: Verdict, findings: tuple[Finding, ...], *, now: datetime, control_id: str
 ) -> bytes:
-    """The acknowledgement of the message that `control` identifies; it may be empty when nothing could be read."""
-    lines = [_msh(control, now, control_id), f"MSA|{_ACKNOWLEDGEMENTS[verdict]}|{encode_escapes(control.control_id)}"]
+    """The acknowledgement of the message that `control` identifies; no bytes at all when its sender wants no answer to this.
+
+    `control` may be empty when nothing could be read.
+    """
+    code = acknowledgement_code(control, verdict)
+    if not code:
+        return b""
+    lines = [_msh(control, now, control_id), f"MSA|{code}|{encode_escapes(control.control_id)}"]
     lines += [_err(finding) for finding in _told(verdict, findings)]
     text = "".join(line.rstrip("|") + "\r" for line in lines)
     return _encode(text, CHARSETS.get(_charset(control).upper(), "utf-8"))
+
+
+def acknowledgement_code(control: MessageControl, verdict: Verdict) -> str:
+    """MSA-1; empty when MSH-15 and MSH-16 want no answer to this verdict."""
+    if verdict in _WANTED.get(control.application_ack, _ALWAYS):
+        return _APPLICATION_ANSWERS[verdict]
+    if control.accept_ack and verdict in _WANTED.get(control.accept_ack, _ALWAYS):
+        return _COMMIT_ANSWERS[verdict]
+    return ""
 
 
 def _told(verdict: Verdict, findings: tuple[Finding, ...]) -> list[Finding]:

@@ -16,7 +16,7 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from adapter.errors import LedgerError, TduError
+from adapter.errors import LedgerError, TduError, UnavailableError
 from adapter.ledger.database import UNWRITABLE
 from adapter.model.receipt import Answer, Arrival
 
@@ -168,6 +168,9 @@ class Intake(Generic[J]):
             self._committer.submit(self._acceptor.judge(arrival), future)
         except TryLaterError as error:
             future.set_exception(error)
+        except UnavailableError as error:
+            log.error("intake.judge-later", door=arrival.door, code=error.code)
+            future.set_exception(_later(error.code))
         except Exception as error:  # a defect of ours: the text could quote the content, so only its class is logged
             log.error("intake.judge-failed", door=arrival.door, error=type(error).__name__)
             future.set_exception(NotKeptError("intake.judge-failed", "The judge failed: nothing was kept."))

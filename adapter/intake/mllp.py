@@ -25,6 +25,7 @@ from adapter.formats.mllp_frames import Frame, FrameCondition, FrameReader, fram
 from adapter.intake.committer import Count, Intake, NotKeptError, TryLaterError, count_nothing
 from adapter.intake.peers import Peer, recognise_peer
 from adapter.mapping.from_hl7v2 import read_control
+from adapter.mapping.hl7.checks import DECISIONS
 from adapter.model.finding import Finding, Severity
 from adapter.model.receipt import Arrival, MessageControl, Verdict
 
@@ -52,6 +53,8 @@ class MllpSettings:
     # Of all unfinished messages together, so that many slow senders cannot fill the memory.
     max_held_bytes: int = 268_435_456
     tls: ssl.SSLContext | None = None
+    # Which decision profile rules on the flags of a message; empty: the default one.
+    decision_policy: str = ""
 
 
 @dataclass(eq=False)
@@ -208,7 +211,9 @@ class MllpServer:
             finding = UNKNOWN_PEER if control != MessageControl() else NOT_HL7
             self._note(finding.code, connection.id)
             return self._refusal(content, Verdict.REFUSED, finding)
-        arrival = Arrival(content, "mllp", peer.principal, self._clock(), zone=peer.zone)
+        arrival = Arrival(
+            content, "mllp", peer.principal, self._clock(), zone=peer.zone, decision_policy=self._settings.decision_policy
+        )
         try:
             answer = await asyncio.wrap_future(self._intake.take(arrival))
         except NotKeptError as error:
@@ -224,10 +229,13 @@ class MllpServer:
             receipt=answer.receipt_id,
             verdict=answer.verdict.value,
             kept=answer.kept.value,
+            decisions=next((f.text for f in answer.findings if f.code == DECISIONS), ""),
         )
         return answer.body
 
     async def _answer(self, connection: Connection, body: bytes) -> None:
+        if not body:
+            return  # MSH-15 and MSH-16 want no answer
         connection.writer.write(frame_message(body))
         async with asyncio.timeout(self._settings.message_timeout_seconds):
             await connection.writer.drain()

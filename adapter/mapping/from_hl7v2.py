@@ -34,6 +34,7 @@ from adapter.mapping.hl7.checks import (
     check_unique_ids,
     choose_profile,
     find_action,
+    tell_decisions,
 )
 from adapter.mapping.hl7.documents import CarriedDocument, HeaderOfPdf, open_documents, pdf_warning
 from adapter.mapping.hl7.envelope import Envelope, read_envelope
@@ -75,13 +76,13 @@ class _Reading(Confidential):
     findings: tuple[Finding, ...]
 
 
-def inspect_hl7v2(arrival: Arrival, *, policy: str = "") -> Inspection:
-    """What the norm wants known at once. `policy` names a decision profile (`semantic`, `matrix-strict`). Pure."""
+def inspect_hl7v2(arrival: Arrival) -> Inspection:
+    """What the norm wants known at once, by the decision profile of the door. Pure."""
     try:
         message = read_message(arrival.content)
     except InputError as error:
         return _unreadable(arrival, error)
-    findings = message.findings + _check(message, arrival.zone, policy or default_policy())
+    findings = message.findings + _check(message, arrival.zone, arrival.decision_policy or default_policy())
     verdict = Verdict.REFUSED if errors_of(findings) else Verdict.ACCEPTED
     return Inspection(ContentKind.HL7V2, verdict, control_of(message), fingerprint(message), _bounded(findings))
 
@@ -134,6 +135,8 @@ def control_of(message: Message) -> MessageControl:
         charset=message.charset[:LONGEST_CONTROL],
         encoding=message.codec,
         sent_at=msh.value(7).strip()[:LONGEST_CONTROL],
+        accept_ack=msh.value(15).strip().upper()[:2],
+        application_ack=msh.value(16).strip().upper()[:2],
     )
 
 
@@ -176,6 +179,7 @@ def _check(message: Message, zone: str, policy: str) -> tuple[Finding, ...]:
     findings += check_flags(reading.source, profile)
     findings += reading.findings
     findings += check_decision(reading.source, profile, reading.envelope.flags, policy)
+    findings += tell_decisions(reading.envelope.flags)
     findings += check_recipients(reading.envelope.flags, reading.envelope.recipients)
     findings += check_ins_key(reading.pid) + said
     findings += check_unique_ids(document.header.unique_id for document in documents)

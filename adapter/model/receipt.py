@@ -55,6 +55,7 @@ class Arrival(Confidential):
 
     `side_car` holds the bytes of the file that says to whom a bare document goes (JSON), when there is one.
     `form` is the slug when the door knows which form it is. `zone` is the IANA zone of times without one.
+    `decision_policy` names the door's decision profile for flags of HL7 v2 (`semantic`, `matrix-strict`); empty: the default.
     """
 
     content: bytes
@@ -65,6 +66,7 @@ class Arrival(Confidential):
     side_car: bytes = b""
     form: str = ""
     zone: str = "Europe/Paris"
+    decision_policy: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class MessageControl:
 
     `processing` is P, T or D. `event` is `MDM^T02^MDM_T02` for HL7, the slug for a form.
     `encoding` is the Python codec that reads the source. All fields may be empty for a source that has none.
+    `accept_ack` and `application_ack` are MSH-15 and MSH-16 (table 0155): which answers the sender waits for.
     """
 
     application: str = ""
@@ -86,6 +89,8 @@ class MessageControl:
     charset: str = ""
     encoding: str = "utf-8"
     sent_at: str = ""
+    accept_ack: str = ""
+    application_ack: str = ""
 
 
 class Verdict(StrEnum):

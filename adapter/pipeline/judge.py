@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from adapter.errors import InputError
+from adapter.errors import InputError, TduError, UnavailableError
 from adapter.fhir.outcome import operation_outcome
 from adapter.formats.hl7v2_ack import write_ack
 from adapter.ledger.records import CommittedReceipt, NewReceipt
@@ -108,7 +108,10 @@ class Judge:
         self._new_id = new_id
 
     def judge(self, arrival: Arrival) -> Judged:
-        """Inspect, check against the instance and the directory, and write both possible answers."""
+        """Inspect, check against the instance and the directory, and write both possible answers.
+
+        Raises UnavailableError when the directory cannot be read: nothing is known of the recipients, and later it may be.
+        """
         receipt_id = self._new_id()
         kind = kind_of(arrival)
         inspection = self._inspect(kind, arrival)
@@ -148,7 +151,11 @@ class Judge:
 
     def _submission_findings(self, submission: Submission) -> tuple[Finding, ...]:
         today = _civil_date(self._clock(), self._rules.time_zone)
-        directory = self._directory()
+        try:
+            directory = self._directory()
+        except (OSError, TduError) as error:
+            text = f"The directory cannot be read now ({type(error).__name__}): nothing was kept."
+            raise UnavailableError("directory.unreadable", text, remedy="Send it again later.") from error
         found = submission_findings(self._rules, submission, directory.training_domains)
         return found + can_resolve_any(submission, directory, today) if submission.recipients else found
 

@@ -28,6 +28,7 @@ def mllp_settings(door: MllpDoor, default_zone: str) -> MllpSettings:
         message_timeout_seconds=door.message_timeout_seconds,
         max_connections=door.max_connections,
         tls=make_tls_context(door.tls.certificate, door.tls.key, door.tls.client_ca) if door.tls is not None else None,
+        decision_policy=door.decision_policy.value,
     )
 
 

@@ -18,12 +18,17 @@ from adapter.mapping.hl7.profile import (
     decisions,
     dialect_of,
     older_says_nothing,
+    policies,
     profile_of,
 )
 from adapter.mapping.hl7.source import Hl7Source
 from adapter.model.finding import Finding, Severity
 from adapter.model.parties import Recipient, RecipientKind
 
+# The finding that says what every decision profile thinks; doors log it.
+DECISIONS = "hl7.decisions"
+# Table 0155: when an answer is wanted.
+_ACK_CONDITIONS = frozenset({"", "AL", "NE", "ER", "SU"})
 _PROCESSING = frozenset({"P", "T", "D"})
 _PARTICIPATIONS = frozenset({"SB", "RCT", "REPLY"})
 _AFTER_FIRST_OBX = frozenset({"OBX", "PRT", "NTE"})
@@ -92,6 +97,10 @@ def check_header(message: Message, profile: Profile) -> tuple[Finding, ...]:
     processing = message.value("MSH", 11).strip()
     if processing and processing not in _PROCESSING:
         findings.append(_finding(_ERROR, "hl7.processing-id", "MSH-11 must be P, T or D.", "MSH-11", "202"))
+    for field in (15, 16):
+        if message.value("MSH", field).strip().upper() not in _ACK_CONDITIONS:
+            text = "When to answer must be AL, NE, ER or SU: the answer is given."
+            findings.append(_finding(_WARNING, "hl7.ack-condition", text, f"MSH-{field}", "103"))
     return tuple(findings)
 
 
@@ -235,6 +244,20 @@ def check_decision(source: Hl7Source, profile: Profile, flags: Mapping[str, str]
     if accepted and set(values.values()) <= {"Y", "N"} and not any(rule.holds(values) for rule in accepted):
         findings.append(_application(otherwise.code, otherwise.text, "OBX"))
     return tuple(findings)
+
+
+def tell_decisions(flags: Mapping[str, str]) -> tuple[Finding, ...]:
+    """What each decision profile says of the combination, for the log: the published matrix contradicts the official samples."""
+    values = {name: value or "N" for name, value in flags.items()}
+    if not set(values.values()) <= {"Y", "N"}:
+        return ()
+    said = " · ".join(f"{name}: {'accepts' if _accepts(name, values) else 'refuses'}" for name in policies())
+    return (Finding(Severity.INFORMATION, DECISIONS, said, "OBX"),)
+
+
+def _accepts(policy: str, values: Mapping[str, str]) -> bool:
+    refused, accepted, _ = decisions(policy)
+    return not any(rule.holds(values) for rule in refused) and (not accepted or any(rule.holds(values) for rule in accepted))
 
 
 def _place_of_flag(source: Hl7Source, profile: Profile, name: str) -> str:

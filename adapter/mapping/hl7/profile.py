@@ -149,6 +149,11 @@ def decisions(policy: str) -> tuple[tuple[Decision, ...], tuple[Decision, ...], 
     return refused, accepted, Decision({}, profile.get("code", ""), profile.get("text", ""))
 
 
+def policies() -> tuple[str, ...]:
+    """The names of the decision profiles."""
+    return tuple(load_rules("hl7v2/decision").data["profiles"])
+
+
 def default_policy() -> str:
     """The decision profile used unless the instance says otherwise."""
     return str(load_rules("hl7v2/decision").data["default"])

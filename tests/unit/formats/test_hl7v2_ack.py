@@ -130,3 +130,40 @@ def test_places_are_told_as_the_norm_counts_them(location: str, erl: str) -> Non
 def test_the_same_refusal_gives_the_same_bytes() -> None:
     first, second = (write_ack(CONTROL, Verdict.REFUSED, (PADDING,), now=NOW.astimezone(UTC), control_id="A") for _ in "ab")
     assert first == second
+
+
+# -- MSH-15 and MSH-16: the whole table ---------------------------------------------------------------------------------------
+
+_CONDITIONS = ("", "AL", "NE", "ER", "SU")
+_IS_WANTED = {"": None, "AL": (True, True), "NE": (False, False), "ER": (False, True), "SU": (True, False)}
+
+
+def _expected(accept: str, application: str, verdict: Verdict) -> str:
+    """The table by the words of the norm: (wanted on success, wanted on error)."""
+    refused = verdict is not Verdict.ACCEPTED
+    letter = {Verdict.ACCEPTED: "A", Verdict.REFUSED: "E", Verdict.TRY_LATER: "R"}[verdict]
+    by_application, by_accept = _IS_WANTED[application], _IS_WANTED[accept]
+    if by_application is None or by_application[refused]:
+        return f"A{letter}"
+    return f"C{letter}" if by_accept is not None and by_accept[refused] else ""
+
+
+@pytest.mark.parametrize("accept", _CONDITIONS)
+@pytest.mark.parametrize("application", _CONDITIONS)
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_when_an_answer_is_wanted_is_honoured_and_one_answer_at_most_is_given(
+    accept: str, application: str, verdict: Verdict
+) -> None:
+    control = MessageControl(event="MDM^T02^MDM_T02", control_id="M1", accept_ack=accept, application_ack=application)
+    answer = write_ack(control, verdict, (OTHER_PATIENT,), now=NOW, control_id="A1")
+    if expected := _expected(accept, application, verdict):
+        message = read_message(answer)
+        assert (message.value("MSA", 1), message.value("MSA", 2)) == (expected, "M1")
+        assert len(message.segments("MSA")) == 1
+    else:
+        assert answer == b""
+
+
+def test_an_unknown_condition_is_answered() -> None:
+    control = MessageControl(control_id="M1", accept_ack="XX", application_ack="YY")
+    assert b"MSA|AA|M1" in write_ack(control, Verdict.ACCEPTED, (), now=NOW, control_id="A1")

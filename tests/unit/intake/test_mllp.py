@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import trustme
 
+from adapter.errors import UnavailableError
 from adapter.intake.committer import Intake
 from adapter.intake.mllp import MllpServer, MllpSettings, make_tls_context
 from adapter.intake.peers import Peer, recognise_peer
@@ -409,3 +410,42 @@ def test_the_most_precise_peer_wins() -> None:
     control = read_control(message("M1"))
     assert recognise_peer((anybody, PEER), control, "") is PEER
     assert recognise_peer((anybody,), control, "") is anybody
+
+
+def test_a_sender_that_wants_no_answer_gets_none_and_its_next_message_is_taken() -> None:
+    def quiet(arrival: Arrival) -> bytes:
+        return b"" if read_control(arrival.content).application_ack == "NE" else echo_control(arrival)
+
+    silent = message("Q1").replace(b"|||||FRA|", b"|||AL|NE|FRA|").replace(b"|AL|NE", b"||NE")
+
+    async def story(house: House) -> None:
+        client = await house.connect()
+        client[1].write(framed(silent, message("M2")))
+        assert await answer(client) == b"ack of M2"
+
+    house = run(story, FakeAcceptor(body=quiet))
+    assert len(house.acceptor.kept) == 2
+
+
+def test_the_decision_profile_of_the_door_goes_with_what_it_takes() -> None:
+    async def story(house: House) -> None:
+        client = await house.connect()
+        client[1].write(framed(message("M1")))
+        await answer(client)
+
+    assert [a.decision_policy for a in run(story, decision_policy="matrix-strict").acceptor.kept] == ["matrix-strict"]
+
+
+def test_what_we_need_and_cannot_read_now_is_answered_try_later_and_nothing_is_kept() -> None:
+    class Away(FakeAcceptor):
+        def judge(self, arrival: Arrival) -> Arrival:
+            raise UnavailableError("directory.unreadable", f"The directory cannot be read at {arrival.received_at}.")
+
+    async def story(house: House) -> None:
+        client = await house.connect()
+        client[1].write(framed(message("M1")))
+        told = await answer(client)
+        assert b"MSA|AR|M1" in told
+        assert b"mllp.try-later" in told
+
+    assert run(story, Away()).acceptor.kept == []

@@ -38,16 +38,17 @@ SOMEBODY_ELSE = replace(
 )
 
 
-def _arrival(content: bytes) -> Arrival:
-    return Arrival(content, "mllp", Principal("hospital", "application", "940000001"), datetime(2026, 11, 20, tzinfo=UTC))
+def _arrival(content: bytes, policy: str = "") -> Arrival:
+    at, speaker = datetime(2026, 11, 20, tzinfo=UTC), Principal("hospital", "application", "940000001")
+    return Arrival(content, "mllp", speaker, at, decision_policy=policy)
 
 
-def _inspect(content: bytes, **options: Any) -> Inspection:
-    return inspect_hl7v2(_arrival(content), **options)
+def _inspect(content: bytes, policy: str = "") -> Inspection:
+    return inspect_hl7v2(_arrival(content, policy))
 
 
-def _errors(content: bytes, **options: Any) -> list[tuple[str, str, str, str]]:
-    found = _inspect(content, **options)
+def _errors(content: bytes, policy: str = "") -> list[tuple[str, str, str, str]]:
+    found = _inspect(content, policy)
     errors = [(f.code, f.location, f.hl7_code, f.app_code) for f in found.findings if f.severity is Severity.ERROR]
     assert (found.verdict is Verdict.REFUSED) == bool(errors)
     return errors
@@ -56,7 +57,7 @@ def _errors(content: bytes, **options: Any) -> list[tuple[str, str, str, str]]:
 def _warnings(content: bytes) -> list[tuple[str, str]]:
     found = _inspect(content)
     assert found.verdict is Verdict.ACCEPTED, found.findings
-    return [(f.code, f.location) for f in found.findings]
+    return [(f.code, f.location) for f in found.findings if f.severity is not Severity.INFORMATION]
 
 
 def _submission(content: bytes) -> Submission:
@@ -535,3 +536,35 @@ def test_no_finding_ever_holds_a_value_of_the_patient() -> None:
 
 def _resource(bundle: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return next(entry["resource"] for entry in bundle["entry"] if entry["resource"]["resourceType"] == kind)
+
+
+# -- both decision profiles ---------------------------------------------------------------------------------------------------
+
+
+def _decisions(content: bytes) -> str:
+    (said,) = [f.text for f in _inspect(content).findings if f.code == "hl7.decisions"]
+    return said
+
+
+def test_the_verdict_of_both_decision_profiles_is_told_whichever_rules() -> None:
+    assert _decisions(build_mdm(LETTER)) == "semantic: accepts · matrix-strict: refuses"
+    assert _decisions(build_mdm(LETTER, flags={"INVISIBLE_PATIENT": "Y"})) == "semantic: accepts · matrix-strict: accepts"
+    assert _decisions(build_mdm(LETTER, flags={"DESTMSSANTEPS": "N"})) == "semantic: refuses · matrix-strict: refuses"
+    masked = build_mdm(LETTER, flags=TO_PATIENT | {"INVISIBLE_PATIENT": "Y"}, recipients=(to_patient(),))
+    assert _decisions(masked) == "semantic: refuses · matrix-strict: refuses"
+
+
+@pytest.mark.parametrize("policy", ["semantic", "matrix-strict"])
+def test_neither_profile_lets_a_hidden_document_out(policy: str) -> None:
+    for flags in (
+        {"MASQUE_PS": "Y"},
+        TO_PATIENT | {"INVISIBLE_PATIENT": "Y"},
+        {"MASQUE_PS": "Y", "DESTMSSANTEPAT": "Y"},
+    ):
+        assert _errors(build_mdm(LETTER, flags=flags), policy), flags
+
+
+def test_an_unknown_condition_of_answer_is_told() -> None:
+    assert _warnings(build_mdm(LETTER, change={"MSH-15": "XX", "MSH-16": "al"})) == [("hl7.ack-condition", "MSH-15")]
+    control = _inspect(build_mdm(LETTER, change={"MSH-15": "NE", "MSH-16": "er"})).control
+    assert (control.accept_ack, control.application_ack) == ("NE", "ER")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adapter.errors import LedgerError
+from adapter.errors import LedgerError, UnavailableError
 from adapter.ledger.records import Decision
 from adapter.mapping.kinds import Understand
 from adapter.model.delivery import Delivery, DeliveryState, SendOutcome
@@ -683,3 +683,24 @@ def _with_mailbox_for_the_fax_doctor() -> Directory:
 
 def _understood(readers: Mapping[ContentKind, Understand], arrival: Arrival, receipt_id: str) -> tuple[Translation, ...]:
     return readers[ContentKind.HL7V2](arrival, receipt_id)
+
+
+def test_a_directory_that_cannot_be_read_refuses_nothing_for_good(tmp_path: Path) -> None:
+    instance = Instance(tmp_path)
+
+    def unreadable() -> Directory:
+        raise OSError("gone")
+
+    instance.pipeline._judge._directory = unreadable
+    with pytest.raises(UnavailableError, match=r"directory\.unreadable"):
+        instance.accept(LETTER)
+    assert instance.conservation().received == 0
+
+
+def test_a_message_that_wants_no_answer_is_kept_with_none_and_its_repeat_too(tmp_path: Path) -> None:
+    instance = Instance(tmp_path)
+    quiet = build_mdm(build_ldl_ses(), change={"MSH-16": "NE"})
+    first, again = instance.accept(quiet), instance.accept(quiet)
+    assert (first.verdict, first.kept, first.body) == (Verdict.ACCEPTED, Kept.STORED, b"")
+    assert (again.kept, again.body) == (Kept.REPEAT, b"")
+    assert instance.prepare() == 1
