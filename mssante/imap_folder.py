@@ -102,10 +102,22 @@ def read_arrivals(data: FetchData) -> tuple[Arrival, ...]:
         uid, size = _UID.search(line), _SIZE.search(line)
         if uid is None or size is None:
             continue
-        flags = _FLAGS.search(line)
-        words = flags[1].decode("ascii", "replace").split() if flags else []
-        arrivals[int(uid[1])] = Arrival(int(uid[1]), int(size[1]), frozenset(words), _date(line))
+        arrivals[int(uid[1])] = Arrival(int(uid[1]), int(size[1]), _flags(line) or frozenset(), _date(line))
     return tuple(arrivals[uid] for uid in sorted(arrivals))
+
+
+def read_flags(data: FetchData, uid: int) -> frozenset[str] | None:
+    """The flags that an answer tells of a message, the last word counting; None when it tells nothing."""
+    told = None
+    for line in data:
+        if isinstance(line, bytes) and _is_about(uid, line, b"") and (flags := _flags(line)) is not None:
+            told = flags
+    return told
+
+
+def _flags(line: bytes) -> frozenset[str] | None:
+    flags = _FLAGS.search(line)
+    return frozenset(flags[1].decode("ascii", "replace").split()) if flags else None
 
 
 def _date(line: bytes) -> datetime | None:

@@ -50,10 +50,6 @@ class Route:
     source_address: str = ""
 
 
-class HandshakeRefusedError(MailboxLostError):
-    """One of the two certificates was refused, or TLS is not spoken there."""
-
-
 @contextmanager
 def told_as_lost() -> Iterator[None]:
     """Whatever imaplib and the network raise becomes `MailboxLostError`, without the server's text: it may quote content."""
@@ -66,7 +62,7 @@ def told_as_lost() -> Iterator[None]:
     except ssl.SSLEOFError:
         raise MailboxLostError("mailbox.dropped", "the server hung up") from None
     except ssl.SSLError:
-        raise HandshakeRefusedError("mailbox.tls-refused", "a certificate was refused") from None
+        raise MailboxLostError("mailbox.tls-refused", "a certificate was refused") from None
     except OSError:
         raise MailboxLostError("mailbox.dropped", "the line broke") from None
     except imaplib.IMAP4.abort:
@@ -179,13 +175,13 @@ class ImapLine(imaplib.IMAP4):
 
     def _start_tls(self) -> None:
         if "STARTTLS" not in self.capabilities:
-            raise HandshakeRefusedError("mailbox.tls-not-offered", "the server offers no STARTTLS: nothing is said in clear")
+            raise MailboxLostError("mailbox.tls-not-offered", "the server offers no STARTTLS: nothing is said in clear")
         typ, _ = self.xatom("STARTTLS")
         if typ != "OK":
-            raise HandshakeRefusedError("mailbox.tls-not-offered", "the server refuses STARTTLS")
+            raise MailboxLostError("mailbox.tls-not-offered", "the server refuses STARTTLS")
         # What was slipped in before the handshake would be believed as if it had been encrypted.
         if self._buffer:
-            raise HandshakeRefusedError("mailbox.tls-injection", "the server talked in clear after STARTTLS")
+            raise MailboxLostError("mailbox.tls-injection", "the server talked in clear after STARTTLS")
         self._encrypt()
 
     def _encrypt(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import imaplib
 import json
 import re
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,11 +26,12 @@ from mssante.imap_folder import (
     decode_name,
     encode_name,
     read_arrivals,
+    read_flags,
     read_marks,
     read_section,
     read_uids,
 )
-from mssante.imap_line import HandshakeRefusedError, ImapLine, Limits, Route
+from mssante.imap_line import ImapLine, Limits, Route
 from mssante.tls import TlsSettings, TlsSource, contexts_of, settings_of
 
 __all__ = [
@@ -93,8 +95,22 @@ class Mailbox:
 
     @classmethod
     def open(cls, settings: MailboxSettings) -> Mailbox:
-        """Connect, encrypt and log in; a certificate refused at the handshake gives way to the generation before."""
-        line = _connect(settings)
+        """Connect, encrypt and log in; a certificate that is refused gives way to that of the generation before."""
+        *first, last = contexts_of(settings.tls)
+        for context in first:
+            try:
+                return cls._open_with(context, settings)
+            except (MailboxLostError, MailboxRefusedError) as error:
+                if not _may_be_the_certificate(error, settings.auth):
+                    raise
+        return cls._open_with(last, settings)
+
+    @classmethod
+    def _open_with(cls, context: ssl.SSLContext, settings: MailboxSettings) -> Mailbox:
+        tls = settings_of(settings.tls)
+        name = tls.server_name or settings.host
+        route = Route(settings.host, settings.port, name, tls.immediate, context, settings.source_address)
+        line = ImapLine(route, settings.limits)
         try:
             _log_in(line, settings.auth)
             with line.within():
@@ -208,10 +224,16 @@ class Mailbox:
         return read_section(data, uid)
 
     def mark(self, uid: int, keyword: str) -> bool:
-        """Set a keyword; False when the server refuses. To be called once the content is durable."""
+        """Set a keyword; False when the server does not keep it. To be called once the content is durable."""
         with self._line.within():
-            typ, _ = self._line.uid("STORE", str(uid), "+FLAGS.SILENT", f"({_keyword(keyword)})")
-        return typ == "OK"
+            typ, data = self._line.uid("STORE", str(uid), "+FLAGS", f"({_keyword(keyword)})")
+        if typ != "OK":
+            return False
+        # Dovecot answers OK and keeps nothing where the right is missing: what it then tells of the message counts.
+        told = read_flags(data, uid)
+        if told is None:
+            told = next((arrival.flags for arrival in self.announce([uid])), frozenset())
+        return keyword.lower() in {flag.lower() for flag in told}
 
     def move(self, uid: int, folder: str) -> bool:
         """Move a message; False when the server refuses or cannot do it without touching others."""
@@ -233,25 +255,11 @@ class Mailbox:
         return self._line.wait_for_arrival(seconds, should_stop)
 
 
-def _connect(settings: MailboxSettings) -> ImapLine:
-    tls = settings_of(settings.tls)
-    *first, last = contexts_of(settings.tls)
-
-    def line_with(context: object) -> ImapLine:
-        name = tls.server_name or settings.host
-        route = Route(settings.host, settings.port, name, tls.immediate, context, settings.source_address)  # type: ignore[arg-type]
-        return ImapLine(route, settings.limits)
-
-    for context in first:
-        try:
-            return line_with(context)
-        except HandshakeRefusedError:
-            continue
-        except MailboxLostError as error:
-            # In TLS 1.3 a refused client certificate may show as a bare hang-up after the handshake.
-            if error.code != "mailbox.dropped":
-                raise
-    return line_with(last)
+def _may_be_the_certificate(error: MailboxError, auth: Auth) -> bool:
+    # Refused, it shows as an alert, in TLS 1.3 as a bare hang-up after the handshake, at Dovecot as a refused login.
+    if isinstance(error, MailboxRefusedError):
+        return isinstance(auth, ClientCertificate)
+    return error.code in ("mailbox.tls-refused", "mailbox.dropped")
 
 
 def _log_in(line: ImapLine, auth: Auth) -> None:

@@ -312,7 +312,9 @@ class _Session:
         if not self._double.keeps_keywords and any(not word.startswith("\\") for word in words):
             return "NO [NOPERM] keywords are not kept here"
         with self._double.changed:
-            self._double.folders[self._folder].messages[uid].flags.update(words)
+            flags = self._double.folders[self._folder].messages[uid].flags
+            flags.update(words)
+        self._say(f"* 1 FETCH (UID {uid} FLAGS ({' '.join(sorted(flags))}))")
         return "OK"
 
     def _on_move(self, _tag: str, command: str) -> str:
