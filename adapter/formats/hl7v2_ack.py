@@ -3,9 +3,9 @@ r"""Writes the acknowledgement of an HL7 v2 message: AA, AE or AR, with one ERR 
 Sources: HL7 v2.6 ch. 2 (MSA, ERR); CI-SIS volet 2.1 §ACK (`ACK^<event>^ACK`, 2.5 for ORU else 2.6, MSH-17 FRA, MSH-18 as asked);
 tables 0357 (ERR-3), 0516 (ERR-4), 0533 (ERR-5). No value of the message but its control id is ever written back.
 
-MSH-15 and MSH-16 (table 0155): the volet knows application answers only, one a message. Both empty (original mode), or MSH-16 AL or
-empty: always. MSH-16 NE, ER or SU is honoured. Where it wants no application answer but MSH-15 wants to know that the message was
-taken, the one answer is a commit acknowledgement (CA, CE, CR). Never two answers to a message: some clients take the first for both.
+MSH-15 and MSH-16 (table 0155): the volet knows application answers only, one a message. Both empty (original mode), or MSH-16 AL
+or empty: always. MSH-16 NE, ER or SU is honoured. Where it wants no application answer but MSH-15 wants to know that the message
+was taken, the one answer is a commit acknowledgement (CA, CE, CR). Never two answers: some clients take the first for both.
 
 ERR-7 is our stable code and its English sentence, for the integrator; ERR-8 a short French one, for the user's screen.
 """
