@@ -117,7 +117,7 @@ class Instance:
 def assemble(config: Config) -> Instance:
     """Wire one process; opens the ledger, so call it after any fork."""
     ledger = open_ledger(config)
-    directory = LiveDirectory(config.directory.files)
+    directory = LiveDirectory(config.directory.everything)
     directory()  # a partners file that cannot be read stops the start, not the first letter
     channels = build_channels(config)
     judge = Judge(INSPECTORS, ENVELOPES, directory, instance_rules(config), clock=now, new_id=new_id)

@@ -124,6 +124,8 @@ def _check_doors(config: Config) -> Iterator[Problem]:
 def _check_files(config: Config) -> Iterator[Problem]:
     for n, path in enumerate(config.directory.files, start=1):
         yield from _check_file(f"directory.files[{n}]", path)
+    if config.directory.trusted_domains is not None:
+        yield from _check_file("directory.trusted_domains", config.directory.trusted_domains)
     for place, tls in _tls_settings(config):
         for key in ("certificate", "key", "client_ca", "ca"):
             file: Path | None = getattr(tls, key, None)

@@ -162,9 +162,18 @@ class LedgerStore:
 
 @dataclass(frozen=True)
 class DirectoryFiles:
-    """The partners files: organisations, units, roles, endpoints, equipment dates, agreements."""
+    """The partners files: organisations, units, roles, endpoints, equipment dates, agreements.
+
+    `trusted_domains` is a CSV of the trust space, as operators publish it: it adds to the domains of the partners files.
+    """
 
     files: tuple[Path, ...] = ()
+    trusted_domains: Path | None = None
+
+    @property
+    def everything(self) -> tuple[Path, ...]:
+        """All files that the directory is made of."""
+        return (*self.files, *((self.trusted_domains,) if self.trusted_domains else ()))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Leg(Confidential):
     """One try: a channel, an address on it, why it was chosen. `opened_since` is the later of both ends' dates (ISO).
 
     `order` starts at 1; leg n+1 waits until leg n is refused. `parallel` legs (the shared record) wait for nobody.
-    `intended` is the address that a test instance replaced by its sandbox.
+    `intended` is the address that a test instance replaced by its sandbox. `pdf_only`: the mail carries no archive.
     """
 
     channel: ChannelName
@@ -35,6 +35,7 @@ class Leg(Confidential):
     reason: str
     opened_since: str = ""
     intended: str = ""
+    pdf_only: bool = False
 
 
 @dataclass(frozen=True)

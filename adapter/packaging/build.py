@@ -24,10 +24,10 @@ from adapter.packaging.fax_page import FaxCover, build_fax
 from adapter.packaging.follow_up import follow_up_sentence
 from adapter.packaging.hl7.mdm import LocalDocument
 from adapter.packaging.hl7.messages import ack_message, document_message
+from adapter.packaging.mail import build_mail, build_pdf_mail
 from adapter.packaging.mhd import build_iti65
 from adapter.packaging.parcel import Content, Parcel, SenderProfile
 from adapter.packaging.pdf import render_pdf, stamp_pdf
-from adapter.packaging.xdm import build_mail
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,9 +114,11 @@ def _content(
     match delivery.channel:
         case ChannelName.SECURE_MAIL:
             pdf = readable_pdf(document, sender.stamp)
+            thread = document.earlier_references
+            if leg.pdf_only:
+                return build_pdf_mail(delivery, document.submission, pdf, sender, leg.address, sent_at, thread=thread)
             cda = travelling_cda(document, pdf)
             templates = written_templates(document)
-            thread = document.earlier_references
             return build_mail(
                 delivery, document.submission, cda, pdf, sender, leg.address, sent_at, templates=templates, thread=thread
             )

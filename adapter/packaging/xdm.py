@@ -1,4 +1,4 @@
-"""Makes the secure mail of one delivery: IHE_XDM.zip and the readable PDF from a submission's envelope and header.
+"""Makes the IHE_XDM.zip of one delivery: its metadata from a submission's envelope and header.
 
 Sources: CI-SIS volet 2.1 §mapping XDS; Référentiel socle MSSanté #2; the library `mssante` writes the formats, this file decides
 what they say. Instants and ids come from the stored delivery: the same delivery gives the same bytes, whenever it is sent again.
@@ -18,19 +18,9 @@ from adapter.model.parties import Organisation, Party
 from adapter.model.submission import Intent, Submission, Visibility
 from adapter.packaging.cda_out.header import patient_number
 from adapter.packaging.code_tables import PDF_FORMAT, activity_of, class_of, format_of, load_codes, oid_of, type_scheme
-from adapter.packaging.follow_up import follow_up_sentence, replaces_earlier
-from adapter.packaging.parcel import MailContent, SenderProfile
+from adapter.packaging.follow_up import replaces_earlier
+from adapter.packaging.parcel import SenderProfile
 from mssante.errors import MssanteError
-from mssante.message import (
-    ARCHIVE_NAME,
-    Attachment,
-    DocumentMail,
-    Mailbox,
-    document_subject,
-    french_date,
-    pdf_name,
-    write_message,
-)
 from mssante.xdm import (
     Action,
     Author,
@@ -51,53 +41,6 @@ _CONFIDENTIALITY = "2.16.840.1.113883.5.25"
 _VISIBILITY = "1.2.250.1.213.1.1.4.13"
 _PARIS = ZoneInfo("Europe/Paris")
 _CONFIDENTIALITY_LABELS = {"N": "Normal", "R": "Restreint", "V": "Très restreint"}
-
-
-def build_mail(
-    delivery: Delivery,
-    submission: Submission,
-    cda: bytes,
-    pdf: bytes,
-    sender: SenderProfile,
-    address: str,
-    sent_at: datetime,
-    *,
-    templates: tuple[str, ...] = (),
-    thread: tuple[str, ...] = (),
-) -> MailContent:
-    """The whole mail and its envelope; RenditionError when the header lacks what the norm wants.
-
-    `templates`: those of a structured CDA that we wrote; the header tells those of a CDA that came in. `thread`: Message-IDs of
-    the older versions that this recipient was sent, oldest first.
-    """
-    archive = build_xdm_zip(delivery, submission, cda, sender, sent_at, templates=templates)
-    header = submission.document
-    attachments = (
-        Attachment(ARCHIVE_NAME, "application/zip", archive),
-        Attachment(_pdf_name(header), "application/pdf", pdf),
-    )
-    mail = DocumentMail(
-        sender=Mailbox(sender.mailbox, sender.mail_label),
-        recipient=Mailbox(address),
-        subject=_subject(submission, delivery),
-        sent_at=sent_at,
-        message_id=delivery.reference,
-        text=_text(delivery, submission, sender),
-        attachments=attachments,
-        product_reference=sender.product_reference,
-        document_codes=(header.type.code,),
-        holds_qualified_ins=header.patient.is_qualified,
-        reply_to=submission.reply_to_address or sender.reply_to,
-        receipt_to=sender.mailbox if submission.acks.reading else "",
-        ends_exchange=_is_for_patient(delivery) and not submission.destinations.patient_may_reply,
-        in_reply_to=thread[-1] if thread else submission.in_reply_to if submission.in_reply_to.startswith("<") else "",
-        references=thread,
-    )
-    try:
-        message = write_message(mail)
-    except MssanteError as error:
-        raise _rendition_error(error) from error
-    return MailContent(message, sender.mailbox, address, delivery.id, wants_dsn=True)
 
 
 def build_xdm_zip(
@@ -129,7 +72,7 @@ def build_xdm_zip(
     try:
         return build_archive(submission_set, [(entry, cda)], presentation)
     except MssanteError as error:
-        raise _rendition_error(error) from error
+        raise rendition_error(error) from error
 
 
 def document_entry(delivery: Delivery, submission: Submission, *, templates: tuple[str, ...] = ()) -> DocumentEntry:
@@ -309,78 +252,6 @@ def _zoned(value: str) -> str:
         return value  # the metadata writer refuses it and says where
 
 
-# ── the mail's words ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _subject(submission: Submission, delivery: Delivery) -> str:
-    # Only the document type is named: never a service or unit, which might tell of sensitive care.
-    header = submission.document
-    patient = header.patient
-    return document_subject(
-        [header.type.label or header.title],
-        patient.birth_name,
-        patient.first_given or patient.used_given,
-        patient.birth_date,
-        replaces=replaces_earlier(delivery, submission),
-        cancels=submission.intent is Intent.CANCEL,
-    )
-
-
-def _pdf_name(header: DocumentHeader) -> str:
-    event = header.service_events[0] if header.service_events else None
-    served_on = (event.start if event else "") or header.created
-    patient = header.patient
-    given = patient.first_given or patient.used_given
-    return pdf_name(served_on, header.type.label or header.title, patient.birth_name, given)
-
-
-def _text(delivery: Delivery, submission: Submission, sender: SenderProfile) -> str:
-    notes = _notes(delivery, submission, sender)
-    bodies = submission.bodies
-    given = bodies.patient if _is_for_patient(delivery) else bodies.professionals
-    body = given.strip() or _default_text(submission, sender)
-    return "\n\n".join([*notes, body])
-
-
-def _notes(delivery: Delivery, submission: Submission, sender: SenderProfile) -> list[str]:
-    notes = [sender.stamp] if sender.stamp else []
-    if told := follow_up_sentence(delivery, submission):
-        notes.append(told)
-    if submission.urgency:
-        notes.append(f"Urgence indiquée par le demandeur : {submission.urgency.value}.")
-    return notes
-
-
-def _default_text(submission: Submission, sender: SenderProfile) -> str:
-    header = submission.document
-    patient = header.patient
-    name = " ".join(part for part in (patient.birth_name, patient.first_given or patient.used_given) if part)
-    born = french_date(patient.birth_date)
-    lines = [
-        "Bonjour,",
-        "",
-        _opening(submission, sender),
-        "",
-        f"Document : {header.title or header.type.label}",
-        f"Date : {french_date(header.created)}",
-        f"Patient : {name}" + (f" (date de naissance : {born})" if born else ""),
-        "",
-        f"Le fichier {ARCHIVE_NAME} est destiné à votre logiciel ; le PDF joint est le même document, prêt à lire.",
-    ]
-    if sender.phone:
-        lines += ["", f"Pour nous joindre : {sender.phone}"]
-    return "\n".join(lines)
-
-
-def _opening(submission: Submission, sender: SenderProfile) -> str:
-    if submission.intent is Intent.CANCEL:
-        return f"{sender.name} vous informe de l'annulation d'un document de santé, rappelé ci-joint pour identification."
-    return f"Vous trouverez ci-joint un document de santé transmis par {sender.name}."
-
-
-def _is_for_patient(delivery: Delivery) -> bool:
-    return delivery.role_id == "patient" or delivery.role_id.startswith("patient:")
-
-
-def _rendition_error(error: MssanteError) -> RenditionError:
+def rendition_error(error: MssanteError) -> RenditionError:
+    """What the mail library refuses to write, as the parcel's own error."""
     return RenditionError(error.code, error.message, where=error.where, remedy="Compléter la source ou la configuration.")

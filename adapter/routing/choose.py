@@ -82,6 +82,7 @@ class _Open:
     address: str
     reason: str
     since: date | None = None
+    pdf_only: bool = False
 
 
 _Verdict = _Open | Objection
@@ -260,7 +261,8 @@ def _plan_of(role: Role, explanation: str, verdicts: Mapping[ChannelName, _Verdi
             continue
         rank = len(legs) + 1
         reason = verdict.reason if rank == 1 else f"{verdict.reason} ; seulement si l'envoi précédent est refusé"
-        legs.append(Leg(channel, verdict.address, rank, reason, verdict.since.isoformat() if verdict.since else ""))
+        since = verdict.since.isoformat() if verdict.since else ""
+        legs.append(Leg(channel, verdict.address, rank, reason, since, pdf_only=verdict.pdf_only))
     return RecipientPlan(
         role_id=role.id,
         kind=role.kind,
@@ -331,7 +333,8 @@ def _by_mail(role: Role, agreement: Agreement | None, case: _Case) -> _Verdict:
     if isinstance(opening, Closed):
         return Objection("not-equipped", opening.reason)
     side = "ouverte de notre côté" if role.is_bare_address else "ouverte des deux côtés"
-    return _Open(role.mailbox, f"Messagerie sécurisée {side}{since_words(opening)}", opening.since)
+    form = ", PDF seul" if role.pdf_only else ""
+    return _Open(role.mailbox, f"Messagerie sécurisée {side}{since_words(opening)}{form}", opening.since, role.pdf_only)
 
 
 def _all_centres(opening: Opened, agreement: Agreement, case: _Case) -> Opening:

@@ -40,6 +40,7 @@ PATHWAYS = ("simple", "complex")
 _TABLES = (
     "domain", "legal_entity", "organisation", "pole", "department", "practitioner", "record", "agreement", "form_target",
 )  # fmt: skip
+_DOMAIN_COLUMNS = ("domain", "kind", "since", "until", "training")
 _UNIT_COLUMNS = (
     "code", "name", "legal_entity", "site", "department", "pole", "mailbox", "fax", "senior_line", "local_application",
     "valid_from", "valid_to",
@@ -52,15 +53,16 @@ def read_entries(files: Mapping[str, bytes]) -> Entries:
     name, tables = _read_tables(files, problems)
     unreadable = any("not readable as TOML" in problem for problem in problems)
     readers = {kind: tables.get(kind, []) for kind in _TABLES}
+    units, domains = _read_csv(files, problems)
     entries = Entries(
         name=name,
-        domains=_each(readers["domain"], _domain),
+        domains=(*_each(readers["domain"], _domain), *domains),
         legal_entities=_each(readers["legal_entity"], _legal_entity),
         organisations=_each(readers["organisation"], _organisation),
         poles=_each(readers["pole"], _pole),
         departments=_each(readers["department"], _department),
         roles=tuple(role for reader in readers["practitioner"] for role in _practitioner(reader)),
-        units=_read_units(files, problems),
+        units=units,
         records=_each(readers["record"], _record),
         agreements=_each(readers["agreement"], _agreement),
         form_targets=_each(readers["form_target"], _form_target),
@@ -145,6 +147,7 @@ def _organisation(r: Reader) -> Organisation:
         mailbox=r.mailbox(),
         equipment=r.equipment(),
         aliases=r.texts("aliases"),
+        pdf_only=r.flag("pdf_only"),
     )
 
 
@@ -165,6 +168,7 @@ def _department(r: Reader) -> Department:
         local_application=r.text("local_application"),
         period=r.period(),
         equipment=r.equipment(),
+        pdf_only=r.flag("pdf_only"),
     )
 
 
@@ -192,6 +196,7 @@ def _role(r: Reader, rpps: str, person: str) -> PractitionerRole:
         phone=r.phone("phone"),
         period=r.period(),
         equipment=r.equipment(),
+        pdf_only=r.flag("pdf_only"),
     )
 
 
@@ -250,9 +255,10 @@ def _form_target(r: Reader) -> FormTarget:
     return target
 
 
-def _read_units(files: Mapping[str, bytes], problems: list[str]) -> tuple[Unit, ...]:
-    """Unit tables: every CSV file, comma or semicolon, with a header."""
+def _read_csv(files: Mapping[str, bytes], problems: list[str]) -> tuple[tuple[Unit, ...], tuple[TrustedDomain, ...]]:
+    """Every CSV file, comma or semicolon: a list of trusted domains when its header names `domain`, else a unit table."""
     units: list[Unit] = []
+    domains: list[TrustedDomain] = []
     for file in sorted(f for f in files if f.endswith(".csv")):
         try:
             text = files[file].decode("utf-8-sig")
@@ -262,19 +268,28 @@ def _read_units(files: Mapping[str, bytes], problems: list[str]) -> tuple[Unit, 
         header = text.partition("\n")[0]
         rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if header.count(";") > header.count(",") else ",")
         try:
-            units += _units_of(rows, file, problems)
+            if "domain" in (rows.fieldnames or ()):
+                domains += (_listed_domain(reader) for reader in _readers_of(rows, _DOMAIN_COLUMNS, file, problems))
+            else:
+                units += (_unit(reader) for reader in _readers_of(rows, _UNIT_COLUMNS, file, problems))
         except csv.Error:
             problems.append(f"{file}: line {rows.line_num} is no line of a table")
-    return tuple(units)
+    return tuple(units), tuple(domains)
 
 
-def _units_of(rows: csv.DictReader[str], file: str, problems: list[str]) -> Iterator[Unit]:
-    unknown = sorted(set(rows.fieldnames or ()) - set(_UNIT_COLUMNS))
+def _readers_of(rows: csv.DictReader[str], columns: tuple[str, ...], file: str, problems: list[str]) -> Iterator[Reader]:
+    unknown = sorted(set(rows.fieldnames or ()) - set(columns))
     if unknown:
         problems.append(f"{file}: line 1 has unknown columns: {', '.join(unknown)}")
         return
     for row in rows:
-        yield _unit(Reader({k: v for k, v in row.items() if k and v}, f"{file}: line {rows.line_num}", problems))
+        yield Reader({k: v for k, v in row.items() if k and v}, f"{file}: line {rows.line_num}", problems)
+
+
+def _listed_domain(r: Reader) -> TrustedDomain:
+    kind = DomainKind(r.choice("kind", [k.value for k in DomainKind], default=DomainKind.PROFESSIONAL.value))
+    training = r.choice("training", ("false", "true"), default="false") == "true"  # a CSV knows no other kind of value
+    return TrustedDomain(r.text("domain", required=True).lower(), kind, r.period("since", "until"), training)
 
 
 def _unit(r: Reader) -> Unit:

@@ -88,6 +88,7 @@ class Organisation:
     mailbox: str = ""
     equipment: tuple[Equipment, ...] = ()
     aliases: tuple[str, ...] = ()
+    pdf_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ class Department:
     local_application: str = ""
     period: Period = field(default_factory=Period)
     equipment: tuple[Equipment, ...] = ()
+    pdf_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class PractitionerRole:
     phone: str = ""
     period: Period = field(default_factory=Period)
     equipment: tuple[Equipment, ...] = ()
+    pdf_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -237,6 +240,7 @@ class Role:
 
     `levels` are the equipment lists from the structure down to the role: a level that says nothing of a channel takes the
     level above. `phone_line` is whom to call when it is urgent. `is_bare_address`: in no directory, mail only.
+    `pdf_only`: whoever reads there chokes on archives: a mail carries the readable PDF alone.
     """
 
     id: str
@@ -254,3 +258,4 @@ class Role:
     period: Period = field(default_factory=Period)
     levels: tuple[tuple[Equipment, ...], ...] = ()
     is_bare_address: bool = False
+    pdf_only: bool = False

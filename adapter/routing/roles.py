@@ -36,6 +36,7 @@ class RoleMaker:
             fax=o.fax,
             phone_line=o.phone,
             levels=(o.equipment,),
+            pdf_only=o.pdf_only,
         )
 
     def of_department(self, d: Department) -> Role:
@@ -54,6 +55,7 @@ class RoleMaker:
             local_application=d.local_application,
             period=d.period,
             levels=(o.equipment, d.equipment),
+            pdf_only=o.pdf_only or d.pdf_only,
         )
 
     def of_unit(self, u: Unit) -> Role:
@@ -75,6 +77,7 @@ class RoleMaker:
             local_application=u.local_application or department.local_application,
             period=u.period,
             levels=department.levels,
+            pdf_only=department.pdf_only,
         )
 
     def of_person(self, r: PractitionerRole) -> Role:
@@ -95,4 +98,5 @@ class RoleMaker:
             phone_line=r.phone or (d.senior_line if d else "") or o.phone,
             period=r.period,
             levels=(o.equipment, d.equipment, r.equipment) if d else (o.equipment, r.equipment),
+            pdf_only=o.pdf_only or r.pdf_only or (d is not None and d.pdf_only),
         )

@@ -15,7 +15,7 @@ from lxml import etree
 
 from adapter.mapping.from_cda import read_cda_header
 from adapter.model.identity import ins_is_valid
-from adapter.packaging.xdm import build_mail
+from adapter.packaging.mail import build_mail
 from tests.builders.cda import tiny_pdf
 from tests.builders.ebrim import metadata_grammar
 from tests.builders.secure_mail import DOCTOR, SENDER, SENT_AT, SUBMISSION, delivery

@@ -27,8 +27,8 @@ from lxml import etree
 from adapter.channels.base import Channel
 from adapter.channels.mssante import SecureMailChannel, SecureMailSettings, outcome_of
 from adapter.model.delivery import DeliveryState, OutcomeKind
+from adapter.packaging.mail import build_mail
 from adapter.packaging.parcel import FaxContent, MailContent, Parcel
-from adapter.packaging.xdm import build_mail
 from adapter.tracking.causes import load_causes
 from mssante.smtp import Reason, SmtpResult, Stage, Verdict
 from mssante.testing import Fault, Moment, OperatorDouble, TestPki, make_test_pki

@@ -22,8 +22,9 @@ from adapter.model.parties import Device, Organisation, Party, Professional
 from adapter.model.submission import AcksWanted, Destinations, Intent, MailBodies, Submission, Urgency, Visibility
 from adapter.packaging.cda import wrap_as_n1
 from adapter.packaging.code_tables import activity_of, class_of, format_of, load_codes, type_scheme
+from adapter.packaging.mail import build_mail, build_pdf_mail
 from adapter.packaging.parcel import MailContent, SenderProfile
-from adapter.packaging.xdm import build_mail, build_xdm_zip
+from adapter.packaging.xdm import build_xdm_zip
 from tests.builders.cda import build_n1, tiny_pdf
 from tests.builders.secure_mail import AUTHOR, DOCTOR, HEADER, PATIENT, SENDER, SENT_AT, SUBMISSION, delivery
 
@@ -393,3 +394,13 @@ def test_unlisted_codes_fall_back_to_what_the_norm_foresees() -> None:
     assert class_of("99999-9").code == "10"
     assert format_of(()).code == "urn:asipSante:modelesHorsProfils:2011"
     assert activity_of("?", "").code == "97"
+
+
+def test_a_recipient_who_wants_the_pdf_alone_gets_no_archive_and_none_of_its_marks() -> None:
+    content = build_pdf_mail(delivery(), SUBMISSION, tiny_pdf(), SENDER, DOCTOR, SENT_AT)
+    message = email.message_from_bytes(content.message, policy=email.policy.default)
+    assert [part.get_content_type() for part in message.iter_attachments()] == ["application/pdf"]  # type: ignore[attr-defined]
+    assert message["Subject"] == "CR hospitalier (séjour) EXEMPLE-BERTHIER CAMILLE 18/09/1974"
+    assert (message["X-MSS-CODECDA"], message["X-MSS-INS"]) == (None, None)
+    assert message["X-MSS-NIL"] == SENDER.product_reference
+    assert "IHE_XDM.zip" not in content.message.decode()

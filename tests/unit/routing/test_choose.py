@@ -410,3 +410,14 @@ def test_the_shipped_policy_never_lets_sensitive_content_be_faxed() -> None:
     kinds = [kind for kind in RecipientKind if kind is not RecipientKind.RECORD]
     facts = ("masked", "restricted", "very-restricted")
     assert all(shipped_policy().objection([fact], kind, FAX) is not None for fact in facts for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    ("centre", "role", "alone"), [("pdf_only = true\n", "", True), ("", "pdf_only = true", True), ("", "", False)]
+)
+def test_who_wants_the_pdf_alone_is_sent_it_so(centre: str, role: str, alone: bool) -> None:
+    since = equipped("2020-01-01")
+    directory = small_territory(site=since, centre=centre + since, role=role)
+    leg = choose_route(submission(to_person(FAX_ONLY)), directory, TODAY, production()).recipients[0].legs[0]
+    assert (leg.channel, leg.pdf_only) == (ChannelName.SECURE_MAIL, alone)
+    assert leg.reason.endswith("PDF seul") is alone

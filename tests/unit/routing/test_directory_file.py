@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from adapter.errors import ConfigurationError
@@ -146,3 +148,36 @@ def test_identifier_keys_are_checked() -> None:
     assert finess_is_valid("940000003")
     assert not finess_is_valid("940000004")
     assert finess_is_valid("2A0000001")
+
+
+DOMAINS = "domain,kind,since,until,training\n"
+
+
+def test_a_dated_list_of_trusted_domains_stands_beside_the_partners_files() -> None:
+    listed = DOMAINS + "neuf.mssante.example,professional,2026-06-01,2026-11-30,\nMES.example,patient,,,true\n"
+    loaded = load_directory({"x.toml": small_text().encode(), "domains.csv": listed.encode()})
+    assert loaded.domain_of("a@neuf.mssante.example", date(2026, 5, 31)) is None
+    assert loaded.domain_of("a@neuf.mssante.example", date(2026, 11, 30)) is not None
+    assert loaded.domain_of("a@neuf.mssante.example", date(2026, 12, 1)) is None
+    patients = loaded.domain_of("1@mes.example", date(2026, 12, 1))
+    assert patients is not None and (patients.kind.value, patients.training) == ("patient", True)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (",professional,,,", "line 2.domain is missing"),
+        ("a.fr,machine,,,", "line 2.kind must be one of"),
+        ("a.fr,,2026-13-01,,", "line 2.since is not a date"),
+        ("a.fr,,2026-02-01,2026-01-01,", "line 2.until is before the first day"),
+        ("a.fr,,,,oui", "line 2.training must be one of"),
+    ],
+)
+def test_each_mistake_of_a_list_of_domains_has_its_line(line: str, sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        load_directory({"x.toml": small_text().encode(), "domains.csv": (DOMAINS + line + "\n").encode()})
+
+
+def test_an_unknown_column_of_a_list_of_domains_is_told() -> None:
+    with pytest.raises(ConfigurationError, match="unknown columns: colour"):
+        load_directory({"x.toml": small_text().encode(), "domains.csv": b"domain,colour\na.fr,red\n"})
