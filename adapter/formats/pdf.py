@@ -7,6 +7,8 @@ in the file is ever run. The bytes are never rewritten: what comes in is what le
 from __future__ import annotations
 
 import io
+import re
+import threading
 import zlib
 from dataclasses import dataclass
 
@@ -18,6 +20,8 @@ from adapter.errors import InputError
 MEDIA_TYPE = "application/pdf"
 _MILLIMETRE = 72 / 25.4
 _MOST_WORDS = 20_000
+# PDFium keeps global state: whoever calls it, one document at a time in a process.
+ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -101,14 +105,15 @@ def _is_active(pdf: pikepdf.Pdf) -> bool:
 
 def words_of(content: bytes, zones: tuple[Zone | None, ...]) -> tuple[str, ...]:
     """The words of each zone, in reading order; None is the whole first page. Empty where there is no such page, or a picture."""
-    try:
-        document = pdfium.PdfDocument(content)
-    except pdfium.PdfiumError:
-        return ("",) * len(zones)
-    try:
-        return tuple(_words(document, zone) for zone in zones)
-    finally:
-        document.close()
+    with ONE_AT_A_TIME:
+        try:
+            document = pdfium.PdfDocument(content)
+        except pdfium.PdfiumError:
+            return ("",) * len(zones)
+        try:
+            return tuple(_words(document, zone) for zone in zones)
+        finally:
+            document.close()
 
 
 def _words(document: pdfium.PdfDocument, zone: Zone | None) -> str:

@@ -6,7 +6,6 @@ Sources: ITU-T T.4 (1728 dots over 215 mm, 204 × 196 an inch), RFC 2306 and 394
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ import pypdfium2.raw as pdfium
 from PIL import Image, ImageDraw, ImageFont
 
 from adapter.errors import RenditionError
+from adapter.formats.pdf import ONE_AT_A_TIME
 from adapter.model.confidential import Confidential
 from adapter.packaging.page.faces import font_path, visible
 from adapter.packaging.page.words import phone_words
@@ -30,9 +30,6 @@ HEADER = 54
 MAX_PAGES = 200
 
 _THRESHOLD = 184  # thin strokes of 8-point letters are pale once smoothed: they must stay
-
-# PDFium keeps global state: one page at a time in a process.
-_PDFIUM = threading.Lock()
 
 NOTICE = (
     "CONFIDENTIEL – SECRET MÉDICAL. Cette télécopie est destinée exclusivement à la personne ou au service désigné "
@@ -78,7 +75,7 @@ def build_fax(pdf: bytes, cover: FaxCover, stamp: str = "") -> FaxContent:
 
 
 def _page_count(pdf: bytes) -> int:
-    with _PDFIUM:
+    with ONE_AT_A_TIME:
         document = _opened(pdf)
         try:
             count = len(document)
@@ -101,7 +98,7 @@ def _opened(pdf: bytes) -> pypdfium2.PdfDocument:
 def _rasters(pdf: bytes, count: int) -> Iterator[Image.Image]:
     """Each page in grey, at the dots of a fax; a page lying on its side is turned."""
     for number in range(count):
-        with _PDFIUM:
+        with ONE_AT_A_TIME:
             document = _opened(pdf)
             try:
                 raster = _raster(document, number)

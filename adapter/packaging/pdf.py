@@ -13,6 +13,7 @@ from typing import Any
 import pikepdf
 
 from adapter.errors import RenditionError
+from adapter.packaging.page.annex import put_enclosed
 from adapter.packaging.page.faces import POINT_MM, missing_characters, text_width, visible
 from adapter.packaging.page.layout import (
     ALARM,
@@ -63,6 +64,7 @@ def render_pdf(bundle: Mapping[str, Any], *, stamp: str = "", urgency: str = "")
     for part in letter.parts:
         _section(sheet, part, 0)
     _closing(sheet, letter.closing)
+    put_enclosed(sheet, letter.enclosed)
     for number, page in enumerate(sheet.pages, start=1):
         page += _page_frame(letter, urgency.strip(), number, len(sheet.pages))
     return paint(sheet.pages, Imprint(visible(letter.title), letter.created, visible(letter.identifier)), stamp)

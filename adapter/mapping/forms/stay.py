@@ -113,7 +113,7 @@ class _StayRequest:
         """The date wished, in the form's own words."""
         words = self._facts.display("sejour.delai")
         if self._request["wished"]:
-            return f"{words} : {say.french_date(self._request['wished'])}"
+            return f"Le {say.french_date(self._request['wished'])}"
         if self._request["within"]:
             return f"{words} {self._request['within']} {self._request['within_unit']}"
         return words

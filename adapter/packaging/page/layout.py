@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from PIL import Image
 
@@ -265,9 +266,13 @@ def piece_width(piece: Piece, size: float) -> float:
     return text_width(piece.text, style_for(piece.text, piece.ink.style), _drawn_size(piece.ink, size))
 
 
+def space_after(chunk: Chunk, size: float) -> float:
+    """Width of the space behind a chunk: it is drawn in the look before it, and a bold one is wider."""
+    return piece_width(Piece(" ", chunk.pieces[-1].ink), size)
+
+
 def break_lines(runs: Sequence[Run], width: float, size: float) -> list[Line]:
     """Greedy lines no wider than `width`."""
-    space_width = text_width(" ", "", size)
     lines: list[Line] = []
     line: list[Chunk] = []
     used = 0.0
@@ -276,7 +281,7 @@ def break_lines(runs: Sequence[Run], width: float, size: float) -> list[Line]:
             lines.append(tuple(line))
             line, used = [], 0.0
             continue
-        gap = space_width if chunk.space and line else 0.0
+        gap = space_after(line[-1], size) if chunk.space and line else 0.0
         if used + gap + chunk.width <= width + 0.01:
             line.append(chunk)
             used += gap + chunk.width
@@ -333,8 +338,8 @@ def _cut_piece(piece: Piece, width: float, size: float) -> list[Piece]:
 
 def line_width(line: Line, size: float) -> float:
     """Width of a line."""
-    space_width = text_width(" ", "", size)
-    return sum(c.width for c in line) + sum(space_width for c in line[1:] if c.space)
+    spaces = sum(space_after(before, size) for before, chunk in pairwise(line) if chunk.space)
+    return sum(chunk.width for chunk in line) + spaces
 
 
 def line_marks(line: Line, x: float, baseline: float, size: float, colour: Colour = INK) -> list[Mark]:

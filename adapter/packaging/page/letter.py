@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from adapter.errors import RenditionError
 from adapter.fhir import profiles as p
 from adapter.model.confidential import Confidential
+from adapter.packaging.page.enclosed import Enclosed, is_enclosed, read_enclosed
 from adapter.packaging.page.narrative import Block, Ink, Paragraph, Picture, Run, blocks_text, plain_paragraphs, read_narrative
 from adapter.packaging.page.people import contact_facts, patient_facts, running_head_of, sender_facts
 from adapter.packaging.page.words import (
@@ -131,6 +132,7 @@ class Letter(Confidential):
     parts: tuple[Part, ...]
     closing: tuple[str, ...]
     running_head: str
+    enclosed: tuple[Enclosed, ...] = ()
 
 
 def read_letter(bundle: Resource) -> Letter:
@@ -139,6 +141,7 @@ def read_letter(bundle: Resource) -> Letter:
     composition = document.composition
     if not composition:
         raise RenditionError("pdf.no-composition", "the Bundle holds no Composition, hence no document")
+    enclosed = read_enclosed(document)
     kind = _kind(composition)
     title = str(composition.get("title") or kind or "Document")
     identifier = str(bundle.get("identifier", {}).get("value", "") or bundle.get("id", ""))
@@ -153,9 +156,10 @@ def read_letter(bundle: Resource) -> Letter:
         sender=tuple(sender_facts(document)),
         patient=tuple(patient_facts(document.at(composition.get("subject")))),
         context=tuple(_context(document)),
-        parts=tuple(_part(document, section) for section in composition.get("section", ())) or _whole_text(composition),
+        parts=tuple(_part(document, section, enclosed) for section in composition.get("section", ())) or _whole_text(composition),
         closing=tuple(_closing(document)),
         running_head=running_head_of(document.at(composition.get("subject"))),
+        enclosed=enclosed,
     )
 
 
@@ -286,15 +290,18 @@ def _closing(document: Document) -> Iterator[str]:
 # -- sections ---------------------------------------------------------------------------------------------------------
 
 
-def _part(document: Document, section: Resource) -> Part:
+def _part(document: Document, section: Resource, enclosed: tuple[Enclosed, ...]) -> Part:
     blocks = list(_own_narrative(section))
-    inner = tuple(_part(document, below) for below in section.get("section", ()) if not _is_twin(section, below))
+    inner = tuple(_part(document, below, enclosed) for below in section.get("section", ()) if not _is_twin(section, below))
     twins = [below for below in section.get("section", ()) if _is_twin(section, below)]
     section = {**section, "entry": [entry for each in (section, *twins) for entry in each.get("entry", ())]}
     entries = [document.at(reference) for reference in section.get("entry", ())]
     if not blocks and not inner:
         blocks += [block for entry in entries for block in _narrative_of(entry)]
-    blocks += [block for entry in entries if entry.get("resourceType") == "Binary" for block in _binary_blocks(entry)]
+    for entry in entries:
+        if entry.get("resourceType") == "Binary":
+            apart = is_enclosed(entry, enclosed)
+            blocks += _where_printed(apart, enclosed.index(apart) + 1) if apart else _binary_blocks(entry)
     if not blocks and not inner and section.get("emptyReason"):
         reason = section["emptyReason"]
         code = next((str(c.get("code", "")) for c in reason.get("coding", ())), "")
@@ -327,6 +334,14 @@ def _narrative_of(resource: Resource) -> tuple[Block, ...]:
 def _whole_text(composition: Resource) -> tuple[Part, ...]:
     blocks = _narrative_of(composition)
     return (Part("", blocks),) if blocks else ()
+
+
+def _where_printed(one: Enclosed, number: int) -> tuple[Paragraph, ...]:
+    """Where the reader of a paper finds it, or whom to ask for it."""
+    if one.pictures:
+        pages = "1 page" if len(one.pictures) == 1 else f"{len(one.pictures)} pages"
+        return _said(f"Pièce jointe n° {number}, imprimée à la suite ({pages}).")
+    return _said(f"Pièce jointe n° {number} non imprimée : {one.problem}. La demander à l’émetteur si elle manque.")
 
 
 def _binary_blocks(binary: Resource) -> tuple[Block, ...]:

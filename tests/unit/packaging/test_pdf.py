@@ -25,8 +25,19 @@ from adapter.model.document import Code, ReferringParty
 from adapter.model.identity import Address, Reliability, Telecom
 from adapter.model.parties import Organisation, Party, Professional
 from adapter.packaging.page.faces import text_width
-from adapter.packaging.page.layout import BODY_WIDTH, BOTTOM, LEFT, RIGHT, Sheet, Stroke, Words, break_lines, line_width
-from adapter.packaging.page.narrative import Picture, Run, Table, blocks_text, read_narrative
+from adapter.packaging.page.layout import (
+    BODY_WIDTH,
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    Sheet,
+    Stroke,
+    Words,
+    break_lines,
+    line_marks,
+    line_width,
+)
+from adapter.packaging.page.narrative import Ink, Picture, Run, Table, blocks_text, read_narrative
 from adapter.packaging.page.table import TableSetter, flow_blocks, grid_of
 from adapter.packaging.page.words import french_date, french_period, phone_words
 from adapter.packaging.pdf import missing_glyphs, render_pdf, stamp_pdf
@@ -368,6 +379,14 @@ def _flowed(table: str, width: float = BODY_WIDTH) -> Sheet:
     sheet = Sheet(first_top=13.0, top=23.0)
     flow_blocks(sheet, read_narrative(_div(table)), 9.5, width)
     return sheet
+
+
+def test_the_wide_spaces_of_bold_words_are_counted_in_a_line() -> None:
+    runs = tuple(Run(f"m{10**n}x ", Ink(bold=True)) for n in range(8))
+    for width in range(20, 90):
+        for line in break_lines(runs, float(width), 9.5):
+            (mark,) = (mark for mark in line_marks(line, 0.0, 0.0, 9.5) if isinstance(mark, Words))
+            assert text_width(mark.text, mark.style, mark.size) <= width + 0.01
 
 
 def test_a_number_in_a_table_is_never_cut() -> None:
