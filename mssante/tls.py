@@ -59,9 +59,12 @@ def settings_of(tls: TlsSettings | TlsSource) -> TlsSettings:
     return tls if isinstance(tls, TlsSettings) else tls.settings
 
 
-def client_context(authorities: Path | None = None) -> ssl.SSLContext:
-    """A context that verifies the server against those authorities and speaks what the ANSSI guide allows."""
-    context = ssl.create_default_context(cafile=str(authorities) if authorities else None)
+def client_context(authorities: Path | str | None = None) -> ssl.SSLContext:
+    """A context that verifies the server against those authorities (a file, or PEM text) and speaks as the ANSSI guide allows."""
+    if isinstance(authorities, str):
+        context = ssl.create_default_context(cadata=authorities or None)
+    else:
+        context = ssl.create_default_context(cafile=str(authorities) if authorities else None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_TLS12_SUITES)
     return context

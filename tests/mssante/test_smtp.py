@@ -15,8 +15,20 @@ from typing import Self
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from mssante.errors import AddressError, MessageError, TlsSettingsError
-from mssante.smtp import Password, Reason, SmtpResult, Stage, TlsSettings, Verdict, XOAuth2, probe, send, tls_context
+from mssante.errors import AddressError, MessageError, SessionEndedError, TlsSettingsError, TokenUnavailableError
+from mssante.smtp import (
+    PATIENT_SIZE_LIMIT,
+    Password,
+    Reason,
+    SmtpResult,
+    Stage,
+    TlsSettings,
+    Verdict,
+    XOAuth2,
+    probe,
+    send,
+    tls_context,
+)
 from mssante.testing import Fault, Moment, OperatorDouble, TestPki, issue, make_test_pki, write_revocation_list
 
 SENDER = "labo.app@test.mssante.fr"
@@ -344,3 +356,47 @@ def test_garbage_instead_of_smtp_is_not_taken(pki: TestPki, tls: TlsSettings) ->
     with ScriptedServer(pki, [b"HTTP/1.1 400 Bad Request\r\n"]) as server:
         result = talk(server, tls)
     assert (result.verdict, result.stage, result.reason) == (Verdict.TEMPORARY, Stage.CONNECT, Reason.PROTOCOL)
+
+
+# ── tokens and sizes ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TokenUnavailableError("token.later", "wallet down"), Reason.NOT_SIGNED_IN),
+        (SessionEndedError("token.refresh-dead", "sign in again"), Reason.SIGNED_OUT),
+    ],
+)
+def test_a_provider_without_token_means_not_taken(pki: TestPki, tls: TlsSettings, error: Exception, reason: Reason) -> None:
+    def token() -> str:
+        raise error
+
+    with ScriptedServer(pki, [GREETING, CLEAR, READY, b"250 AUTH XOAUTH2\r\n", b"221 bye\r\n"]) as server:
+        result = talk(server, tls, auth=XOAuth2("dr@test.mssante.fr", token))
+    assert (result.verdict, result.stage, result.reason) == (Verdict.TEMPORARY, Stage.AUTH, reason)
+    assert not any(line.upper().startswith((b"AUTH", b"MAIL")) for line in server.lines)
+
+
+def test_a_citizen_takes_25_megabytes_whatever_the_operator_announces(
+    pki: TestPki, tls: TlsSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mssante.smtp.PATIENT_SIZE_LIMIT", 150_000)
+    large = MESSAGE + b"x\r\n" * 55_000
+    with OperatorDouble(pki, size_limit=200_000) as operator:
+        where = {"host": "127.0.0.1", "port": operator.port, "tls": tls, "timeout": 5.0}
+        doctor = send(large, SENDER, DOCTOR, **where)  # type: ignore[arg-type]
+        citizen = send(large, SENDER, "279035121518989@patient.mssante.fr", **where)  # type: ignore[arg-type]
+        in_test = send(large, SENDER, "1@patient.test.fr", patient_domain="patient.test.fr", **where)  # type: ignore[arg-type]
+    assert doctor.verdict is Verdict.ACCEPTED
+    for refused in (citizen, in_test):
+        assert (refused.verdict, refused.reason, refused.size_limit) == (Verdict.PERMANENT, Reason.TOO_LARGE, 200_000)
+    assert len(operator.received) == 1
+
+
+def test_the_smaller_of_both_limits_counts(pki: TestPki, tls: TlsSettings) -> None:
+    with OperatorDouble(pki, size_limit=1000) as operator:
+        where = {"host": "127.0.0.1", "port": operator.port, "tls": tls, "timeout": 5.0}
+        result = send(MESSAGE + b"x\r\n" * 500, SENDER, "279035121518989@patient.mssante.fr", **where)  # type: ignore[arg-type]
+    assert result.reason is Reason.TOO_LARGE
+    assert PATIENT_SIZE_LIMIT == 25_000_000
