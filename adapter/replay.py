@@ -18,6 +18,7 @@ from adapter.fhir.bundle import write_json
 from adapter.ledger.kept import KeptReceipt
 from adapter.mapping.kinds import Understand
 from adapter.model.confidential import Confidential
+from adapter.model.effects import Translation
 from adapter.model.receipt import ContentKind
 
 
@@ -74,7 +75,8 @@ def replay_one(receipt: KeptReceipt, readers: Mapping[ContentKind, Understand]) 
     if reader is None:
         return
     try:
-        fresh = {t.submission.id: t for t in reader(receipt.arrival, receipt.receipt_id)}
+        made = reader(receipt.arrival, receipt.receipt_id)
+        fresh = {one.submission.id: one for one in made if isinstance(one, Translation)}
     except TduError as error:
         for kept in receipt.documents:
             yield Replayed(receipt.receipt_id, kept.submission_id, kept.document_id, kept.mapping_revision, problem=error.code)

@@ -127,6 +127,7 @@ def _told(verdict: Verdict, findings: tuple[Finding, ...]) -> list[Finding]:
 
 def _msh(control: MessageControl, now: datetime, control_id: str) -> str:
     code, event, *_ = (*(part.strip() for part in control.event.split("^")), "", "")
+    pam = code == "ADT"
     fields = (
         "MSH",
         "^~\\&",
@@ -139,15 +140,18 @@ def _msh(control: MessageControl, now: datetime, control_id: str) -> str:
         f"ACK^{encode_escapes(event)}^ACK" if event else "ACK",
         encode_escapes(control_id),
         _plain(control.processing) or "P",
-        "2.5" if code == "ORU" else "2.6",
+        "2.5^FRA^2.11" if pam else "2.5" if code == "ORU" else "2.6",
         "",
         "",
         "",
         "",
         "FRA",
         _charset(control),
+        "FR" if pam else "",
+        "",
+        "2.11^IHE_FRANCE-2.11-PAM" if pam else "",
     )
-    return "|".join(fields)
+    return "|".join(fields).rstrip("|")
 
 
 def _charset(control: MessageControl) -> str:

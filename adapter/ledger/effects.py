@@ -15,7 +15,9 @@ from sqlalchemy import delete, insert, select, update
 from adapter.errors import LedgerError, StaleClaimError
 from adapter.ledger import ack_marks, moves, tables
 from adapter.ledger.database import Database, Transaction
+from adapter.ledger.evidence import Reactions, apply_evidence
 from adapter.ledger.lookup import lookups_of
+from adapter.ledger.patient_index import Telling
 from adapter.ledger.receipts import lookup_rows
 from adapter.ledger.records import EffectsResult, PayloadKind, StoredEffects, StoredSubmission
 from adapter.ledger.requests import append_answer, insert_steps
@@ -58,12 +60,16 @@ class _Tally:
     touched: set[str] = field(default_factory=set)
 
 
-def commit_effects(database: Database, receipt_id: str, fence: int, stored: StoredEffects) -> EffectsResult:
+def commit_effects(
+    database: Database, receipt_id: str, fence: int, stored: StoredEffects, reactions: Reactions, doubtful: frozenset[str]
+) -> EffectsResult:
     """See `Ledger.commit_effects`."""
-    return database.write(lambda tx: _commit(tx, receipt_id, fence, stored))
+    return database.write(lambda tx: _commit(tx, receipt_id, fence, stored, reactions, doubtful))
 
 
-def _commit(tx: Transaction, receipt_id: str, fence: int, stored: StoredEffects) -> EffectsResult:
+def _commit(
+    tx: Transaction, receipt_id: str, fence: int, stored: StoredEffects, reactions: Reactions, doubtful: frozenset[str]
+) -> EffectsResult:
     receipt = _held_receipt(tx, receipt_id, fence)
     if receipt["state"] != ReceiptState.RECEIVED.value:
         s = tables.submission
@@ -73,6 +79,11 @@ def _commit(tx: Transaction, receipt_id: str, fence: int, stored: StoredEffects)
     tally = _Tally()
     for one in stored.submissions:
         _store(tx, one, receipt["claimed_by"], tally)
+    if stored.identity_updates:
+        telling = Telling(tx, receipt["legal_entity"], receipt_id, receipt["claimed_by"], doubtful)
+        tally.touched |= telling.apply(stored.identity_updates)
+    if stored.evidences:
+        apply_evidence(tx, stored.evidences, receipt["legal_entity"], reactions)
     items = _with_parked_item(tx, receipt, stored)
     add_work_items(tx, items)
     _finish_receipt(tx, receipt, stored)
@@ -94,13 +105,22 @@ def _held_receipt(tx: Transaction, receipt_id: str, fence: int) -> Row:
 def _finish_receipt(tx: Transaction, receipt: Row, stored: StoredEffects) -> None:
     outcome, r = stored.outcome, tables.receipt
     state = ReceiptState.PARKED if isinstance(outcome, Parked) else ReceiptState.PREPARED
-    reason = outcome.reason if outcome is not None else ""
+    reason = outcome.reason if outcome is not None else _told_only(stored)
     values = {"state": state.value, "reason": reason, "claimed_by": "", "lease_until": None}
     tx.execute(update(r).where(r.c.id == receipt["id"]).values(values))
     kind = "ignored" if isinstance(outcome, Ignored) else state.value
     entity, about = receipt["legal_entity"], WorkAbout.RECEIPT
     tx.event(entity, about, receipt["id"], kind, reason)
     tx.audit(entity, receipt["claimed_by"], f"receipt.{kind}", about.value, receipt["id"], reason)
+
+
+def _told_only(stored: StoredEffects) -> str:
+    """What a receipt without document was good for: nothing of it stays to be sent."""
+    if stored.submissions:
+        return ""
+    if stored.identity_updates:
+        return "patient-index"
+    return "evidence" if stored.evidences else ""
 
 
 def _with_parked_item(tx: Transaction, receipt: Row, stored: StoredEffects) -> list[WorkItem]:

@@ -52,21 +52,27 @@ def record_evidence(
     """See `Ledger.record_evidence`."""
 
     def work(tx: Transaction) -> int:
-        found = _matched(tx, evidences, legal_entity)
-        moved = 0
-        for evidence in sorted(evidences, key=lambda one: one.at):
-            row = found.get(evidence.reference)
-            if row is None:
-                _unmatched(tx, evidence, legal_entity)
-                continue
-            after = _apply(tx, row, evidence, reactions)
-            moved += after["state"] != row["state"]
-            found[evidence.reference] = after
-        moves.refresh_status(tx, {row["submission_id"] for row in found.values()})
+        moved = apply_evidence(tx, evidences, legal_entity, reactions)
         _keep_cursor(tx, cursor_name, cursor, legal_entity)
         return moved
 
     return database.write(work)
+
+
+def apply_evidence(tx: Transaction, evidences: Sequence[Evidence], legal_entity: str, reactions: Reactions) -> int:
+    """Apply proofs, whether a queue was asked for them or a receipt brought them; returns how many deliveries moved."""
+    found = _matched(tx, evidences, legal_entity)
+    moved = 0
+    for evidence in sorted(evidences, key=lambda one: one.at):
+        row = found.get(evidence.reference)
+        if row is None:
+            _unmatched(tx, evidence, legal_entity)
+            continue
+        after = _apply(tx, row, evidence, reactions)
+        moved += after["state"] != row["state"]
+        found[evidence.reference] = after
+    moves.refresh_status(tx, {row["submission_id"] for row in found.values()})
+    return moved
 
 
 def read_cursor(database: Database, cursor_name: str, legal_entity: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from adapter.ledger import acks, deliveries, effects, evidence, kept, reading, receipts, requests, work_items
+from adapter.ledger import acks, deliveries, effects, evidence, kept, patient_reading, reading, receipts, requests, work_items
 from adapter.ledger.acks import OweAcks
 from adapter.ledger.database import Database
 from adapter.ledger.kept import KeptReceipt
@@ -32,6 +32,8 @@ from adapter.ledger.records import (
 from adapter.ledger.vault import Vault
 from adapter.model.audit import AuditEntry, AuditRow, SealRows
 from adapter.model.evidence import Evidence
+from adapter.model.identity import PatientIdentity
+from adapter.model.patient import PatientEntry, PatientKeys, PatientView
 from adapter.model.plan import ChannelName
 from adapter.model.request import KnownRequest, RequestStep
 from adapter.model.work_item import WorkItem
@@ -78,13 +80,24 @@ class Ledger:
         """Give back a receipt untouched (orderly stop): its claim does not count as an attempt."""
         receipts.release_receipt(self._database, receipt_id, fence)
 
-    def commit_effects(self, receipt_id: str, fence: int, stored: StoredEffects) -> EffectsResult:
+    def commit_effects(
+        self,
+        receipt_id: str,
+        fence: int,
+        stored: StoredEffects,
+        *,
+        opens_next_leg: Callable[[str], bool] = lambda _cause: True,
+        retry_after: Callable[[str, int], timedelta | None] = lambda _cause, _attempts: None,
+        doubtful_statuses: frozenset[str] = frozenset(),
+    ) -> EffectsResult:
         """Write all that a receipt leaves, in one transaction; the receipt becomes prepared or parked.
 
         Safe to run again after a crash: the same rows are left. Deliveries already planned are not planned twice, and
-        version lines are kept (seam 6).
+        version lines are kept (seam 6). Proofs that a receipt brings are applied as those of a queue; words on an identity go to
+        the patient index, where `doubtful_statuses` (PID-32) make one unfit for a matricule.
         """
-        return effects.commit_effects(self._database, receipt_id, fence, stored)
+        reactions = evidence.Reactions(opens_next_leg, retry_after)
+        return effects.commit_effects(self._database, receipt_id, fence, stored, reactions, doubtful_statuses)
 
     # ── dispatch ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -192,6 +205,20 @@ class Ledger:
     def kept_receipts(self, receipt_ids: Sequence[str], limit: int, *, legal_entity: str) -> Iterator[KeptReceipt]:
         """Prepared receipts with what they gave, newest first: those named, or all up to `limit`."""
         return kept.kept_receipts(self._database, legal_entity, receipt_ids, limit)
+
+    # ── patients ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def patient_view(self, identity: PatientIdentity, *, legal_entity: str) -> PatientView | None:
+        """What the index knows now of a document's patient; None when it knows nobody by these numbers."""
+        return patient_reading.view_of(self._database, identity, legal_entity)
+
+    def same_person(self, legal_entity: str, one: PatientKeys, other: PatientKeys) -> bool:
+        """True when the index knows that two sources' numbers are of one person (a merge, a link, a former matricule)."""
+        return patient_reading.same_person(self._database, legal_entity, one, other)
+
+    def find_patients(self, reference: str, *, legal_entity: str) -> list[PatientEntry]:
+        """Entries under an INS, an IPP or their own id, with their history."""
+        return patient_reading.find_entries(self._database, reference, legal_entity)
 
     # ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -27,6 +27,13 @@ def normalise_number(value: str) -> str:
     return "".join(value.split()).upper()
 
 
+def normalise_local_id(value: str) -> str:
+    """`authority|number`, both in upper case without spaces; nothing when either is absent."""
+    authority, _, number = value.rpartition("|")
+    parts = normalise_number(authority), normalise_number(number)
+    return "|".join(parts) if all(parts) else ""
+
+
 def normalise_rpps(value: str) -> str:
     """11 digits; the `8` of an IDNPS is dropped."""
     digits = "".join(value.split())
@@ -69,6 +76,7 @@ def normalise_reference(value: str) -> str:
 NORMALISERS: dict[str, Callable[[str], str]] = {
     "ins": normalise_ins,
     "ipp": normalise_number,
+    "local-id": normalise_local_id,
     "rpps": normalise_rpps,
     "finess": normalise_finess,
     "control-id": normalise_reference,

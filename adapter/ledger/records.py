@@ -10,7 +10,9 @@ from adapter.model.ack import BusinessAck
 from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery, DeliveryState
 from adapter.model.effects import Ignored, Parked, Translation
+from adapter.model.evidence import Evidence
 from adapter.model.finding import Finding
+from adapter.model.patient import IdentityUpdate
 from adapter.model.plan import ChannelName, RoutePlan
 from adapter.model.receipt import Arrival, Kept, Principal, Receipt
 from adapter.model.request import AnsweredRequest
@@ -94,6 +96,8 @@ class StoredEffects(Confidential):
     submissions: tuple[StoredSubmission, ...] = ()
     work_items: tuple[WorkItem, ...] = ()
     outcome: Ignored | Parked | None = None
+    evidences: tuple[Evidence, ...] = ()
+    identity_updates: tuple[IdentityUpdate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,8 @@ class Decision(StrEnum):
     HAND_OVER = "hand-over"
     CANCEL = "cancel"
     CLOSE = "close"
+    # A document that left under another identity: sent again under today's, as a replacement.
+    CORRECT = "correct"
 
 
 @dataclass(frozen=True)
@@ -271,3 +277,5 @@ class PayloadKind(StrEnum):
     NOTE = "note"
     ACK = "ack"
     PLANNED = "planned"
+    PATIENT = "patient"
+    IDENTITY = "identity"

@@ -16,6 +16,7 @@ from sqlalchemy import and_, insert, or_, select, update
 from adapter.errors import LedgerError, VaultError
 from adapter.ledger import moves, tables
 from adapter.ledger.database import Database, Transaction
+from adapter.ledger.identity_decisions import IDENTITY_REASONS, decide_document, documents_under
 from adapter.ledger.records import Decision, PayloadKind, WorkFilter
 from adapter.ledger.rows import read_chunk, read_plan, work_item_row, work_item_value
 from adapter.model.delivery import DeliveryState, Purpose
@@ -152,17 +153,23 @@ def resolve(database: Database, item_id: str, decision: Decision, by: str, legal
                 _decide_delivery(tx, item, decision, by)
             case WorkAbout.PARTNER:
                 _decide_partner(tx, item, decision, by)
+            case WorkAbout.PATIENT:
+                _decide_patient(tx, item, decision, by)
             case _:
                 assert_never(item.about)
-        decided = replace(item, decision=decision.value, decided_by=by, decided_at=tx.now)
-        w = tables.work_item
-        tx.execute(update(w).where(w.c.id == item_id).values(decision=decision.value, decided_by=by, decided_at=tx.now))
-        tx.event(legal_entity, item.about, item.about_id, f"decided-{decision.value}", item.reason)
-        tx.audit(legal_entity, by, f"work-item.{decision.value}", item.about.value, item.about_id, item.reason)
-        _refresh(tx, item)
-        return decided
+        return _record_decision(tx, item, decision, by)
 
     return database.write(work)
+
+
+def _record_decision(tx: Transaction, item: WorkItem, decision: Decision, by: str) -> WorkItem:
+    decided = replace(item, decision=decision.value, decided_by=by, decided_at=tx.now)
+    w = tables.work_item
+    tx.execute(update(w).where(w.c.id == item.id).values(decision=decision.value, decided_by=by, decided_at=tx.now))
+    tx.event(item.legal_entity, item.about, item.about_id, f"decided-{decision.value}", item.reason)
+    tx.audit(item.legal_entity, by, f"work-item.{decision.value}", item.about.value, item.about_id, item.reason)
+    _refresh(tx, item)
+    return decided
 
 
 def _undecided(tx: Transaction, item_id: str, legal_entity: str) -> WorkItem:
@@ -185,6 +192,10 @@ def _decide_receipt(tx: Transaction, item: WorkItem, decision: Decision) -> None
 
 def _decide_submission(tx: Transaction, item: WorkItem, decision: Decision, by: str) -> None:
     """Retry prepares the receipt again, with today's directory; cancel stops what has not left."""
+    if item.reason in IDENTITY_REASONS:
+        decide_document(tx, item, decision, by)
+        return
+    _refuse_correction(item, decision)
     s, d = tables.submission, tables.delivery
     if decision is Decision.RETRY:
         receipt_id = tx.execute(select(s.c.receipt_id).where(s.c.id == item.about_id)).scalar()
@@ -204,7 +215,23 @@ def _prepare_again(tx: Transaction, receipt_id: str, from_states: tuple[ReceiptS
         raise LedgerError("work-item.no-retry", "this receipt cannot be prepared again", where=receipt_id)
 
 
+def _decide_patient(tx: Transaction, item: WorkItem, decision: Decision, by: str) -> None:
+    """What is decided of the patient's item is decided of each document that it lists and that nobody answered yet."""
+    if item.reason not in IDENTITY_REASONS:
+        _refuse_correction(item, decision)
+        return
+    for document in documents_under(tx, item):
+        decide_document(tx, document, decision, by)
+        _record_decision(tx, document, decision, by)
+
+
+def _refuse_correction(item: WorkItem, decision: Decision) -> None:
+    if decision is Decision.CORRECT:
+        raise LedgerError("work-item.no-correction", "only a document sent under another identity is corrected", where=item.id)
+
+
 def _decide_delivery(tx: Transaction, item: WorkItem, decision: Decision, by: str) -> None:
+    _refuse_correction(item, decision)
     row = tx.execute(moves.locked(tables.delivery.c.id == item.about_id)).mappings().first()
     if row is None:
         raise LedgerError("work-item.no-delivery", "the delivery is gone", where=item.about_id)

@@ -10,6 +10,7 @@ import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from adapter.errors import InputError
@@ -54,6 +55,7 @@ from adapter.model.document import BodyKind, DocumentHeader, Stay
 from adapter.model.effects import Translation
 from adapter.model.finding import Finding, Severity, errors_of
 from adapter.model.identity import LocalIdentifier, PatientIdentity
+from adapter.model.patient import SamePerson
 from adapter.model.receipt import Arrival, ContentKind, Inspection, MessageControl, Verdict
 from adapter.model.submission import Intent, Submission
 
@@ -76,13 +78,17 @@ class _Reading(Confidential):
     findings: tuple[Finding, ...]
 
 
-def inspect_hl7v2(arrival: Arrival) -> Inspection:
-    """What the norm wants known at once, by the decision profile of the door. Pure."""
+def inspect_hl7v2(arrival: Arrival, *, same_person: SamePerson | None = None) -> Inspection:
+    """What the norm wants known at once, by the decision profile of the door.
+
+    Pure but for `same_person`, asked when PID and the document name the patient by numbers that differ.
+    """
     try:
         message = read_message(arrival.content)
     except InputError as error:
         return _unreadable(arrival, error)
-    findings = message.findings + _check(message, arrival.zone, arrival.decision_policy or default_policy())
+    policy = arrival.decision_policy or default_policy()
+    findings = message.findings + _check(message, arrival, policy, same_person)
     verdict = Verdict.REFUSED if errors_of(findings) else Verdict.ACCEPTED
     return Inspection(ContentKind.HL7V2, verdict, control_of(message), fingerprint(message), _bounded(findings))
 
@@ -164,7 +170,8 @@ def _standard(segment: Segment, field: int) -> str:
     return "".join(table.get(sign, sign) for sign in text.split(own.repetition)[0]).strip()[:LONGEST_CONTROL]
 
 
-def _check(message: Message, zone: str, policy: str) -> tuple[Finding, ...]:
+def _check(message: Message, arrival: Arrival, policy: str, same_person: SamePerson | None) -> tuple[Finding, ...]:
+    zone = arrival.zone
     if too_big := check_size(message):
         return too_big
     profile, findings = choose_profile(message)
@@ -186,7 +193,8 @@ def _check(message: Message, zone: str, policy: str) -> tuple[Finding, ...]:
     findings += check_visibility_change(reading.intent, reading.envelope.visibility.changes_confidentiality)
     for document in documents:
         place = f"{document.segment.place}-5"
-        findings += check_same_patient(reading.pid, document.header, reading.envelope.destinations, place)
+        known = partial(same_person, arrival.principal.legal_entity) if same_person else None
+        findings += check_same_patient(reading.pid, document.header, reading.envelope.destinations, place, known)
         findings += _lineage_findings(reading, document)
     return findings
 

@@ -1,8 +1,8 @@
 """What the patient index holds: what a message said of a patient, and the record that all messages make, in any order.
 
 Sources: PAM-FR 2.11 (update mode: what is absent says nothing, `""` erases); RNIV; blueprint seams 14, 15, 16.
-Each fact of a record remembers the instant of the message that told it: the newest telling of each fact rules, so an older message
-that arrives late changes nothing newer, and any order of arrival ends in the same record. Identity is never repaired here.
+Each fact of a record remembers when the message that told it was told: the newest telling of each fact rules, so an older
+message that arrives late changes nothing newer, and any order of arrival ends in the same record. Nothing is repaired here.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ def with_relation(record: PatientRecord, relation: Relation) -> PatientRecord:
 
 
 def strict_traits(facts: PatientFacts) -> tuple[str, str, str]:
-    """What must agree between two identities that bear one matricule, as far as both tell it (names are compared by the caller)."""
+    """What must agree between two identities that bear one matricule, as far as both tell it."""
     return facts.birth_name.upper(), facts.birth_date, facts.sex
 
 
@@ -326,5 +326,3 @@ class PatientEntry(Confidential):
     flags: tuple[str, ...]
     record: PatientRecord
     history: tuple[KeptUpdate, ...] = ()
-
-

@@ -22,13 +22,14 @@ class WorkAbout(StrEnum):
     SUBMISSION = "submission"
     DELIVERY = "delivery"
     PARTNER = "partner"
+    PATIENT = "patient"
 
 
 @dataclass(frozen=True)
 class WorkItem:
     """One line of the queue. `reason` is a stable code, `advice` a sentence, `phone_line` whom to call when urgent.
 
-    `decision` is empty while open; then what the person decided (`retry`, `hand-over`, `cancel`, `close`).
+    `decision` is empty while open; then what the person decided (`retry`, `hand-over`, `cancel`, `close`, `correct`).
     """
 
     id: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -27,11 +27,14 @@ from adapter.ledger.records import (
     StoredEffects,
     StoredSubmission,
 )
+from adapter.mapping.hl7.adt_profile import adt_words
 from adapter.mapping.kinds import Understand
 from adapter.model.delivery import Delivery, OutcomeKind, SendOutcome
-from adapter.model.effects import Ignored, Parked, Translation
+from adapter.model.effects import Effect, Ignored, Parked, Translation
+from adapter.model.evidence import Evidence
 from adapter.model.finding import errors_of
 from adapter.model.parties import RecipientKind
+from adapter.model.patient import IdentityUpdate
 from adapter.model.plan import ChannelName, RecipientPlan, RoutePlan
 from adapter.model.receipt import Answer, Arrival, ContentKind
 from adapter.model.submission import Urgency
@@ -41,6 +44,7 @@ from adapter.packaging.parcel import Parcel, SenderProfile
 from adapter.pipeline.answering import answer_request
 from adapter.pipeline.judge import Judge, Judged
 from adapter.pipeline.lease import kept_alive
+from adapter.pipeline.patients import objection_now, wishes_now
 from adapter.pipeline.plan import deliveries_of, open_questions
 from adapter.routing.choose import RouteSettings, choose_route
 from adapter.routing.directory import Directory
@@ -144,7 +148,14 @@ class Pipeline:
             log.error("receipt.prepare-failed", receipt=claim.receipt.id, error=type(error).__name__)
             effects = _parked("prepare-failed", "Erreur interne pendant la préparation : à signaler au support.")
         try:
-            self._ledger.commit_effects(claim.receipt.id, claim.fence, effects)
+            self._ledger.commit_effects(
+                claim.receipt.id,
+                claim.fence,
+                effects,
+                opens_next_leg=opens_next_leg,
+                retry_after=self._retry_after,
+                doubtful_statuses=adt_words().doubtful,
+            )
         except StaleClaimError:
             log.warning("receipt.claim-lost", receipt=claim.receipt.id)
 
@@ -153,9 +164,11 @@ class Pipeline:
             return _parked("poison", "La préparation a interrompu le service plusieurs fois : à examiner par une personne.")
         receipt = claim.receipt
         directory = self._directory()
-        translations = self._readers[receipt.kind](claim.arrival(), receipt.id)
+        read_effects = self._readers[receipt.kind](claim.arrival(), receipt.id)
+        told = _told_by(read_effects)
+        translations = [effect for effect in read_effects if isinstance(effect, Translation)]
         if not translations:
-            return StoredEffects((), (), Ignored("nothing-to-send"))
+            return told
         stored: list[StoredSubmission] = []
         items: list[WorkItem] = []
         for read in translations:
@@ -163,14 +176,16 @@ class Pipeline:
             translation = answering.translation
             problem = answering.parked or self._unfit(translation, directory)
             if problem is not None:
-                return StoredEffects((), (), problem)
-            plan = choose_route(translation.submission, directory, self._today(), self._settings.routes)
+                return replace(told, outcome=problem)
+            today = self._today()
+            wishes = wishes_now(self._ledger, translation.submission, today)
+            plan = choose_route(translation.submission, directory, today, self._settings.routes, wishes)
             sender = self._senders[receipt.legal_entity]
             deliveries = deliveries_of(translation.submission, plan, sender)
             stored.append(StoredSubmission(translation, plan, deliveries, answering.answered))
             items.extend(open_questions(translation.submission, plan, self._clock()))
             items.extend([answering.item] if answering.item else [])
-        return StoredEffects(tuple(stored), tuple(items), None)
+        return replace(told, submissions=tuple(stored), work_items=tuple(items))
 
     def _unfit(self, translation: Translation, directory: Directory) -> Parked | None:
         """Why a document may not leave yet: output that does not validate, a unit that the directory does not know."""
@@ -225,10 +240,20 @@ class Pipeline:
             # The last guard of a test instance: a plan made before it became one names real people (seam 12).
             self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, "outside-sandbox"))
             return
+        if stopped := self._forbidden_now(claim):
+            self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, stopped))
+            return
         self._ledger.mark_on_wire(delivery.id, delivery.fence, sent_at)
         with kept_alive(self._ledger, delivery, self._settings.lease):
             outcome = self._send(channel, parcel, delivery)
             self._conclude(claim, outcome)
+
+    def _forbidden_now(self, claim: ClaimedDelivery) -> str:
+        """What was allowed when the route was chosen may not be any more: the patient index is read again (seams 14 to 16)."""
+        if claim.delivery.purpose is not Purpose.DOCUMENT:
+            return ""
+        recipient = _recipient_of(claim.delivery, claim.plan)
+        return objection_now(self._ledger, claim.submission, claim.delivery, recipient, self._today())
 
     def _parcel(self, claim: ClaimedDelivery, sent_at: datetime) -> Parcel:
         document = Document(
@@ -329,6 +354,17 @@ def _recipient_of(delivery: Delivery, plan: RoutePlan) -> RecipientPlan:
         if recipient.role_id == delivery.role_id:
             return recipient
     raise TduError("delivery.no-recipient", "the stored plan names no such role", where=delivery.id)
+
+
+def _told_by(effects: Sequence[Effect]) -> StoredEffects:
+    """What a receipt leaves beside documents: proofs, words on identities, why it asks for nothing, or waits."""
+    updates = tuple(effect for effect in effects if isinstance(effect, IdentityUpdate))
+    evidences = tuple(effect for effect in effects if isinstance(effect, Evidence))
+    outcomes = [effect for effect in effects if isinstance(effect, (Ignored, Parked))]
+    outcome = next((one for one in outcomes if isinstance(one, Parked)), outcomes[0] if outcomes else None)
+    if not effects:
+        outcome = Ignored("nothing-to-send")
+    return StoredEffects((), (), outcome, evidences, updates)
 
 
 def _parked(reason: str, advice: str) -> StoredEffects:

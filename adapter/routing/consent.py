@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from adapter.model.identity import Ins
+from adapter.model.patient import Contact, Feeding, InsStanding, PatientView
 from adapter.model.submission import Submission
 from adapter.routing.policy import Objection
 
@@ -26,15 +28,51 @@ class Wish(StrEnum):
 
 @dataclass(frozen=True)
 class PatientWishes:
-    """What is known of the patient beside the document."""
+    """What is known of the patient beside the document. `ins` is what the patient index says of the document's matricule."""
 
     record: Wish = Wish.UNKNOWN
     mail: Wish = Wish.UNKNOWN
     has_guardian: bool = False
     is_deceased: bool = False
+    ins: InsStanding = InsStanding.UNTOLD
 
 
 NOTHING_KNOWN = PatientWishes()
+
+_RECORD_WISHES = {Feeding.NOT_OPPOSED: Wish.AGREED, Feeding.OPPOSED: Wish.REFUSED}
+_DOUBTS = {
+    InsStanding.WITHDRAWN: "le matricule INS du document a été retiré, ou n'est plus qualifié",
+    InsStanding.CHANGED: "le matricule INS du document n'est plus celui du patient",
+    InsStanding.DOUBTFUL: "le matricule INS du document est aussi celui d'un autre dossier, ou sa clé est fausse",
+}
+
+
+def wishes_of(view: PatientView | None, ins: Ins | None, on: date) -> PatientWishes:
+    """The wishes and state of a document's patient, as the index tells them on a day; `ins` is the document's matricule.
+
+    Not asked (NA) is not known. The consent to SMS says nothing of secure mail. A guardianship counts until its end.
+    """
+    if view is None:
+        return NOTHING_KNOWN
+    return PatientWishes(
+        record=_RECORD_WISHES.get(view.facts.feeding, Wish.UNKNOWN),
+        has_guardian=any(_acts_on(contact, on) for contact in view.facts.contacts),
+        is_deceased=view.facts.is_deceased,
+        ins=view.standing_of(ins),
+    )
+
+
+def _acts_on(contact: Contact, on: date) -> bool:
+    return contact.is_guardian and (not contact.until or contact.until >= on.isoformat()[: len(contact.until)])
+
+
+def _identity_objection(submission: Submission, wishes: PatientWishes) -> Objection | None:
+    """A matricule is used only when it is qualified, and still the patient's (seam 14)."""
+    if wishes.ins in _DOUBTS:
+        return Objection(wishes.ins.value, _DOUBTS[wishes.ins])
+    if not submission.document.patient.is_qualified:
+        return Objection("patient-identity-provisional", "l'identité du patient n'est pas qualifiée (INS)")
+    return None
 
 
 def patient_mail_objection(submission: Submission, wishes: PatientWishes, on: date) -> Objection | None:
@@ -48,8 +86,8 @@ def patient_mail_objection(submission: Submission, wishes: PatientWishes, on: da
         return Objection(
             "hidden-from-representatives", "patient mineur ou protégé, et document invisible à ses représentants légaux"
         )
-    if not patient.is_qualified:
-        return Objection("patient-identity-provisional", "l'identité du patient n'est pas qualifiée (INS)")
+    if objection := _identity_objection(submission, wishes):
+        return objection
     if wishes.mail is Wish.REFUSED:
         return Objection("patient-refuses", "le patient refuse la messagerie")
     return None
@@ -57,8 +95,8 @@ def patient_mail_objection(submission: Submission, wishes: PatientWishes, on: da
 
 def record_objection(submission: Submission, wishes: PatientWishes) -> Objection | None:
     """Why this document may not feed the shared record. The sender's DESTDMP answers for an agreement we do not know."""
-    if not submission.document.patient.is_qualified:
-        return Objection("patient-identity-provisional", "l'identité du patient n'est pas qualifiée (INS)")
+    if objection := _identity_objection(submission, wishes):
+        return objection
     if wishes.record is Wish.REFUSED:
         return Objection("patient-refuses", "le patient s'oppose à l'alimentation du dossier partagé")
     if wishes.record is Wish.UNKNOWN and not submission.destinations.record:

@@ -9,6 +9,7 @@ Codes: 904 when numbers or, failing numbers, traits differ; 903 when the documen
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -18,6 +19,7 @@ from adapter.model.confidential import Confidential
 from adapter.model.document import DocumentHeader
 from adapter.model.finding import Finding, Severity
 from adapter.model.identity import Ins, LocalIdentifier, PatientIdentity, Reliability, ins_is_valid
+from adapter.model.patient import PatientKeys
 from adapter.model.submission import Destinations
 
 _VALIDATED = frozenset({"VALI", "QUAL"})
@@ -71,13 +73,23 @@ def check_ins_key(pid: PidIdentity) -> tuple[Finding, ...]:
     return (_error("ins.wrong-key", "The INS of PID-3 has not the right form or check key.", "PID-3", "906"),)
 
 
-def check_same_patient(pid: PidIdentity, header: DocumentHeader, destinations: Destinations, place: str) -> tuple[Finding, ...]:
-    """PID against the patient of one document."""
+def check_same_patient(
+    pid: PidIdentity,
+    header: DocumentHeader,
+    destinations: Destinations,
+    place: str,
+    known: Callable[[PatientKeys, PatientKeys], bool] | None = None,
+) -> tuple[Finding, ...]:
+    """PID against the patient of one document. `known`: the patient index's word on numbers that differ."""
     document = header.patient
     findings: list[Finding] = []
     if document.ins is not None and not ins_is_valid(document.ins.value):
         findings.append(_error("ins.wrong-key", "The INS of the document has not the right form or check key.", place, "906"))
     agreement = compare(pid, document)
+    if agreement is Agreement.DIFFERENT and known is not None and known(_keys(pid), _keys(document)):
+        text = "The document names the patient by an older number: the patient index knows that it is the same person."
+        findings.append(_warning("hl7.patient-by-index", text, "PID-3", "904"))
+        return (*findings, *_missing_ins(pid, document, destinations, place))
     if agreement is Agreement.DIFFERENT:
         text = "The document is about another patient than PID: numbers, or failing them traits, differ."
         findings.append(_error("hl7.other-patient", text, "PID-3", "904"))
@@ -126,6 +138,10 @@ def enriched(document: PatientIdentity, pid: PidIdentity) -> PatientIdentity:
     added = tuple(local for local in pid.local_ids if (local.authority, local.value) not in known)
     local_ids = document.local_ids + (added if agreement is Agreement.SAME_INS else ())
     return replace(document, reliability=reliability, local_ids=local_ids)
+
+
+def _keys(named: PidIdentity | PatientIdentity) -> PatientKeys:
+    return PatientKeys(named.ins, named.local_ids)
 
 
 def _missing_ins(pid: PidIdentity, document: PatientIdentity, asked: Destinations, place: str) -> list[Finding]:
