@@ -35,6 +35,7 @@ from adapter.mapping.kinds import READERS as READERS
 from adapter.model.plan import ChannelName
 from adapter.packaging.parcel import SenderProfile
 from adapter.pipeline.judge import InstanceRules, Judge
+from adapter.pipeline.readers import inspectors_with
 from adapter.pipeline.readers import readers_with as readers_with
 from adapter.pipeline.verbs import Pipeline, PipelineSettings
 from adapter.routing.choose import RouteSettings
@@ -120,7 +121,7 @@ def assemble(config: Config) -> Instance:
     directory = LiveDirectory(config.directory.everything)
     directory()  # a partners file that cannot be read stops the start, not the first letter
     channels = build_channels(config)
-    judge = Judge(INSPECTORS, ENVELOPES, directory, instance_rules(config), clock=now, new_id=new_id)
+    judge = Judge(inspectors_with(ledger.same_person), ENVELOPES, directory, instance_rules(config), clock=now, new_id=new_id)
     pipeline = Pipeline(
         ledger,
         judge,

@@ -95,6 +95,14 @@ def _stop_unsent(tx: Transaction, rows: list[Row], by: str, cause: str) -> None:
             moves.move_delivery(tx, row, S.CANCELLED, actor=by, detail=cause, cause=cause)
 
 
+def _patient_of(tx: Transaction, item: WorkItem) -> str:
+    """The entry whose item lists this document: whose it really is."""
+    w = tables.work_item
+    mine = (w.c.legal_entity == item.legal_entity, w.c.reason == item.reason, w.c.about == WorkAbout.PATIENT.value)
+    rows = tx.execute(select(w.c.id, w.c.about_id).where(*mine)).all()
+    return next((str(row.about_id) for row in rows if child_id(row.id, item.about_id) == item.id), "")
+
+
 def _order(tx: Transaction, item: WorkItem, decision: Decision, by: str) -> None:
     """A receipt of our own: prepared once, whatever dies in between."""
     r = tables.receipt
@@ -114,7 +122,8 @@ def _order(tx: Transaction, item: WorkItem, decision: Decision, by: str) -> None
         "received_at": tx.now,
     }
     tx.execute(insert(r).values(values))
-    order = json.dumps({"submission": item.about_id, "act": decision.value, "reason": item.reason}).encode()
+    told = {"submission": item.about_id, "act": decision.value, "reason": item.reason, "patient": _patient_of(tx, item)}
+    order = json.dumps(told).encode()
     tx.keep(item.legal_entity, made, PayloadKind.CONTENT, order)
     tx.keep(item.legal_entity, made, PayloadKind.ANSWER, b"")
     tx.keep(item.legal_entity, made, PayloadKind.PARTICULARS, json.dumps({"key": "", "reference": ""}).encode())

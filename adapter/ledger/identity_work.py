@@ -25,7 +25,7 @@ from adapter.ledger.work_items import URGENT_BELOW, add_work_items
 from adapter.model.confidential import Confidential
 from adapter.model.delivery import DeliveryState, Purpose
 from adapter.model.identity import Ins, LocalIdentifier, PatientIdentity
-from adapter.model.patient import PatientRecord, patient_numbers
+from adapter.model.patient import patient_numbers
 from adapter.model.submission import Intent, Submission
 from adapter.model.work_item import WorkAbout, WorkItem
 
@@ -48,12 +48,11 @@ _DO = "Pour chacun : correct (renvoyer sous l'identité d'aujourd'hui), cancel (
 @dataclass(frozen=True, repr=False)
 class IdentityChange(Confidential):
     """What changed, and which documents it concerns: those under `numbers` (of `accounts` only, if any), or under `ins` for the
-    `holder`; since an instant, if it is said. `current` is the identity of today.
+    `holder`; since an instant, if it is said. `patient_id` is the entry whose documents they really are, or were.
     """
 
     reason: str
     patient_id: str
-    current: PatientRecord
     numbers: tuple[LocalIdentifier, ...] = ()
     accounts: tuple[LocalIdentifier, ...] = ()
     ins: Ins | None = None

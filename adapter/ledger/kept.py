@@ -8,15 +8,18 @@ from typing import Any
 
 from sqlalchemy import select
 
+from adapter.errors import LedgerError
 from adapter.ledger import tables
 from adapter.ledger.database import Database
 from adapter.ledger.receipts import CLAIM_KINDS, with_content
-from adapter.ledger.records import PayloadKind
-from adapter.ledger.rows import Sealed
+from adapter.ledger.records import PayloadKind, StoredSubmission
+from adapter.ledger.rows import Sealed, delivery_value, read_bundle, read_plan, read_submission
 from adapter.model.confidential import Confidential
+from adapter.model.effects import Translation
 from adapter.model.receipt import Arrival, ContentKind, ReceiptState
 
 _BATCH = 100
+_SUBMISSION_KINDS = (PayloadKind.SUBMISSION, PayloadKind.BUNDLE, PayloadKind.PLAN, PayloadKind.SOURCE)
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,6 +40,23 @@ class KeptReceipt(Confidential):
     kind: ContentKind
     arrival: Arrival
     documents: tuple[KeptDocument, ...]
+
+
+def kept_submission(database: Database, submission_id: str, legal_entity: str) -> StoredSubmission:
+    """See `Ledger.kept_submission`."""
+    s, d = tables.submission, tables.delivery
+    with database.read() as connection:
+        mine = select(s).where(s.c.id == submission_id, s.c.legal_entity == legal_entity)
+        row = connection.execute(mine).mappings().first()
+        if row is None:
+            raise LedgerError("submission.unknown", "no such submission for this legal entity", where=submission_id)
+        sealed = Sealed(connection, [submission_id], _SUBMISSION_KINDS)
+        rows = connection.execute(select(d).where(d.c.submission_id == submission_id).order_by(d.c.id)).mappings()
+        deliveries = tuple(delivery_value(one) for one in rows)
+    submission, bundle, plan, source = (sealed.open(database.vault, submission_id, kind) for kind in _SUBMISSION_KINDS)
+    media_type, revision = row["source_media_type"], row["mapping_revision"]
+    translation = Translation(read_submission(submission), read_bundle(bundle), source, media_type, mapping_revision=revision)
+    return StoredSubmission(translation, read_plan(plan), deliveries)
 
 
 def kept_receipts(database: Database, legal_entity: str, receipt_ids: Sequence[str], limit: int) -> Iterator[KeptReceipt]:

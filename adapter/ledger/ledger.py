@@ -25,6 +25,7 @@ from adapter.ledger.records import (
     PayloadKind,
     Settlement,
     StoredEffects,
+    StoredSubmission,
     SubmissionStatus,
     Timeline,
     WorkFilter,
@@ -205,6 +206,10 @@ class Ledger:
     def kept_receipts(self, receipt_ids: Sequence[str], limit: int, *, legal_entity: str) -> Iterator[KeptReceipt]:
         """Prepared receipts with what they gave, newest first: those named, or all up to `limit`."""
         return kept.kept_receipts(self._database, legal_entity, receipt_ids, limit)
+
+    def kept_submission(self, submission_id: str, *, legal_entity: str) -> StoredSubmission:
+        """A submission with all that was kept of it: what a correction or a cancellation starts from."""
+        return kept.kept_submission(self._database, submission_id, legal_entity)
 
     # ── patients ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -226,23 +226,18 @@ class Telling:
             was, now = before.merged_into, after.merged_into
             if now is not None and now != was and told.act in (IdentityAct.MERGE, IdentityAct.CHANGE_NUMBER):
                 reason = "identity-merged" if told.act is IdentityAct.MERGE else "identifier-changed"
-                yield identity_work.IdentityChange(reason, held.id, numbers=(number,), current=self._entry(now).record)
+                yield identity_work.IdentityChange(reason, held.id, numbers=(number,))
             if was is not None and now is None:
                 since = next(r.stamp for r in before.relations if r.kind is RelationKind.MERGED_INTO and r.other == was)
-                survivor = self._entry(was)
                 told_since = self._told_since(held.id, since)
-                yield identity_work.IdentityChange(
-                    "identity-unmerged", held.id, numbers=(was, number), since=told_since, current=survivor.record
-                )
+                yield identity_work.IdentityChange("identity-unmerged", held.id, numbers=(was, number), since=told_since)
             old, new = before.usable_ins, after.usable_ins
             if old is not None and old != new and now is None:
                 reason = "ins-withdrawn" if new is None else "ins-changed"
-                yield identity_work.IdentityChange(reason, held.id, ins=old, holder=number, current=after)
+                yield identity_work.IdentityChange(reason, held.id, ins=old, holder=number)
         if told.act is IdentityAct.MOVE_ACCOUNT and told.numbers:
             current = self._entry(told.numbers[0])
-            yield identity_work.IdentityChange(
-                "account-moved", current.id, numbers=told.others, accounts=told.accounts, current=current.record
-            )
+            yield identity_work.IdentityChange("account-moved", current.id, numbers=told.others, accounts=told.accounts)
 
     def _told_since(self, patient_id: str, since: tuple[str, str, str]) -> Any:
         """When we learnt of a merge: documents sent after it may be of either person."""

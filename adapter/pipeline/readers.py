@@ -5,12 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from adapter.errors import LedgerError, UnavailableError
 from adapter.mapping.from_form import understand_form
-from adapter.mapping.kinds import READERS, Understand
+from adapter.mapping.kinds import INSPECTORS, READERS, Inspect, Understand, inspect_hl7
+from adapter.model.patient import PatientKeys, SamePerson
 from adapter.model.receipt import ContentKind
 from adapter.model.request import Asked, Terms
 from adapter.routing.directory import Directory
 from adapter.routing.terms import terms_of
+
+
+def inspectors_with(same_person: SamePerson) -> dict[ContentKind, Inspect]:
+    """The registry of inspectors, HL7 doors asking the patient index whether two numbers are one person.
+
+    Raises UnavailableError when it cannot be read: later it may tell that they are.
+    """
+
+    def ask(legal_entity: str, one: PatientKeys, other: PatientKeys) -> bool:
+        try:
+            return same_person(legal_entity, one, other)
+        except LedgerError as error:
+            text = f"The patient index cannot be read now ({type(error).__name__}): nothing was kept."
+            raise UnavailableError("patient-index.unreadable", text, remedy="Send it again later.") from error
+
+    return {**INSPECTORS, ContentKind.HL7V2: partial(inspect_hl7, same_person=ask)}
 
 
 def readers_with(directory: Callable[[], Directory]) -> dict[ContentKind, Understand]:

@@ -37,11 +37,12 @@ from adapter.model.parties import RecipientKind
 from adapter.model.patient import IdentityUpdate
 from adapter.model.plan import ChannelName, RecipientPlan, RoutePlan
 from adapter.model.receipt import Answer, Arrival, ContentKind
-from adapter.model.submission import Urgency
+from adapter.model.submission import Submission, Urgency
 from adapter.model.work_item import NO_BOX_ADVICE, NO_BOX_REASON, WorkAbout, WorkItem
 from adapter.packaging.build import Document, build_parcel
 from adapter.packaging.parcel import Parcel, SenderProfile
 from adapter.pipeline.answering import answer_request
+from adapter.pipeline.corrections import Corrector
 from adapter.pipeline.judge import Judge, Judged
 from adapter.pipeline.lease import kept_alive
 from adapter.pipeline.patients import objection_now, wishes_now
@@ -164,6 +165,8 @@ class Pipeline:
             return _parked("poison", "La préparation a interrompu le service plusieurs fois : à examiner par une personne.")
         receipt = claim.receipt
         directory = self._directory()
+        if receipt.kind is ContentKind.CORRECTION:
+            return Corrector(self._ledger, self._route, self._clock()).effects_of(claim, self._senders[receipt.legal_entity])
         read_effects = self._readers[receipt.kind](claim.arrival(), receipt.id)
         told = _told_by(read_effects)
         translations = [effect for effect in read_effects if isinstance(effect, Translation)]
@@ -177,15 +180,19 @@ class Pipeline:
             problem = answering.parked or self._unfit(translation, directory)
             if problem is not None:
                 return replace(told, outcome=problem)
-            today = self._today()
-            wishes = wishes_now(self._ledger, translation.submission, today)
-            plan = choose_route(translation.submission, directory, today, self._settings.routes, wishes)
+            plan = self._route(translation.submission, directory)
             sender = self._senders[receipt.legal_entity]
             deliveries = deliveries_of(translation.submission, plan, sender)
             stored.append(StoredSubmission(translation, plan, deliveries, answering.answered))
             items.extend(open_questions(translation.submission, plan, self._clock()))
             items.extend([answering.item] if answering.item else [])
         return replace(told, submissions=tuple(stored), work_items=tuple(items))
+
+    def _route(self, submission: Submission, directory: Directory | None = None) -> RoutePlan:
+        """The plan of today, with what the patient index says of the patient today."""
+        today = self._today()
+        wishes = wishes_now(self._ledger, submission, today)
+        return choose_route(submission, directory or self._directory(), today, self._settings.routes, wishes)
 
     def _unfit(self, translation: Translation, directory: Directory) -> Parked | None:
         """Why a document may not leave yet: output that does not validate, a unit that the directory does not know."""

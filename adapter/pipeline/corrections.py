@@ -1,0 +1,231 @@
+"""A document that left under another identity: sent again under today's as a replacement, or cancelled with those who had it.
+
+Part of *prepare*: the order is a receipt of our own (`ledger.identity_decisions`), the result a submission in the document's own
+line of versions. The author's CDA is never altered: what changes is what we say around it (METADATA, FHIR, what we write).
+What cannot be corrected so is asked: a record that holds the author's CDA, a patient's mailbox that was somebody else's.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from adapter.fhir.bundle import uri_identifier
+from adapter.fhir.identity import patient_resource
+from adapter.ledger.ledger import Ledger
+from adapter.ledger.records import ClaimedReceipt, Decision, StoredEffects, StoredSubmission
+from adapter.model.delivery import Delivery, DeliveryState, Purpose
+from adapter.model.document import DocumentHeader
+from adapter.model.effects import Parked, Translation
+from adapter.model.identity import LocalIdentifier, PatientIdentity, Reliability
+from adapter.model.parties import RecipientKind
+from adapter.model.patient import PATIENT_NUMBER, PatientRecord
+from adapter.model.plan import RecipientPlan, RoutePlan
+from adapter.model.submission import AcksWanted, Intent, Submission
+from adapter.model.work_item import WorkAbout, WorkItem
+from adapter.packaging.parcel import SenderProfile
+from adapter.pipeline.plan import deliveries_of, open_questions, stable_id
+
+S = DeliveryState
+Resource = dict[str, Any]
+_NAMESPACE = uuid.UUID("2f0f7a55-3f2c-5f39-8a1e-4d3b8a7c1e02")
+_REACHED = frozenset({S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED, S.ON_WIRE, S.UNCLEAR})
+_RECORD_ADVICE = (
+    "Le dossier partagé détient ce document sous l'ancienne identité : faire émettre une version corrigée par son auteur, "
+    "ou le faire supprimer."
+)
+_BOX_ADVICE = (
+    "La boîte du patient de l'ancienne identité a reçu ce document : l'annuler (cancel), puis l'adresser au bon patient."
+)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a person decided: of which submission, and of which patient's entry it really is."""
+
+    submission_id: str
+    act: Decision
+    patient_id: str
+
+
+def read_order(content: bytes) -> Order:
+    """An order as the ledger wrote it."""
+    told = json.loads(content)
+    return Order(told["submission"], Decision(told["act"]), told.get("patient", ""))
+
+
+Plan = Callable[[Submission], RoutePlan]
+
+
+class Corrector:
+    """Turns orders into submissions; keeps no state."""
+
+    def __init__(self, ledger: Ledger, plan: Plan, now: datetime) -> None:
+        self._ledger = ledger
+        self._plan = plan
+        self._now = now
+
+    def effects_of(self, claim: ClaimedReceipt, sender: SenderProfile) -> StoredEffects:
+        """All that an order leaves. Pure but for what it reads of the ledger: run again, the same rows."""
+        order, receipt = read_order(claim.content), claim.receipt
+        kept = self._ledger.kept_submission(order.submission_id, legal_entity=receipt.legal_entity)
+        if order.act is Decision.CANCEL:
+            return self._cancelled(kept, receipt.id, sender)
+        current = self._current(order.patient_id, receipt.legal_entity)
+        if current is None:
+            return StoredEffects(outcome=Parked("patient-unknown", "L'index ne connaît plus ce patient : corriger à la source."))
+        return self._corrected(kept, current, receipt.id, sender)
+
+    def _current(self, patient_id: str, legal_entity: str) -> PatientRecord | None:
+        entries = self._ledger.find_patients(patient_id, legal_entity=legal_entity)
+        if not entries:
+            return None
+        named = PatientIdentity("", local_ids=(entries[0].record.number,))
+        view = self._ledger.patient_view(named, legal_entity=legal_entity)
+        return view.current if view is not None else entries[0].record
+
+    # -- cancel
+
+    def _cancelled(self, kept: StoredSubmission, receipt_id: str, sender: SenderProfile) -> StoredEffects:
+        submission = replace(
+            kept.translation.submission,
+            id=_submission_id(receipt_id),
+            receipt_id=receipt_id,
+            intent=Intent.CANCEL,
+            acks=AcksWanted(),
+        )
+        reached = {d.role_id: d for d in kept.deliveries if _has_it(d)}
+        recipients = tuple(_by_the_same_way(r, reached[r.role_id]) for r in kept.plan.recipients if r.role_id in reached)
+        plan = replace(kept.plan, recipients=recipients)
+        return self._stored(replace(kept.translation, submission=submission, steps=()), plan, sender, ())
+
+    # -- correct
+
+    def _corrected(self, kept: StoredSubmission, current: PatientRecord, receipt_id: str, sender: SenderProfile) -> StoredEffects:
+        before = kept.translation.submission
+        patient = identity_of(current, before.document.patient)
+        document = _next_version(before, patient, receipt_id)
+        submission = replace(
+            before,
+            id=_submission_id(receipt_id),
+            receipt_id=receipt_id,
+            intent=Intent.REPLACE,
+            document=document,
+            acks=AcksWanted(),
+            revision=before.revision + 1,
+        )
+        bundle = _bundle_under(kept.translation.bundle, before.document, document)
+        roles = {d.role_id for d in kept.deliveries}
+        planned = self._plan(submission)
+        held_back = [r for r in planned.recipients if r.role_id in roles and _cannot_follow(r, before, patient)]
+        recipients = tuple(r for r in planned.recipients if r.role_id in roles and r not in held_back)
+        questions = tuple(self._question(submission, r) for r in held_back if _was_reached(r, kept.deliveries))
+        translation = replace(kept.translation, submission=submission, bundle=bundle, steps=())
+        return self._stored(translation, replace(planned, recipients=recipients), sender, questions)
+
+    def _question(self, submission: Submission, recipient: RecipientPlan) -> WorkItem:
+        is_patient = recipient.kind is RecipientKind.PATIENT
+        reason, advice = ("patient-box", _BOX_ADVICE) if is_patient else ("record-correction", _RECORD_ADVICE)
+        made = stable_id(submission.id, recipient.role_id, reason)
+        return WorkItem(made, submission.legal_entity, WorkAbout.SUBMISSION, submission.id, reason, advice, self._now)
+
+    def _stored(
+        self, translation: Translation, plan: RoutePlan, sender: SenderProfile, questions: tuple[WorkItem, ...]
+    ) -> StoredEffects:
+        submission = translation.submission
+        asked = questions if questions and not plan.recipients else (*questions, *open_questions(submission, plan, self._now))
+        deliveries = deliveries_of(submission, plan, sender)
+        return StoredEffects((StoredSubmission(translation, plan, deliveries),), asked)
+
+
+def _submission_id(receipt_id: str) -> str:
+    return stable_id("correction", receipt_id)
+
+
+def _has_it(delivery: Delivery) -> bool:
+    if delivery.purpose is not Purpose.DOCUMENT:
+        return False
+    return delivery.state in _REACHED or delivery.unclear_count > 0
+
+
+def _was_reached(recipient: RecipientPlan, deliveries: tuple[Delivery, ...]) -> bool:
+    return any(d.role_id == recipient.role_id and _has_it(d) for d in deliveries)
+
+
+def _by_the_same_way(recipient: RecipientPlan, delivery: Delivery) -> RecipientPlan:
+    """A cancellation goes where the document went, and by no other channel."""
+    legs = tuple(replace(leg, order=1) for leg in recipient.legs if leg.order == delivery.leg and leg.channel is delivery.channel)
+    return replace(recipient, legs=legs, rejected=())
+
+
+def _cannot_follow(recipient: RecipientPlan, before: Submission, patient: PatientIdentity) -> bool:
+    """The author's CDA in a record bears the former identity for ever; a patient's box is that of one INS."""
+    if recipient.kind is RecipientKind.RECORD:
+        return before.content_kind == "cda"
+    return recipient.kind is RecipientKind.PATIENT and patient.ins != before.document.patient.ins
+
+
+def identity_of(record: PatientRecord, before: PatientIdentity) -> PatientIdentity:
+    """A document's patient as the index knows them now: numbers and told traits; what the index was never told stays."""
+    facts = record.facts
+    other = tuple(n for n in before.local_ids if n.kind != PATIENT_NUMBER)
+    numbers: tuple[LocalIdentifier, ...] = (record.number,) if record.number.kind == PATIENT_NUMBER else ()
+    ins = record.usable_ins
+    return replace(
+        before,
+        ins=ins,
+        local_ids=(*numbers, *other),
+        birth_name=facts.birth_name or before.birth_name,
+        first_given=facts.first_given or before.first_given,
+        birth_given_names=facts.given_names or before.birth_given_names,
+        birth_date=facts.birth_date or before.birth_date,
+        sex=facts.sex or before.sex,
+        birth_place_insee=facts.birth_insee or before.birth_place_insee,
+        reliability=record.reliability if ins is not None else _without_ins(record.reliability),
+    )
+
+
+def _without_ins(told: Reliability) -> Reliability:
+    """Without a matricule nobody is qualified."""
+    return Reliability.VALIDATED if told is Reliability.QUALIFIED else told
+
+
+def _next_version(before: Submission, patient: PatientIdentity, receipt_id: str) -> DocumentHeader:
+    """The author's CDA keeps its number; what we write ourselves gets one of its own, and names what it replaces."""
+    document = before.document
+    if before.content_kind == "cda":
+        number = document.unique_id
+    else:
+        number = f"2.25.{uuid.uuid5(_NAMESPACE, f'{receipt_id}/{document.unique_id}').int}"
+    return replace(document, patient=patient, version=document.version + 1, unique_id=number, replaces=document.unique_id)
+
+
+def _bundle_under(bundle: dict[str, object], before: DocumentHeader, after: DocumentHeader) -> dict[str, object]:
+    """The FHIR document with the identity of today, and its own number when it has a new one."""
+    entries: Any = bundle.get("entry", [])
+    changed = [{**entry, "resource": _resource_under(entry["resource"], before, after)} for entry in entries]
+    number = {"identifier": uri_identifier(after.unique_id)} if "identifier" in bundle else {}
+    return {**bundle, **number, "entry": changed} if entries else bundle
+
+
+def _resource_under(resource: Resource, before: DocumentHeader, after: DocumentHeader) -> Resource:
+    match resource.get("resourceType"):
+        case "Patient":
+            return _patient_under(resource, before.patient, after.patient)
+        case "Composition" if resource.get("identifier") == uri_identifier(before.unique_id):
+            replaced = {"code": "replaces", "targetIdentifier": uri_identifier(before.unique_id)}
+            others = [r for r in resource.get("relatesTo", []) if r.get("code") != "replaces"]
+            same = before.unique_id == after.unique_id
+            more = {} if same else {"relatesTo": [*others, replaced]}
+            return {**resource, "identifier": uri_identifier(after.unique_id), **more}
+    return resource
+
+
+def _patient_under(resource: Resource, before: PatientIdentity, after: PatientIdentity) -> Resource:
+    """What the identity says is said anew; what stood beside it (contacts, doctor) stays."""
+    fresh, plain = patient_resource(after, id=resource["id"]), patient_resource(before, id=resource["id"])
+    return fresh | {key: value for key, value in resource.items() if key not in plain}
