@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check approve bench wheel lock packages reference clean
+.PHONY: help demo test check approve bench soak wheel lock packages reference clean
 
 help:
 	@echo "make demo            install, then the whole story with built-in partners (artefacts in demo-out/)"
@@ -18,6 +18,7 @@ help:
 	@echo "make check           ruff, mypy, import-linter and the fast tests"
 	@echo "make approve CASE=x  rewrite the expected outputs of fixtures/cases/x, after a look at them"
 	@echo "make bench           figures of speed"
+	@echo "make soak            spoilt documents through every parser, MINUTES each (3); goes on where it stopped"
 	@echo "make wheel           dist/*.whl"
 	@echo "make reference       docs/reference, generated"
 	@echo "make lock            new locks from pyproject.toml"
@@ -61,6 +62,10 @@ approve: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -s -o python_files="bench_*.py" tests/bench --timeout 1800 $(PYTEST_ARGS)
+
+# Its state and what broke stay in .soak/; its last table is what docs/reference/figures.md shows.
+soak: $(VENV)/.dev
+	nice -n 10 $(BIN)/python -W ignore -m tests.soak --minutes $(or $(MINUTES),3)
 
 wheel: $(VENV)/.runtime
 	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .

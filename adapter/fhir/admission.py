@@ -5,6 +5,7 @@ A code is carried only when the writer gave it; nothing is guessed from words, a
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from adapter.fhir import profiles as p
@@ -13,6 +14,7 @@ from adapter.fhir.narrative import generated
 Resource = dict[str, Any]
 
 _TERMINOLOGY = "http://terminology.hl7.org/CodeSystem/"
+_CODE = re.compile(r"[A-Z0-9][A-Z0-9.+\-]{0,19}")
 _SEVERITIES = {"legere": "mild", "moderee": "moderate", "grave": "severe"}
 
 
@@ -84,4 +86,6 @@ def past_operation(*, resource_id: str, subject: Resource, name: str, code: str,
 
 
 def _concept(text: str, system: str, code: str) -> Resource:
-    return {"coding": [{"system": system, "code": code.strip().upper()}], "text": text} if code.strip() else {"text": text}
+    """The words, and the code when it can be one: what only looks like a code stays in the filled form."""
+    written = code.strip().upper()
+    return {"coding": [{"system": system, "code": written}], "text": text} if _CODE.fullmatch(written) else {"text": text}

@@ -96,7 +96,8 @@ def uri_identifier(unique_id: str) -> Resource:
 
 
 def uri_of_root(root: str) -> str:
-    """An OID or UUID as a URI; anything else is percent-free text under our own namespace."""
+    """An OID or UUID as a URI; anything else as it is written, but for the blanks, which no URI holds."""
+    root = "%20".join(root.split())
     try:
         return f"urn:uuid:{uuid.UUID(root)}" if "-" in root else f"urn:oid:{root}"
     except ValueError:

@@ -19,6 +19,7 @@ from adapter.fhir.bundle import Ids, document_bundle, reference_to, uri_identifi
 from adapter.fhir.identity import patient_resource
 from adapter.fhir.narrative import div_of, generated
 from adapter.fhir.parties import Parties
+from adapter.fhir.period import sound_period
 from adapter.model.document import Code, DocumentHeader, ReferringParty, ServiceEvent, Stay
 from adapter.model.parties import Organisation, Party
 
@@ -27,6 +28,8 @@ Resource = dict[str, Any]
 # An HL7 v3 encounter that nobody classified: the class is mandatory in FHIR.
 _UNKNOWN_CLASS = {"system": p.V3_NULL_FLAVOR, "code": "UNK", "display": "unknown"}
 # The UV extension refuses these types: each has an extension of its own.
+# FHIR wants one: a source without an author is told as such, never given one.
+_UNKNOWN_AUTHOR = {"extension": [{"url": p.EXT_DATA_ABSENT, "valueCode": "unknown"}], "display": "Auteur non renseigné"}
 _OWN_EXTENSION = {"INF": p.EXT_INFORMANT, "ENT": p.EXT_DATA_ENTERER}
 _TYPE_LABELS = {"INF": "informant", "ENT": "data entry person", "PRCP": "primary information recipient", "TRC": "tracker"}
 
@@ -174,7 +177,7 @@ def _composition(
             if more.date_literal
             else {}
         ),
-        "author": [_author(author, actors) for author in header.authors],
+        "author": [_author(author, actors) for author in header.authors] or [_UNKNOWN_AUTHOR],
         "title": header.title or header.type.label or "Document",
         "confidentiality": header.confidentiality or "N",
     }
@@ -188,7 +191,8 @@ def _composition(
         replaced = {"code": "replaces", "targetIdentifier": uri_identifier(header.replaces)}
         resource["relatesTo"] = [({"extension": list(more.replaced)} if more.replaced else {}) | replaced]
     resource["event"] = _events(header, more, actors)
-    resource["section"] = [_section(section) for section in sections]
+    if sections:
+        resource["section"] = [_section(section) for section in sections]
     return resource
 
 
@@ -331,7 +335,7 @@ def _event(event: ServiceEvent, extensions: Sequence[Resource], actors: Parties)
 
 
 def _period(start: str, end: str) -> Resource:
-    return {key: value for key, value in (("start", start), ("end", end)) if value}
+    return sound_period({key: value for key, value in (("start", start), ("end", end)) if value})
 
 
 def _section(section: Section) -> Resource:

@@ -45,7 +45,8 @@ def _same_precision(low: str, high: str) -> tuple[str, str]:
     return low[:size], high[:size]
 
 
-def _in_order(node: Node) -> bool:
+def is_in_order(node: Node) -> bool:
+    """per-1: True unless both bounds are there and the first is the later."""
     start, end = node.get("start"), node.get("end")
     if not isinstance(start, str) or not isinstance(end, str):
         return True
@@ -114,7 +115,7 @@ EVERY_RESOURCE: tuple[Claim, ...] = (
 CLAIMS: dict[str, tuple[Claim, ...]] = {
     "Extension": (("ext-1", _is_value_or_parts, "An extension has a value or extensions, not both."),),
     "Reference": (("ref-1", _has_target, "A reference leads somewhere, or says where in words."),),
-    "Period": (("per-1", _in_order, "A period begins before it ends."),),
+    "Period": (("per-1", is_in_order, "A period begins before it ends."),),
     "Quantity": (("qty-3", lambda n: "code" not in n or "system" in n, "A unit's code has a system."),),
     "Range": (("rng-2", _bounds_in_order, "The low bound is not above the high one."),),
     "Ratio": (

@@ -22,6 +22,7 @@ from adapter.fhir.account import Maker, with_account
 from adapter.fhir.document import document_ids
 from adapter.formats.form import FormContent, parse_form
 from adapter.formats.pdf_form import is_pdf, parse_pdf_form
+from adapter.mapping.account import Account, ignored_patterns
 from adapter.mapping.engine import Extraction, extract
 from adapter.mapping.forms.builders import builder_named
 from adapter.mapping.forms.checks import findings_of
@@ -35,6 +36,7 @@ from adapter.mapping.forms.safety import MetforminAlert, metformin_alert
 from adapter.mapping.legal import check_letter
 from adapter.mapping.rules import RuleFile, load_rules
 from adapter.mapping.sources import JsonSource
+from adapter.mapping.terminology import terminology_revision
 from adapter.model.confidential import Confidential
 from adapter.model.document import DocumentHeader
 from adapter.model.effects import Translation, UnreadNode
@@ -128,9 +130,9 @@ def understand_form(arrival: Arrival, receipt_id: str, terms_of: TermsOf = no_te
         alert=reading.alert,
     )
     bundle = builder_named(reading.rules.data["document"]["builder"], reading.slug)(facts)
-    unread = (*source.unread(), *_unread_envelope(reading))
+    account = source.account() + _envelope_account(reading)
     submission = _submission(arrival, receipt_id, header, found, reading)
-    revision = f"{reading.slug}@{reading.rules.revision}.{reading.checked.questionnaire.revision}"
+    revision = f"{reading.slug}@{reading.rules.revision}.{reading.checked.questionnaire.revision}.{terminology_revision()}"
     ids = document_ids(header, arrival.content)
     # Nothing is listed as left: the filled form inside holds every answer, whatever the rules made of it.
     maker = Maker(__version__, revision)
@@ -141,14 +143,15 @@ def understand_form(arrival: Arrival, receipt_id: str, terms_of: TermsOf = no_te
         bundle=bundle,
         source_document=arrival.content,
         source_media_type=media_type,
-        unread=unread,
+        unread=account.unread,
         findings=reading.findings + told,
         steps=_steps(arrival, header, reading.rules, terms),
         answer=_answer(arrival, header, facts),
         mapping_revision=revision,
-        read_count=len(reading.checked.values) - len(source.unread()),
+        read_count=account.read_count,
+        ignored=ignored_patterns(reading.rules.data.get("envelope", {}), account.ignored),
         legal=legal,
-        source_map=form_places(bundle, reading.rules, ids, reading.checked.values),
+        source_map=form_places(bundle, reading.rules, ids, reading.checked.questionnaire),
     )
     return (translation,)
 
@@ -232,13 +235,12 @@ def _canonical(data: Any) -> Any:
     return data
 
 
-def _unread_envelope(reading: _Reading) -> tuple[UnreadNode, ...]:
-    """What a QuestionnaireResponse holds besides answers and that no rule names, and item leaves that no answer took."""
+def _envelope_account(reading: _Reading) -> Account:
+    """What a QuestionnaireResponse holds besides answers, named by the rules or not, and item leaves that no answer took."""
     source = JsonSource(reading.content.envelope)
     for name in reading.rules.data.get("envelope", {}):
         source.ignore(name)
-    leaves = tuple(UnreadNode(path, excerpt) for path, excerpt in reading.content.unused)
-    return (*source.unread(), *leaves)
+    return source.account() + Account(tuple(UnreadNode(path, excerpt) for path, excerpt in reading.content.unused))
 
 
 def _asked(arrival: Arrival, slug: str, found: Extraction) -> Asked:

@@ -85,6 +85,8 @@ def _items(group: dict[str, Any], parent: str) -> list[dict[str, Any]]:
         link_id = f"{parent}.{key}" if parent else key
         if isinstance(value, dict):
             items.append({"linkId": link_id, "item": _items(value, link_id)})
+        elif isinstance(value, list) and value and not isinstance(value[0], dict):
+            items.append({"linkId": link_id, "answer": [{"valueString": each} for each in value]})
         elif isinstance(value, list):
             items.extend({"linkId": link_id, "item": _items(entry, link_id)} for entry in value)
         elif isinstance(value, bool):

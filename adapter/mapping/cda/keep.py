@@ -68,7 +68,7 @@ def _typed(node: XmlNode, at: EntryContext) -> Fhir | None:
     words = bool((node.element.text or "").strip())
     kind = node.look("xsi:type").rpartition(":")[2]
     if node.name == "templateId":
-        return {"valueString": template_of(node)}
+        return {"valueString": template_of(node) or "-"}
     if children <= _CONCEPT_PARTS and not words and ("code" in names or kind in _CODED or "originalText" in children):
         concept = at.values.concept(node)
         return {"valueCodeableConcept": concept} if concept else None

@@ -46,7 +46,7 @@ def read_body(root: XmlNode, at: EntryContext) -> Body:
 
 def _section(node: XmlNode, at: EntryContext, body: Body) -> Section:
     rules = entry_rules()
-    templates = [template_of(child) for child in node.children("templateId")]
+    templates = list(filter(None, map(template_of, node.children("templateId"))))
     body.templates.update(template.partition("|")[0] for template in templates)
     block = node.first("text")
     element = block.consume() if block is not None else None
@@ -106,7 +106,7 @@ def _entries(node: XmlNode, at: EntryContext, body: Body) -> tuple[str, ...]:
         for act in entry.children():
             built = build_entry(act, at.below("entry", str(number)))
             if built.entries and (templates := entry.children("templateId")):
-                _keep_entry(built.entries[0], [template_of(template) for template in templates])
+                _keep_entry(built.entries[0], list(filter(None, map(template_of, templates))))
             body.resources += [*built.entries, *built.others]
             urls += [f"urn:uuid:{resource['id']}" for resource in built.entries]
         files = entry.descendants("observationMedia")

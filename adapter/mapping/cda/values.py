@@ -17,6 +17,7 @@ from lxml import etree
 from adapter.fhir import profiles as p
 from adapter.fhir.bundle import uri_of_root
 from adapter.fhir.narrative import words_of
+from adapter.fhir.period import sound_period
 from adapter.mapping.cda.time import Doubt, read_time
 from adapter.mapping.terminology import translate_code, unknown_code, uri_of
 from adapter.mapping.xml_source import XmlNode
@@ -122,7 +123,7 @@ class CdaValues:
             return {}
         if node.get("value"):
             return {**self.time(node, "start"), **self.time(node, "end")}
-        return {**self.time(node.first("low"), "start"), **self.time(node.first("high"), "end")}
+        return sound_period({**self.time(node.first("low"), "start"), **self.time(node.first("high"), "end")})
 
     def when(self, node: XmlNode | None, name: str) -> Fhir:
         """A choice `name[x]`: a dateTime for a point, a Period for an interval, a reason when the source gives a null."""
