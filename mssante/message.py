@@ -8,21 +8,18 @@ Law: same input, same bytes. Message-ID and date come from the caller; MIME boun
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from email.header import Header
-from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from itertools import groupby
 
 from mssante.address import is_well_formed
 from mssante.errors import MessageError
+from mssante.wire import CONTROL, MESSAGE_ID, address_lines, boundary_of, joined, plain_line, text_line, text_part
 
 SUBJECT_PREFIX = "XDM/1.0/DDM+"
 REPLACES_PREFIX = "[Annule et remplace] "
@@ -31,10 +28,8 @@ CANCELS_PREFIX = "[Annulation] "
 LONGEST_LABEL = 40
 ARCHIVE_NAME = "IHE_XDM.zip"
 
-_MESSAGE_ID = re.compile(r"<[!-;=?A-~]+@[!-;=?A-~]+>")
 _ISO_DATE = re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})")
 _FORBIDDEN_IN_NAMES = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]+')
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 # Letters that Unicode decomposition leaves whole.
 _LIGATURES = str.maketrans(
     {"œ": "oe", "Œ": "OE", "æ": "ae", "Æ": "AE", "ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "’": "'"}
@@ -125,12 +120,10 @@ def unaccented(text: str) -> str:
 def write_message(mail: DocumentMail) -> bytes:
     """The whole mail with CRLF line ends, ready for SMTP; MessageError when it cannot be a conforming one."""
     _check(mail)
-    boundary = _boundary(mail.message_id)
+    boundary = boundary_of(mail.message_id)
     # The parts are joined here because the standard generator rewrites every Base64 line: three times slower.
-    parts = [_text_part(mail.text), *(_attachment_part(attachment) for attachment in mail.attachments)]
-    opening = f"--{boundary}\r\n".encode()
-    body = b"\r\n".join(opening + part for part in parts)
-    return b"".join((*_header_lines(mail, boundary), b"\r\n", body, f"\r\n--{boundary}--\r\n".encode()))
+    parts = [text_part(mail.text), *(_attachment_part(attachment) for attachment in mail.attachments)]
+    return b"".join((*_header_lines(mail, boundary), b"\r\n", joined(parts, boundary)))
 
 
 def encoded_size(text: str, attachments: Iterable[Attachment]) -> int:
@@ -142,13 +135,6 @@ def encoded_size(text: str, attachments: Iterable[Attachment]) -> int:
 def _base64_size(size: int) -> int:
     characters = 4 * ((size + 2) // 3)
     return characters + 2 * (characters // 76 + 1)
-
-
-def _text_part(text: str) -> bytes:
-    part = EmailMessage(policy=SMTP)
-    part.set_content(text.rstrip() + "\n", charset="utf-8", cte="quoted-printable")
-    del part["MIME-Version"]
-    return part.as_bytes()
 
 
 def _attachment_part(attachment: Attachment) -> bytes:
@@ -167,9 +153,6 @@ def _header_block(message: EmailMessage) -> bytes:
 
 
 def _header_lines(mail: DocumentMail, boundary: str) -> list[bytes]:
-    addresses = EmailMessage(policy=SMTP)
-    addresses["From"] = _address(mail.sender)
-    addresses["To"] = _address(mail.recipient)
     codes = ",".join(mail.document_codes)
     optional = [
         ("Reply-To", mail.reply_to),
@@ -183,24 +166,11 @@ def _header_lines(mail: DocumentMail, boundary: str) -> list[bytes]:
     ]
     plain = [("Date", format_datetime(mail.sent_at)), ("Message-ID", mail.message_id), *optional, ("MIME-Version", "1.0")]
     return [
-        *(SMTP.fold_binary(name, value) for name, value in addresses.raw_items()),
-        _subject_line(mail.subject),
-        *(_plain_line(name, value) for name, value in plain if value),
+        *address_lines(("From", mail.sender.address, mail.sender.label), ("To", mail.recipient.address, mail.recipient.label)),
+        text_line("Subject", mail.subject),
+        *(plain_line(name, value) for name, value in plain if value),
         f'Content-Type: multipart/mixed;\r\n boundary="{boundary}"\r\n'.encode(),
     ]
-
-
-def _plain_line(name: str, value: str) -> bytes:
-    # Unfolded: the standard folding may leave the first line empty, and readers of the field take identifiers from one line.
-    return f"{name}: {value}\r\n".encode("ascii")
-
-
-def _subject_line(subject: str) -> bytes:
-    """RFC 2047 for accented words only; the first word, which carries the prefix, always on the first line."""
-    header = Header(header_name="Subject", maxlinelen=76)
-    for is_ascii, words in groupby(subject.split(" "), key=str.isascii):
-        header.append(" ".join(words), "us-ascii" if is_ascii else "utf-8")
-    return f"Subject: {header.encode(linesep=chr(13) + chr(10))}\r\n".encode("ascii")
 
 
 def _check(mail: DocumentMail) -> None:
@@ -211,7 +181,7 @@ def _check(mail: DocumentMail) -> None:
             raise MessageError("message.address", "not a usable mail address", where=where)
     ids = [("Message-ID", mail.message_id), ("In-Reply-To", mail.in_reply_to or mail.message_id)]
     for where, reference in (*ids, *(("References", reference) for reference in mail.references)):
-        if not _MESSAGE_ID.fullmatch(reference):
+        if not MESSAGE_ID.fullmatch(reference):
             raise MessageError("message.id", "a message id is `<left@right>`", where=where)
     if mail.sent_at.tzinfo is None:
         raise MessageError("message.time-zone", "a date needs its zone", where="Date")
@@ -224,21 +194,12 @@ def _check_texts(mail: DocumentMail) -> None:
     if not all(value.isascii() for value in (mail.product_reference, *mail.document_codes)):
         raise MessageError("message.ascii", "product reference and codes are ASCII", where="headers")
     texts = (mail.subject, mail.product_reference, mail.sender.label, mail.recipient.label, *mail.document_codes)
-    if any(_CONTROL.search(text) for text in texts):
+    if any(CONTROL.search(text) for text in texts):
         raise MessageError("message.control-character", "a header value holds a control character", where="headers")
 
 
-def _address(mailbox: Mailbox) -> Address:
-    return Address(display_name=mailbox.label, addr_spec=mailbox.address)
-
-
-def _boundary(message_id: str) -> str:
-    # `=_` occurs in no Base64 nor quoted-printable line, so a boundary never meets content.
-    return f"=_{hashlib.sha256(message_id.encode()).hexdigest()[:40]}"
-
-
 def _line(text: str) -> str:
-    return " ".join(_CONTROL.sub(" ", text).split())
+    return " ".join(CONTROL.sub(" ", text).split())
 
 
 def _raw_first_word(label: str) -> str:

@@ -138,8 +138,9 @@ def send(
     §4.5.3.2.6 speaks of ten minutes). `dsn` asks for success, failure and delay notifications, if EHLO offers them.
     The mail may be as large as EHLO's SIZE, and 25 MB when it goes to the patients' domain: a larger one is not even offered.
     """
+    # An empty sender is `<>`: what RFC 8098 §3 wants of an MDN, so that nothing ever answers it.
     for where, address in (("envelope_from", envelope_from), ("envelope_to", envelope_to)):
-        if not is_well_formed(address):
+        if not is_well_formed(address) and (address or where == "envelope_to"):
             raise AddressError("address.syntax", "not a usable mail address", where=where)
     if envelope_id and not re.fullmatch(r"[!-~]{1,80}", envelope_id):
         raise MessageError("message.envelope-id", "an envelope id is at most 80 printable ASCII characters", where="envelope_id")
