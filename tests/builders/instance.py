@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from adapter.assembly import ENVELOPES, INSPECTORS, readers_with
+from adapter.assembly import ENVELOPES, readers_with
 from adapter.channels.base import Capabilities
 from adapter.fhir.validate import Level
 from adapter.ledger.ledger import Ledger
@@ -30,6 +30,7 @@ from adapter.model.receipt import Answer, Arrival, Principal
 from adapter.model.work_item import WorkItem
 from adapter.packaging.parcel import Parcel, SenderProfile
 from adapter.pipeline.judge import InstanceRules, Judge
+from adapter.pipeline.readers import inspectors_with
 from adapter.pipeline.verbs import Pipeline, PipelineSettings
 from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import Directory
@@ -137,7 +138,8 @@ class Instance:
             own.migrate()
         self.channels = dict(channels) if channels is not None else {name: ScriptedChannel(name) for name in ChannelName}
         rules = InstanceRules(production, timedelta(days=7))
-        judge = Judge(INSPECTORS, ENVELOPES, lambda: self.directory, rules, clock=self.clock, new_id=_new_id)
+        inspectors = inspectors_with(self.ledger.same_person)
+        judge = Judge(inspectors, ENVELOPES, lambda: self.directory, rules, clock=self.clock, new_id=_new_id)
         waits = dict.fromkeys(ChannelName, UNCLEAR_WAIT)
         settings = PipelineSettings(LEASE, waits, routes or rehearsal(), Level.FULL)
         self.pipeline = Pipeline(
