@@ -13,6 +13,7 @@ from datetime import datetime
 from email.errors import HeaderParseError
 from email.message import Message
 from email.utils import getaddresses, parsedate_to_datetime
+from functools import cached_property
 from typing import Any
 
 from mssante.errors import MailError
@@ -51,10 +52,16 @@ class Fields:
 
     items: tuple[tuple[str, str], ...] = ()
 
+    @cached_property
+    def _by_name(self) -> dict[str, tuple[str, ...]]:
+        gathered: dict[str, list[str]] = {}
+        for name, value in self.items:
+            gathered.setdefault(name.lower(), []).append(value)
+        return {name: tuple(values) for name, values in gathered.items()}
+
     def all(self, name: str) -> tuple[str, ...]:
         """Every value of that name, whatever its case."""
-        wanted = name.lower()
-        return tuple(value for known, value in self.items if known.lower() == wanted)
+        return self._by_name.get(name.lower(), ())
 
     def get(self, name: str) -> str:
         """The first value; empty when absent."""

@@ -120,14 +120,16 @@ class _Registry:
 
     @staticmethod
     def of(root: etree._Element, noted: list[Finding]) -> _Registry:
-        lists = [node for node in root.iter() if local_name(node) in ("RegistryObjectList", "LeafRegistryObjectList")]
-        if not lists:
+        objects = next(
+            (node for node in root.iter() if local_name(node) in ("RegistryObjectList", "LeafRegistryObjectList")), None
+        )
+        if objects is None:
             noted.append(Finding("registry-list-missing", local_name(root)))
             return _Registry(None, [], [])
-        if etree.QName(lists[0]).namespace != RIM:
-            noted.append(Finding("namespace-unexpected", local_name(lists[0])))
+        if etree.QName(objects).namespace != RIM:
+            noted.append(Finding("namespace-unexpected", local_name(objects)))
         named: dict[str, list[etree._Element]] = {}
-        for node in lists[0]:
+        for node in objects:
             named.setdefault(local_name(node), []).append(node)
         beside: dict[str, list[etree._Element]] = {}
         for node in (*named.pop("Classification", []), *named.pop("ExternalIdentifier", [])):

@@ -45,7 +45,8 @@ def parse_xml(content: bytes, where: str, limit: int) -> ParsedXml | None:
 
 def local_name(element: etree._Element) -> str:
     """The name without namespace: prefixes and versions of namespaces vary."""
-    return etree.QName(element).localname
+    tag = element.tag
+    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
 
 
 def root_name(content: bytes) -> str:
