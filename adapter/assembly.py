@@ -20,11 +20,13 @@ import structlog
 from adapter import __version__
 from adapter.channels.base import Channel
 from adapter.channels.fax import FaxSpoolSettings
+from adapter.channels.hl7_push import Hl7PushSettings
+from adapter.channels.mllp_client import MllpPartner, MllpTls
 from adapter.channels.mssante import SecureMailSettings
 from adapter.channels.registry import channel_class
 from adapter.channels.shared_record import SharedRecordSettings
 from adapter.config import Config, LegalEntity, Mode
-from adapter.config.settings import MailSecurity
+from adapter.config.settings import Hl7Partner, Hl7Push, MailSecurity
 from adapter.errors import TduError
 from adapter.fhir.validate import Level
 from adapter.ledger.ledger import Ledger
@@ -33,7 +35,8 @@ from adapter.mapping.kinds import ENVELOPES as ENVELOPES
 from adapter.mapping.kinds import INSPECTORS as INSPECTORS
 from adapter.mapping.kinds import READERS as READERS
 from adapter.model.plan import ChannelName
-from adapter.packaging.parcel import SenderProfile
+from adapter.packaging.parcel import Hl7Partner as Hl7Addressee
+from adapter.packaging.parcel import Hl7Sender, SenderProfile
 from adapter.pipeline.judge import InstanceRules, Judge
 from adapter.pipeline.readers import inspectors_with
 from adapter.pipeline.readers import readers_with as readers_with
@@ -166,6 +169,7 @@ def build_channels(config: Config) -> dict[ChannelName, Channel]:
         ChannelName.SECURE_MAIL: _secure_mail(config),
         ChannelName.SHARED_RECORD: _shared_record(config),
         ChannelName.FAX: _fax(config),
+        ChannelName.HL7_PUSH: _hl7_push(config),
     }
     return {name: channel_class(name.value)(values) for name, values in settings.items() if values is not None}
 
@@ -224,12 +228,32 @@ def _fax(config: Config) -> FaxSpoolSettings | None:
     return FaxSpoolSettings(directory=spool.spool_directory, max_waiting=spool.max_waiting, dials=dials)
 
 
+def _hl7_push(config: Config) -> Hl7PushSettings | None:
+    push = config.channels.hl7_push
+    if push is None or not push.partners:
+        return None
+    return Hl7PushSettings(tuple(_mllp_partner(partner) for partner in push.partners))
+
+
+def _mllp_partner(partner: Hl7Partner) -> MllpPartner:
+    tls = partner.tls
+    return MllpPartner(
+        name=partner.name,
+        host=partner.host,
+        port=partner.port,
+        tls=MllpTls(tls.certificate, tls.key, tls.ca, tls.crl, partner.server_name) if tls is not None else None,
+        connect_timeout_seconds=partner.connect_timeout_seconds,
+        answer_timeout_seconds=partner.answer_timeout_seconds,
+    )
+
+
 def instance_rules(config: Config) -> InstanceRules:
     """What this instance may take."""
     return InstanceRules(
         production=config.instance.mode is Mode.PRODUCTION,
         repeat_window=timedelta(days=config.ledger.repeat_window_days),
         time_zone=config.instance.time_zone,
+        answered=frozenset(peer.name for peer in (config.doors.mllp.peers if config.doors.mllp else ()) if peer.acks_to),
     )
 
 
@@ -242,6 +266,7 @@ def route_settings(config: Config) -> RouteSettings:
             ChannelName.SECURE_MAIL: sandbox.mail,
             ChannelName.FAX: sandbox.fax,
             ChannelName.SHARED_RECORD: sandbox.record,
+            ChannelName.HL7_PUSH: sandbox.hl7,
         }
     return RouteSettings(production=config.instance.mode is Mode.PRODUCTION, sandbox=addresses)
 
@@ -254,6 +279,7 @@ def pipeline_settings(config: Config) -> PipelineSettings:
             ChannelName.SECURE_MAIL: timedelta(seconds=config.unclear.mssante_seconds),
             ChannelName.SHARED_RECORD: timedelta(seconds=config.unclear.shared_record_seconds),
             ChannelName.FAX: timedelta(seconds=config.unclear.fax_seconds),
+            ChannelName.HL7_PUSH: timedelta(seconds=config.unclear.hl7_push_seconds),
         },
         routes=route_settings(config),
         validation=Level[config.instance.validation.name],
@@ -276,4 +302,19 @@ def sender_profile(config: Config, entity: LegalEntity) -> SenderProfile:
         fax_number=sender.fax_number,
         reply_to=sender.reply_to,
         stamp="" if config.instance.mode is Mode.PRODUCTION else TEST_STAMP,
+        hl7=hl7_sender(config, entity),
+    )
+
+
+def hl7_sender(config: Config, entity: LegalEntity) -> Hl7Sender:
+    """How one legal entity speaks HL7, to its own partners only (seam 13)."""
+    push = config.channels.hl7_push or Hl7Push()
+    mine = [partner for partner in push.partners if partner.legal_entity == entity.finess_ej]
+    peers = config.doors.mllp.peers if config.doors.mllp else ()
+    return Hl7Sender(
+        application=push.application,
+        facility=push.facility,
+        processing="P" if config.instance.mode is Mode.PRODUCTION else "T",
+        partners=tuple(Hl7Addressee(p.name, p.application, p.facility, p.charset.value) for p in mine),
+        acks_to=tuple((p.name, p.acks_to) for p in peers if p.acks_to and p.legal_entity == entity.finess_ej),
     )

@@ -41,6 +41,7 @@ def check_instance(config: Config, now: datetime) -> list[Check]:
         _check_directory(config),
         *[_check_certificate(path, now) for path in certificates_of(config)],
         *_check_channels(config),
+        *_check_acks(config),
     ]
 
 
@@ -87,6 +88,16 @@ def certificates_of(config: Config) -> Iterator[Path]:
     for channel in (config.channels.mssante, config.channels.shared_record):
         if channel is not None and channel.tls.certificate is not None:
             yield channel.tls.certificate
+    for partner in config.channels.hl7_push.partners if config.channels.hl7_push else ():
+        if partner.tls is not None and partner.tls.certificate is not None:
+            yield partner.tls.certificate
+
+
+def _check_acks(config: Config) -> Iterator[Check]:
+    """Senders whose acknowledgements nobody would receive: allowed, since some ask for none, but told each time."""
+    for peer in config.doors.mllp.peers if config.doors.mllp else ():
+        told = f"go to {peer.acks_to}" if peer.acks_to else "go nowhere: set acks_to if this sender asks for any"
+        yield Check(f"acknowledgements of {peer.name}", True, told)
 
 
 def _check_certificate(path: Path, now: datetime) -> Check:

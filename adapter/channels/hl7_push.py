@@ -102,12 +102,11 @@ class Hl7PushChannel:
     @staticmethod
     def _note(name: str, door: _Door, answer: Acknowledgement | Broken) -> None:
         """One line when a partner goes, one when it is back: not one a try (complaint 26)."""
-        went = isinstance(answer, Broken)
-        if went and not door.is_down:
-            log.warning("hl7_push.partner-down", partner=name, why=str(answer))
-        if door.is_down and not went:
+        if isinstance(answer, Broken) and not door.is_down:
+            log.warning("hl7_push.partner-down", partner=name, why=answer.value)
+        if door.is_down and isinstance(answer, Acknowledgement):
             log.info("hl7_push.partner-back", partner=name)
-        door.is_down = went
+        door.is_down = isinstance(answer, Broken)
 
 
 def outcome_of(answer: Acknowledgement | Broken, proves: DeliveryState) -> SendOutcome:

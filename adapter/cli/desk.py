@@ -96,6 +96,7 @@ def timeline_data(timeline: Timeline) -> dict[str, Any]:
                         "id": d.id,
                         "role": d.role_id,
                         "channel": d.channel.value,
+                        "purpose": d.purpose.value,
                         "leg": d.leg,
                         "state": d.state.value,
                         "attempts": d.attempts,

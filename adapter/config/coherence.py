@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from adapter.config.reading import Problem
-from adapter.config.settings import Config, Mode, Secret, TlsClient, TlsServer
+from adapter.config.settings import Config, Hl7Partner, Mode, Secret, TlsClient, TlsServer
 
 FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}")
 OID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
@@ -71,6 +71,31 @@ def _named_entities(config: Config) -> Iterator[tuple[str, str]]:
         yield "doors.http.legal_entity", doors.http.legal_entity
     for n, folder in enumerate(doors.folders, start=1):
         yield f"doors.folders[{n}].legal_entity", folder.legal_entity
+    for n, partner in enumerate(_partners(config), start=1):
+        yield f"channels.hl7_push.partners[{n}].legal_entity", partner.legal_entity
+
+
+def _partners(config: Config) -> tuple[Hl7Partner, ...]:
+    return config.channels.hl7_push.partners if config.channels.hl7_push else ()
+
+
+def _check_partners(config: Config) -> Iterator[Problem]:
+    """Who gets acknowledgements and sandboxed documents must be there, and of the same entity: nothing crosses (seam 13)."""
+    partners = {partner.name: partner for partner in _partners(config)}
+    known = f"Known partners: {', '.join(partners)}." if partners else "Add [[channels.hl7_push.partners]]."
+    peers = config.doors.mllp.peers if config.doors.mllp else ()
+    for n, peer in enumerate(peers, start=1):
+        place = f"doors.mllp.peers[{n}].acks_to"
+        if peer.acks_to and peer.acks_to not in partners:
+            yield Problem(place, "names no HL7 partner.", known)
+        elif peer.acks_to and partners[peer.acks_to].legal_entity != peer.legal_entity:
+            yield Problem(place, "names a partner of another legal entity.", "Nothing crosses from one entity to another.")
+    sandbox = config.instance.sandbox
+    if sandbox and sandbox.hl7 and sandbox.hl7 not in partners:
+        yield Problem("instance.sandbox.hl7", "names no HL7 partner.", known)
+    for n, partner in enumerate(_partners(config), start=1):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}", partner.name):
+            yield Problem(f"channels.hl7_push.partners[{n}].name", "must be a short name: letters, digits, - _ .")
 
 
 def _check_names(config: Config) -> Iterator[Problem]:
@@ -79,6 +104,7 @@ def _check_names(config: Config) -> Iterator[Problem]:
     yield from _check_used_once("doors.http.tokens", "name", (t.name for t in (doors.http.tokens if doors.http else ())))
     yield from _check_used_once("doors.folders", "name", (f.name for f in doors.folders))
     yield from _check_used_once("doors.folders", "path", (str(f.path) for f in doors.folders))
+    yield from _check_used_once("channels.hl7_push.partners", "name", (p.name for p in _partners(config)))
 
 
 def _check_used_once(place: str, key: str, names: Iterable[str]) -> Iterator[Problem]:
@@ -127,7 +153,7 @@ def _check_files(config: Config) -> Iterator[Problem]:
     if config.directory.trusted_domains is not None:
         yield from _check_file("directory.trusted_domains", config.directory.trusted_domains)
     for place, tls in _tls_settings(config):
-        for key in ("certificate", "key", "client_ca", "ca"):
+        for key in ("certificate", "key", "client_ca", "ca", "crl"):
             file: Path | None = getattr(tls, key, None)
             if file is not None:
                 yield from _check_file(f"{place}.{key}", file)
@@ -144,6 +170,9 @@ def _tls_settings(config: Config) -> Iterator[tuple[str, TlsServer | TlsClient]]
         yield "channels.mssante.tls", config.channels.mssante.tls
     if config.channels.shared_record:
         yield "channels.shared_record.tls", config.channels.shared_record.tls
+    for n, partner in enumerate(_partners(config), start=1):
+        if partner.tls:
+            yield f"channels.hl7_push.partners[{n}].tls", partner.tls
 
 
 def _check_file(place: str, path: Path) -> Iterator[Problem]:
@@ -227,6 +256,9 @@ def _own_names(config: Config) -> Iterator[tuple[str, str]]:
         yield "channels.mssante.host", config.channels.mssante.host
     if config.channels.shared_record:
         yield "channels.shared_record.base_url", urlsplit(config.channels.shared_record.base_url).hostname or ""
+    for n, partner in enumerate(_partners(config), start=1):
+        if not is_loopback(partner.host):
+            yield f"channels.hl7_push.partners[{n}].host", partner.host
 
 
 def is_loopback(host: str) -> bool:
@@ -246,6 +278,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _check_names,
     _check_zones,
     _check_doors,
+    _check_partners,
     _check_files,
     _check_ledger,
 )

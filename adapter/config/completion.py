@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from adapter.config.settings import Config, Doors, HttpDoor, MllpDoor
+from adapter.config.settings import Config, Doors, Hl7Push, HttpDoor, MllpDoor
 
 
 def complete(config: Config, base: Path) -> Config:
@@ -18,7 +18,8 @@ def complete(config: Config, base: Path) -> Config:
         folders=tuple(replace(f, legal_entity=f.legal_entity or sole, zone=f.zone or zone) for f in config.doors.folders),
     )
     url = config.ledger.url or f"sqlite:///{config.instance.data_dir / 'ledger.sqlite'}"
-    return replace(config, doors=doors, ledger=replace(config.ledger, url=_full_url(url, base)))
+    channels = replace(config.channels, hl7_push=_complete_partners(config.channels.hl7_push, sole))
+    return replace(config, doors=doors, channels=channels, ledger=replace(config.ledger, url=_full_url(url, base)))
 
 
 def _full_url(url: str, base: Path) -> str:
@@ -36,6 +37,12 @@ def _complete_mllp(door: MllpDoor | None, sole: str, zone: str) -> MllpDoor | No
         return None
     peers = tuple(replace(p, legal_entity=p.legal_entity or sole, zone=p.zone or zone) for p in door.peers)
     return replace(door, peers=peers)
+
+
+def _complete_partners(push: Hl7Push | None, sole: str) -> Hl7Push | None:
+    if push is None:
+        return None
+    return replace(push, partners=tuple(replace(p, legal_entity=p.legal_entity or sole) for p in push.partners))
 
 
 def _complete_http(door: HttpDoor | None, sole: str, zone: str) -> HttpDoor | None:

@@ -106,12 +106,20 @@ class TlsClient:
 
 
 @dataclass(frozen=True)
+class TlsClientWithCrl(TlsClient):
+    """The same, with the lists of revoked certificates (PEM): a partner whose certificate is on one is refused."""
+
+    crl: Path | None = None
+
+
+@dataclass(frozen=True)
 class Sandbox:
     """Where everything goes in a test instance, whoever it was for."""
 
     mail: str = ""
     fax: str = ""
     record: str = ""
+    hl7: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,6 +194,7 @@ class MllpPeer:
     certificate_cn: str = ""
     legal_entity: str = ""
     zone: str = ""
+    acks_to: str = ""
 
 
 @dataclass(frozen=True)
@@ -280,6 +289,39 @@ class FaxSpool:
     max_waiting: int = bounded(1000, 1, 1_000_000)
 
 
+class Hl7Charset(StrEnum):
+    """The character sets of the CI-SIS volets (MSH-18)."""
+
+    UTF8 = "UNICODE UTF-8"
+    LATIN9 = "8859/15"
+
+
+@dataclass(frozen=True)
+class Hl7Partner:
+    """Software that we write to over MLLP: for documents (local software) or for the acknowledgements owed to a sender."""
+
+    name: str
+    host: str
+    port: int = bounded(2575, 1, 65535)
+    application: str = ""
+    facility: str = ""
+    legal_entity: str = ""
+    charset: Hl7Charset = Hl7Charset.UTF8
+    server_name: str = ""
+    connect_timeout_seconds: float = bounded(10.0, 0.1, 600)
+    answer_timeout_seconds: float = bounded(30.0, 0.1, 600)
+    tls: TlsClientWithCrl | None = None
+
+
+@dataclass(frozen=True)
+class Hl7Push:
+    """HL7 v2 to partners' software. `application` and `facility` are ours (MSH-3, MSH-4)."""
+
+    application: str = "TRAITDUNION"
+    facility: str = ""
+    partners: tuple[Hl7Partner, ...] = ()
+
+
 @dataclass(frozen=True)
 class Channels:
     """What goes out. An absent channel is closed: its legs are refused with the reason."""
@@ -287,6 +329,7 @@ class Channels:
     mssante: SecureMailOperator | None = None
     shared_record: SharedRecord | None = None
     fax: FaxSpool | None = None
+    hl7_push: Hl7Push | None = None
 
 
 @dataclass(frozen=True)
@@ -296,6 +339,7 @@ class UnclearWaits:
     mssante_seconds: float = bounded(900.0, 0, 86_400)
     shared_record_seconds: float = bounded(30.0, 0, 86_400)
     fax_seconds: float = bounded(60.0, 0, 86_400)
+    hl7_push_seconds: float = bounded(30.0, 0, 86_400)
 
 
 @dataclass(frozen=True)

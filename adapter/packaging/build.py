@@ -29,6 +29,9 @@ from adapter.packaging.mhd import build_iti65
 from adapter.packaging.parcel import Content, Parcel, SenderProfile
 from adapter.packaging.pdf import render_pdf, stamp_pdf
 
+# How a peer whose acknowledgements nobody receives stands in the place of a partner.
+UNKNOWN_PEER = "peer:"
+
 
 @dataclass(frozen=True, repr=False)
 class Document(Confidential):
@@ -66,6 +69,8 @@ def build_ack_parcel(
         raise RenditionError("ack.no-form", "no acknowledgement travels by this channel", where=delivery.channel.value)
     # A peer that had no partner when this was owed may have one by now.
     partner = dict(sender.hl7.acks_to).get(ack.peer, delivery.partner)
+    if partner.startswith(UNKNOWN_PEER):
+        raise RenditionError("ack.no-partner", "nobody is configured to receive this peer's acknowledgements", where=ack.peer)
     content = ack_message(delivery, ack, submission.acks, partner, sender, sent_at)
     return Parcel(delivery.id, delivery.reference, partner, submission.urgency is Urgency.URGENT, content)
 

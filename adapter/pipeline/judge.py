@@ -45,6 +45,7 @@ class InstanceRules:
     production: bool
     repeat_window: timedelta
     time_zone: str = "Europe/Paris"
+    answered: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, repr=False)
@@ -146,6 +147,7 @@ class Judge:
                 return _refused(inspection.kind, arrival, error, inspection.control), ()
             for submission in submissions:
                 findings += self._submission_findings(submission)
+                findings += ack_findings(self._rules, arrival.principal.name, submission)
         verdict = Verdict.REFUSED if errors_of(findings) else inspection.verdict
         return replace(inspection, verdict=verdict, findings=inspection.findings + findings), submissions
 
@@ -220,6 +222,22 @@ def production_findings(rules: InstanceRules, control: MessageControl) -> tuple[
             "MSH-11",
             "Send tests to a test instance.",
             hl7_code="202",
+        ),
+    )
+
+
+def ack_findings(rules: InstanceRules, peer: str, submission: Submission) -> tuple[Finding, ...]:
+    """Acknowledgements that nobody would receive are never silence: the sender is warned at once."""
+    if not (submission.acks.reception or submission.acks.reading) or peer in rules.answered:
+        return ()
+    return (
+        Finding(
+            Severity.WARNING,
+            "acks.no-partner",
+            "Business acknowledgements are asked, but none can be sent to this sender.",
+            "OBX",
+            "Ask the operator to say where they go (acks_to).",
+            hl7_code="207",
         ),
     )
 

@@ -23,13 +23,14 @@ from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import (
     ClaimedDelivery,
     ClaimedReceipt,
+    PartnerChoice,
     Settlement,
     StoredEffects,
     StoredSubmission,
 )
 from adapter.mapping.hl7.adt_profile import adt_words
 from adapter.mapping.kinds import Understand
-from adapter.model.delivery import Delivery, OutcomeKind, SendOutcome
+from adapter.model.delivery import Delivery, DeliveryState, OutcomeKind, Purpose, SendOutcome
 from adapter.model.effects import Effect, Ignored, Parked, Translation
 from adapter.model.evidence import Evidence
 from adapter.model.finding import errors_of
@@ -39,8 +40,9 @@ from adapter.model.plan import ChannelName, RecipientPlan, RoutePlan
 from adapter.model.receipt import Answer, Arrival, ContentKind
 from adapter.model.submission import Submission, Urgency
 from adapter.model.work_item import NO_BOX_ADVICE, NO_BOX_REASON, WorkAbout, WorkItem
-from adapter.packaging.build import Document, build_parcel
+from adapter.packaging.build import Document, build_ack_parcel, build_parcel
 from adapter.packaging.parcel import Parcel, SenderProfile
+from adapter.pipeline.acks import answers_partner, owed_acks, question_on_partner
 from adapter.pipeline.answering import answer_request
 from adapter.pipeline.corrections import Corrector
 from adapter.pipeline.judge import Judge, Judged
@@ -49,6 +51,7 @@ from adapter.pipeline.patients import objection_now, wishes_now
 from adapter.pipeline.plan import deliveries_of, open_questions
 from adapter.routing.choose import RouteSettings, choose_route
 from adapter.routing.directory import Directory
+from adapter.tracking.ack_retries import decide_after_ack
 from adapter.tracking.causes import Decision, decide_after_send, opens_next_leg, retry_after_proof
 
 log = structlog.get_logger()
@@ -62,7 +65,11 @@ MOST_TRIES = 10
 SETTLE_PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 20.0)
 
 # Renditions that a channel cannot have yet, with an advice of their own.
-CAUSES_OF_RENDITIONS = {"mhd.cancel-unsupported": "record-cancel"}
+CAUSES_OF_RENDITIONS = {
+    "mhd.cancel-unsupported": "record-cancel",
+    "hl7.unknown-partner": "partner-unknown",
+    "ack.no-partner": "no-ack-partner",
+}
 
 GoesOn = Callable[[], bool]
 
@@ -209,13 +216,21 @@ class Pipeline:
 
     # ── dispatch ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def dispatch_some(self, worker: str, channel: ChannelName, limit: int = 4, goes_on: GoesOn = _always) -> int:
-        """Send what is due on one channel; returns how many were taken. A slow partner holds its own channel only.
+    def dispatch_some(
+        self,
+        worker: str,
+        channel: ChannelName,
+        limit: int = 4,
+        goes_on: GoesOn = _always,
+        partners: PartnerChoice = PartnerChoice(),  # noqa: B008
+    ) -> int:
+        """Send what is due on one channel; returns how many were taken. A slow partner holds its own channel only, and with
+        `partners` its own lane.
 
         Told to stop, or after a slow send, it gives back the rest untouched: no claim runs out behind another's wait.
         """
         began = self._clock()
-        claimed = self._ledger.claim_deliveries(worker, channel, limit, self._settings.lease)
+        claimed = self._ledger.claim_deliveries(worker, channel, limit, self._settings.lease, partners)
         for claim in claimed:
             if not goes_on() or self._clock() - began > self._settings.lease / 2:
                 self._give_back(self._ledger.release_delivery, claim.delivery.id, claim.delivery.fence)
@@ -233,7 +248,7 @@ class Pipeline:
         if channel is None:
             self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, "channel-closed"))
             return
-        if delivery.attempts > POISON_CLAIMS + MOST_TRIES:
+        if delivery.purpose is Purpose.DOCUMENT and delivery.attempts > POISON_CLAIMS + MOST_TRIES:
             self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, "interrupted-often"))
             return
         try:
@@ -243,7 +258,7 @@ class Pipeline:
             cause = CAUSES_OF_RENDITIONS.get(error.code if isinstance(error, TduError) else "", "rendition-impossible")
             self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, cause, detail=type(error).__name__))
             return
-        if not self._settings.routes.may_reach(delivery.channel, parcel.address):
+        if not (answers_partner(delivery) or self._settings.routes.may_reach(delivery.channel, parcel.address)):
             # The last guard of a test instance: a plan made before it became one names real people (seam 12).
             self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, "outside-sandbox"))
             return
@@ -263,6 +278,9 @@ class Pipeline:
         return objection_now(self._ledger, claim.submission, claim.delivery, recipient, self._today())
 
     def _parcel(self, claim: ClaimedDelivery, sent_at: datetime) -> Parcel:
+        if claim.ack is not None:
+            sender = self._senders[claim.delivery.legal_entity]
+            return build_ack_parcel(claim.delivery, claim.ack, claim.submission, sender, sent_at)
         document = Document(
             claim.submission, claim.bundle, claim.source_document, claim.source_media_type, claim.earlier_references
         )
@@ -283,8 +301,7 @@ class Pipeline:
 
     def _conclude(self, claim: ClaimedDelivery, outcome: SendOutcome) -> None:
         delivery = claim.delivery
-        wait = self._settings.unclear_wait.get(delivery.channel, timedelta(minutes=15))
-        decision = decide_after_send(outcome, delivery.attempts, delivery.unclear_count, wait, self._jitter())
+        decision = self._decide(delivery, outcome)
         log.info(
             "delivery.sent", delivery=delivery.id, channel=delivery.channel.value, state=decision.state.value, cause=outcome.cause
         )
@@ -300,8 +317,19 @@ class Pipeline:
                 self._pause(seconds)
         return self._ledger.settle_send(delivery.id, delivery.fence, settlement)
 
+    def _decide(self, delivery: Delivery, outcome: SendOutcome) -> Decision:
+        if delivery.purpose is Purpose.ACK:
+            return decide_after_ack(outcome, delivery.attempts, self._jitter())
+        wait = self._settings.unclear_wait.get(delivery.channel, timedelta(minutes=15))
+        return decide_after_send(outcome, delivery.attempts, delivery.unclear_count, wait, self._jitter())
+
     def _settlement(self, claim: ClaimedDelivery, outcome: SendOutcome, decision: Decision) -> Settlement:
         now = self._clock()
+        question = question_on_partner(claim.delivery, outcome, decision, self._new_id, now)
+        if claim.delivery.purpose is Purpose.ACK or (question is not None and decision.state is DeliveryState.QUEUED):
+            delay = now + decision.delay if decision.delay is not None else None
+            reference, detail = outcome.partner_reference, outcome.detail
+            return Settlement(decision.state, decision.cause, detail, reference, not_before=delay, work_item=question)
         urgent = claim.submission.urgency is Urgency.URGENT and outcome.kind is not OutcomeKind.ACCEPTED
         item = self._work_item(claim, decision, now) if decision.needs_person or decision.person_if_last or urgent else None
         return Settlement(
@@ -335,7 +363,8 @@ class Pipeline:
     def settle_some(self) -> int:
         """Take the partners' proofs, give back lost leases, wake what was unclear; returns how many rows moved."""
         moved = sum(self._collect(name, channel) for name, channel in self._channels.items())
-        return moved + self._ledger.reap(self._settings.unclear_wait)
+        moved += self._ledger.reap(self._settings.unclear_wait)
+        return moved + self._ledger.settle_acks(lambda case: owed_acks(case, self._senders, self._clock()))
 
     def _collect(self, name: ChannelName, channel: Channel) -> int:
         """One channel's proofs; a channel that fails holds up neither the others nor the lost leases."""

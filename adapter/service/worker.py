@@ -28,6 +28,7 @@ from adapter.intake.folder import DropFolder
 from adapter.intake.http_documents import documents_router
 from adapter.intake.http_forms import forms_router
 from adapter.intake.mllp import MllpServer
+from adapter.ledger.records import PartnerChoice
 from adapter.model.plan import ChannelName
 from adapter.service.doors import callers, folder_settings, forms_settings, http_tls_files, mllp_settings
 from adapter.service.figures import Figures
@@ -103,15 +104,23 @@ def _dispatch_lanes(instance: Instance, number: int, halt: threading.Event) -> l
     def goes_on() -> bool:
         return not halt.is_set()
 
-    return [
-        Lane(
-            f"dispatch-{channel.value}-{thread}",
-            partial(instance.pipeline.dispatch_some, _worker_name(number, f"{channel.value}-{thread}"), channel, goes_on=goes_on),
-            DISPATCH_IDLE_SECONDS,
-        )
+    def lane(name: str, channel: ChannelName, partners: PartnerChoice) -> Lane:
+        step = instance.pipeline.dispatch_some
+        worker = _worker_name(number, name)
+        return Lane(f"dispatch-{name}", partial(step, worker, channel, goes_on=goes_on, partners=partners), DISPATCH_IDLE_SECONDS)
+
+    lanes = [
+        lane(f"{channel.value}-{thread}", channel, PartnerChoice())
         for channel in ChannelName
         for thread in range(DISPATCH_THREADS)
+        if channel is not ChannelName.HL7_PUSH
     ]
+    # One for each HL7 partner, one message at a time as MLLP wants it: a silent partner holds up nobody else's.
+    push = instance.config.channels.hl7_push
+    names = tuple(partner.name for partner in push.partners) if push is not None else ()
+    hl7 = ChannelName.HL7_PUSH
+    lanes += [lane(f"{hl7.value}-{name}", hl7, PartnerChoice(only=name)) for name in names]
+    return [*lanes, lane(f"{hl7.value}-others", hl7, PartnerChoice(others_than=names))]
 
 
 def _waker(lanes: list[Lane]) -> Any:

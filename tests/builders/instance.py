@@ -28,7 +28,7 @@ from adapter.model.evidence import Evidence
 from adapter.model.plan import ChannelName
 from adapter.model.receipt import Answer, Arrival, Principal
 from adapter.model.work_item import WorkItem
-from adapter.packaging.parcel import Parcel, SenderProfile
+from adapter.packaging.parcel import Hl7Sender, Parcel, SenderProfile
 from adapter.pipeline.judge import InstanceRules, Judge
 from adapter.pipeline.readers import inspectors_with
 from adapter.pipeline.verbs import Pipeline, PipelineSettings
@@ -127,6 +127,7 @@ class Instance:
         channels: Mapping[ChannelName, ScriptedChannel] | None = None,
         world: World | None = None,
         entities: Sequence[str] = (APHP_EJ,),
+        hl7: Hl7Sender = Hl7Sender(processing="T"),  # noqa: B008 - frozen
     ) -> None:
         """`world`: a ledger that exists already, with its clock; `entities`: the legal entities served."""
         self.clock = world.clock if world else Clock(NOON)
@@ -148,7 +149,7 @@ class Instance:
             readers_with(lambda: self.directory),
             lambda: self.directory,
             self.channels,
-            {entity: replace(SENDER, legal_entity=entity, finess=entity) for entity in entities},
+            {entity: replace(SENDER, legal_entity=entity, finess=entity, hl7=hl7) for entity in entities},
             settings,
             clock=self.clock,
             jitter=lambda: 0.5,
@@ -165,6 +166,11 @@ class Instance:
     def fax(self) -> ScriptedChannel:
         """The fax's double."""
         return self.channels[ChannelName.FAX]
+
+    @property
+    def software(self) -> ScriptedChannel:
+        """The double of local software, and of senders who receive acknowledgements."""
+        return self.channels[ChannelName.HL7_PUSH]
 
     @property
     def record(self) -> ScriptedChannel:

@@ -1,0 +1,118 @@
+"""From an answer that a sender is owed to the delivery that carries it: to whom, under which MSH-10, after which other. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from adapter.ledger.acks import AckCase, OwedAck
+from adapter.model.ack import AckKind, BusinessAck
+from adapter.model.delivery import Delivery, DeliveryState, Purpose, SendOutcome
+from adapter.model.parties import RecipientKind
+from adapter.model.plan import ChannelName, RecipientPlan
+from adapter.model.submission import Submission
+from adapter.model.work_item import PARTNER_DOWN, PARTNER_DOWN_ADVICE, WorkAbout, WorkItem
+from adapter.packaging.build import UNKNOWN_PEER
+from adapter.packaging.parcel import SenderProfile
+from adapter.pipeline.plan import control_id_of, stable_id
+from adapter.tracking.ack_retries import is_absent
+from adapter.tracking.business_ack import Answer, owed_answers
+from adapter.tracking.causes import Decision
+
+# Small, and waited for: before routine documents, after urgent ones. Below 50 would read as an urgent document.
+ACK_PRIORITY = 60
+NO_PARTNER = "no-ack-partner"
+_ADVICE = "Cet émetteur demande des accusés, mais aucun partenaire ne les reçoit : renseigner acks_to, puis relancer."
+_REFUSED_ADVICE = "Ce partenaire refuse des accusés qui lui sont dus : lire sa réponse, corriger, puis relancer."
+
+
+def owed_acks(case: AckCase, senders: Mapping[str, SenderProfile], now: datetime) -> tuple[OwedAck, ...]:
+    """The acknowledgements to send for one submission, in the order in which they must arrive."""
+    answers = owed_answers(case.submission.acks, case.proofs, case.told)
+    return tuple(_owed(case, answer, case.count + rank, senders, now) for rank, answer in enumerate(answers, 1))
+
+
+def _owed(case: AckCase, answer: Answer, rank: int, senders: Mapping[str, SenderProfile], now: datetime) -> OwedAck:
+    submission = case.submission
+    sender = senders[submission.legal_entity]
+    ack = _ack(case, answer)
+    partner = dict(sender.hl7.acks_to).get(case.peer, "")
+    by_mail = answer.kind is AckKind.MAIL
+    times = next((one.times for one in case.told if (one.kind, one.role_id) == (answer.kind, answer.role_id)), 0) + 1
+    delivery_id = stable_id("ack", submission.id, answer.kind.value, answer.role_id, str(times))
+    is_stuck = not (by_mail or partner)
+    delivery = Delivery(
+        id=delivery_id,
+        submission_id=submission.id,
+        legal_entity=submission.legal_entity,
+        # An acknowledgement is about one request: its document may be known to another.
+        document_id=submission.id,
+        version=submission.document.version,
+        intent=submission.intent.value,
+        role_id=f"{answer.kind.value} {'Y' if answer.positive else 'N'} {times} {answer.role_id}",
+        channel=ChannelName.SECURE_MAIL if by_mail else ChannelName.HL7_PUSH,
+        leg=rank,
+        state=DeliveryState.PARKED if is_stuck else DeliveryState.QUEUED,
+        reference=f"<{delivery_id}@{sender.mailbox.rpartition('@')[2]}>" if by_mail else control_id_of(delivery_id),
+        purpose=Purpose.ACK,
+        priority=ACK_PRIORITY,
+        cause=NO_PARTNER if is_stuck else "",
+        partner="" if by_mail else (partner or f"{UNKNOWN_PEER}{case.peer}"),
+        sequence=stable_id("acks", submission.id),
+    )
+    return OwedAck(delivery, ack, _question(delivery, now) if is_stuck else None)
+
+
+def _ack(case: AckCase, answer: Answer) -> BusinessAck:
+    recipient = next((one for one in case.plan.recipients if one.role_id == answer.role_id), None)
+    return BusinessAck(
+        kind=answer.kind,
+        role_id=answer.role_id,
+        positive=answer.positive,
+        happened_at=answer.happened_at,
+        reason=answer.reason,
+        control_id=case.submission.control_id,
+        address=_address(case.submission, answer.role_id, recipient),
+        person_id=f"8{recipient.rpps}" if recipient is not None and recipient.rpps else "",
+        peer=case.peer,
+    )
+
+
+def _address(submission: Submission, role_id: str, recipient: RecipientPlan | None) -> str:
+    """The mailbox as the sender knows it: not the sandbox that a test instance put in its place."""
+    legs = recipient.legs if recipient is not None else ()
+    for leg in legs:
+        if leg.channel is ChannelName.SECURE_MAIL:
+            return leg.intended or leg.address
+    if role_id == "patient":
+        return next((one.address for one in submission.recipients if one.kind is RecipientKind.PATIENT), "")
+    named = role_id.partition(":")[2]
+    return named if "@" in named else ""
+
+
+def answers_partner(delivery: Delivery) -> bool:
+    """True for what goes back to a partner of our own configuration: a test instance has test partners, no sandbox is needed."""
+    return delivery.purpose is Purpose.ACK and delivery.channel is ChannelName.HL7_PUSH
+
+
+def question_on_partner(
+    delivery: Delivery, outcome: SendOutcome, decision: Decision, new_id: Callable[[], str], now: datetime
+) -> WorkItem | None:
+    """What a person is asked about an HL7 partner after a send: it does not answer, or it refuses what it is owed. Once each."""
+    if not delivery.partner:
+        return None
+    if delivery.purpose is Purpose.ACK and decision.needs_person:
+        advice = _ADVICE if decision.cause == NO_PARTNER else _REFUSED_ADVICE
+        return _about_partner(new_id(), delivery, decision.cause, advice, now)
+    if is_absent(outcome, delivery.attempts):
+        return _about_partner(new_id(), delivery, PARTNER_DOWN, PARTNER_DOWN_ADVICE, now)
+    return None
+
+
+def _about_partner(item_id: str, delivery: Delivery, reason: str, advice: str, now: datetime) -> WorkItem:
+    return WorkItem(item_id, delivery.legal_entity, WorkAbout.PARTNER, delivery.partner[:64], reason, advice, now)
+
+
+def _question(delivery: Delivery, now: datetime) -> WorkItem:
+    """One for all that this peer is owed, not one each."""
+    return _about_partner(stable_id("question", delivery.id), delivery, NO_PARTNER, _ADVICE, now)
