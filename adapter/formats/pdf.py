@@ -10,18 +10,21 @@ import io
 import re
 import threading
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pikepdf
 import pypdfium2 as pdfium
 
 from adapter.errors import InputError
+from adapter.model.confidential import Confidential
 
 MEDIA_TYPE = "application/pdf"
-_MILLIMETRE = 72 / 25.4
-_MOST_WORDS = 20_000
 # PDFium keeps global state: whoever calls it, one document at a time in a process.
 ONE_AT_A_TIME = threading.Lock()
+_MILLIMETRE = 72 / 25.4
+_MOST_WORDS = 20_000
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,17 @@ class PdfLimits:
 DEFAULT_LIMITS = PdfLimits()
 
 
-@dataclass(frozen=True)
-class PdfFacts:
-    """What a file is: its pages, the PDF/A level that it claims (`1B`, empty when none), whether it holds something that runs."""
+@dataclass(frozen=True, repr=False)
+class PdfFacts(Confidential):
+    """What a file is: its pages, the PDF/A level that it claims (`1B`, empty when none), whether it holds something that runs.
+
+    `metadata`: what its document information says (Title, Author…), as texts.
+    """
 
     pages: int
     pdf_a: str = ""
     is_active: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ def inspect_pdf(content: bytes, limits: PdfLimits = DEFAULT_LIMITS) -> PdfFacts:
             if pdf.is_encrypted:
                 raise _encrypted()
             pages = len(pdf.pages)
-            facts = PdfFacts(pages, _pdf_a(pdf), _is_active(pdf))
+            facts = PdfFacts(pages, _pdf_a(pdf), _is_active(pdf), _metadata(pdf))
     except pikepdf.PasswordError:
         raise _encrypted() from None
     except (pikepdf.PdfError, ValueError, TypeError, AttributeError, KeyError, RuntimeError, zlib.error):
@@ -94,6 +101,12 @@ def _pdf_a(pdf: pikepdf.Pdf) -> str:
         level = f"{meta.get('pdfaid:part', '')}{meta.get('pdfaid:conformance', '')}"
     intents = pdf.Root.get("/OutputIntents")
     return level if level and intents is not None and len(intents) > 0 else ""
+
+
+def _metadata(pdf: pikepdf.Pdf) -> dict[str, str]:
+    """The document information; names that are no names, and what is no text, are told by none."""
+    held = {str(name).lstrip("/"): value for name, value in pdf.docinfo.items() if isinstance(value, pikepdf.String)}
+    return {name: str(value).strip()[:_MOST_WORDS] for name, value in held.items() if _NAME.fullmatch(name)}
 
 
 def _is_active(pdf: pikepdf.Pdf) -> bool:

@@ -20,6 +20,7 @@ from adapter.fhir.document import DocumentExtras, Section, binary_resource, docu
 from adapter.fhir.narrative import div_of
 from adapter.fhir.parties import Parties
 from adapter.formats.cda import CdaDocument, EmbeddedBody, embedded_body, read_cda
+from adapter.mapping.account import ignored_patterns
 from adapter.mapping.cda.context import EntryContext, Fhir
 from adapter.mapping.cda.entries import entry_rules
 from adapter.mapping.cda.extras import read_extras
@@ -31,7 +32,7 @@ from adapter.mapping.cda.values import CdaValues
 from adapter.mapping.legal import check_letter, is_letter
 from adapter.mapping.recipients import recipients_of
 from adapter.mapping.rules import RuleFile, load_rules
-from adapter.mapping.side_car import SideCar, read_side_car
+from adapter.mapping.side_car import SideCar, read_side_car, side_car_account
 from adapter.mapping.terminology import terminology_revision
 from adapter.mapping.xml_source import XmlSource
 from adapter.model.confidential import Confidential
@@ -100,16 +101,15 @@ def translate_cda(content: bytes, zone: str = CIVIL_ZONE) -> CdaTranslation:
         unread=account.unread,
         findings=values.findings + told,
         read_count=account.read_count,
-        ignored=_ignored((header_rules(), entry_rules(), model), account.ignored),
+        ignored=ignored_patterns(_reasons((header_rules(), entry_rules(), model)), account.ignored),
         legal=legal,
         source_map=source_map(ids, actors, len(body.sections)),
     )
 
 
-def _ignored(files: Iterable[RuleFile], counts: Mapping[str, int]) -> tuple[IgnoredPattern, ...]:
-    """The patterns that covered a value, with their reasons."""
-    reasons = {path: reason for rules in files for path, reason in rules.ignored.items()}
-    return tuple(IgnoredPattern(path, reason, counts[path]) for path, reason in reasons.items() if counts.get(path))
+def _reasons(files: Iterable[RuleFile]) -> dict[str, str]:
+    """Why each pattern of these files is left aside."""
+    return {path: reason for rules in files for path, reason in rules.ignored.items()}
 
 
 @lru_cache(maxsize=1)
@@ -222,16 +222,17 @@ def inspect_cda(arrival: Arrival) -> Inspection:
 def understand_cda(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...]:
     """The one document of a bare CDA, with its recipients. Pure: the same receipt gives the same values."""
     translated = translate_cda(arrival.content, arrival.zone)
+    beside = side_car_account(arrival.side_car)
     return (
         Translation(
             submission=_submission(arrival, receipt_id, translated.header, read_side_car(arrival.side_car)),
             bundle=translated.bundle,
             source_document=arrival.content,
             source_media_type=MEDIA_TYPE,
-            unread=translated.unread,
+            unread=translated.unread + beside.unread,
             findings=translated.findings,
             mapping_revision=mapping_revision(),
-            read_count=translated.read_count,
+            read_count=translated.read_count + beside.read_count,
             ignored=translated.ignored,
             legal=translated.legal,
             source_map=translated.source_map,

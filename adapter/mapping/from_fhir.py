@@ -7,23 +7,29 @@ names. Recipients come as for a bare CDA: side-car or query, else médecin trait
 from __future__ import annotations
 
 import hashlib
+import json
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from adapter import __version__
 from adapter.errors import InputError
 from adapter.fhir import profiles as p
+from adapter.fhir.account import Maker, with_account
 from adapter.fhir.bundle import Ids, entry_of, reference_to
 from adapter.fhir.document import binary_resource
 from adapter.fhir.reading import Entries, extension, extensions, identity_of, organisation_of, party_of, time_of, unique_id
 from adapter.fhir.validate import Level, validate_bundle
 from adapter.formats.fhir import FHIR_JSON, read_resource
+from adapter.mapping.account import Account
+from adapter.mapping.legal import check_letter
 from adapter.mapping.recipients import recipients_of
-from adapter.mapping.side_car import SideCar, read_side_car
+from adapter.mapping.side_car import SideCar, read_side_car, side_car_account
+from adapter.mapping.terminology import terminology_revision, unknown_code
 from adapter.model.confidential import Confidential
 from adapter.model.document import BodyKind, Code, DocumentHeader, ReferringParty, ServiceEvent, Stay
-from adapter.model.effects import Translation
+from adapter.model.effects import LegalItem, Translation, UnreadNode
 from adapter.model.finding import Finding, Severity, errors_of
 from adapter.model.parties import Organisation, Party
 from adapter.model.receipt import Arrival, ContentKind, Inspection, MessageControl, Verdict
@@ -45,6 +51,7 @@ class _Reading(Confidential):
     bundle: Fhir
     header: DocumentHeader
     findings: tuple[Finding, ...]
+    legal: tuple[LegalItem, ...] = ()
 
 
 def inspect_fhir(arrival: Arrival) -> Inspection:
@@ -71,8 +78,24 @@ def understand_fhir(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...
         raise InputError(error.code, error.text, where=error.location, remedy=error.remedy)
     header = reading.header
     submission = _submission(arrival, receipt_id, header, read_side_car(arrival.side_car))
-    bundle = _with_source(reading.bundle, arrival.content, header)
-    return (Translation(submission, bundle, arrival.content, FHIR_JSON, (), reading.findings, mapping_revision=REVISION),)
+    ids = Ids(f"{header.unique_id}|{hashlib.sha256(arrival.content).hexdigest()}")
+    source = ids.mint("Binary", "source")
+    bundle = _with_source(reading.bundle, binary_resource(arrival.content, FHIR_JSON, source))
+    document, beside = _account_of(arrival.content, bundle), side_car_account(arrival.side_car)
+    revision = f"{REVISION}.{terminology_revision()}"
+    translation = Translation(
+        submission=submission,
+        bundle=with_account(bundle, source, ids.mint("Provenance"), Maker(__version__, revision), document.unread),
+        source_document=arrival.content,
+        source_media_type=FHIR_JSON,
+        unread=document.unread + beside.unread,
+        findings=reading.findings,
+        mapping_revision=revision,
+        read_count=document.read_count + beside.read_count,
+        legal=reading.legal,
+        source_map=_places(reading.bundle),
+    )
+    return (translation,)
 
 
 def _submission(arrival: Arrival, receipt_id: str, header: DocumentHeader, side_car: SideCar) -> Submission:
@@ -102,7 +125,10 @@ def _read(content: bytes) -> _Reading:
     if errors_of(found):
         return _Reading(bundle, _EMPTY, found)
     header = header_of(bundle)
-    return _Reading(bundle, header, (*found, *_lacks(header)))
+    lacking = tuple(_lacks(header))
+    legal, told = check_letter(header, bundle) if not lacking else ((), ())
+    unknown = unknown_code("document-classes", header.type.code, "Composition.type")
+    return _Reading(bundle, header, (*found, *lacking, *unknown, *told), legal)
 
 
 _EMPTY = DocumentHeader("", Code(), "", "", identity_of({}), (), Organisation(), BodyKind.FHIR)
@@ -123,15 +149,47 @@ def _error(code: str, text: str, place: str) -> Finding:
     return Finding(Severity.ERROR, code, text, place, "Compléter le document et le renvoyer.")
 
 
-def _with_source(bundle: Fhir, content: bytes, header: DocumentHeader) -> Fhir:
+def _with_source(bundle: Fhir, binary: Fhir) -> Fhir:
     """The Bundle, and its received bytes beside: what travels can always be compared with what came."""
-    ids = Ids(f"{header.unique_id}|{hashlib.sha256(content).hexdigest()}")
-    binary = binary_resource(content, FHIR_JSON, ids.mint("Binary", "source"))
     first, *others = bundle["entry"]
     composition = first["resource"]
     link = {"url": _SOURCE, "valueReference": reference_to(binary)}
     named = {**composition, "extension": [*composition.get("extension", ()), link]}
     return {**bundle, "entry": [{**first, "resource": named}, *others, entry_of(binary)]}
+
+
+# -- account ---------------------------------------------------------------------------------------------------------------------
+
+
+def _account_of(content: bytes, bundle: Fhir) -> Account:
+    """Each value received, looked for at its place in the Bundle that leaves: it is kept there, or told as left."""
+    left: list[UnreadNode] = []
+    kept = 0
+    for path, value, found in _beside(json.loads(content.decode("utf-8-sig")), bundle, "Bundle"):
+        if value == found and isinstance(value, bool) is isinstance(found, bool):
+            kept += 1
+        else:
+            left.append(UnreadNode(path, str(value)[:80], reason="it is not in the document that leaves"))
+    return Account(tuple(left), kept)
+
+
+def _beside(received: object, made: object, path: str) -> Iterator[tuple[str, object, object]]:
+    """Every value received, with what stands at its place."""
+    if isinstance(received, dict):
+        for key, value in received.items():
+            yield from _beside(value, made.get(key) if isinstance(made, dict) else None, f"{path}.{key}")
+    elif isinstance(received, list):
+        others = made if isinstance(made, list) else []
+        for index, value in enumerate(received):
+            yield from _beside(value, others[index] if index < len(others) else None, f"{path}[{index}]")
+    elif received not in (None, ""):
+        yield path, received, made
+
+
+def _places(bundle: Fhir) -> dict[str, str]:
+    """Where each resource stood in the document as it was received."""
+    resources = enumerate(entry["resource"] for entry in bundle["entry"])
+    return {made["id"]: f"Bundle.entry[{index}] ({made['resourceType']})" for index, made in resources if made.get("id")}
 
 
 # -- header ----------------------------------------------------------------------------------------------------------------------

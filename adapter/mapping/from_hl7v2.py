@@ -14,14 +14,15 @@ from functools import partial
 from typing import Any
 
 from adapter.errors import InputError
+from adapter.fhir.account import with_message_left
 from adapter.fhir.identity import local_identifier, patient_resource
 from adapter.formats.hl7v2 import STANDARD, Message, Segment, read_message
 from adapter.formats.pdf import MEDIA_TYPE as PDF
 from adapter.formats.pdf import inspect_pdf
 from adapter.mapping import from_cda
+from adapter.mapping.account import Account, ignored_patterns
 from adapter.mapping.engine import Extraction, extract
-from adapter.mapping.from_pdf import REVISION as PDF_REVISION
-from adapter.mapping.from_pdf import facts_findings, pdf_document
+from adapter.mapping.from_pdf import pdf_places, pdf_revision, translate_pdf
 from adapter.mapping.hl7.checks import (
     LONGEST_CONTROL,
     check_cardinality,
@@ -52,7 +53,7 @@ from adapter.mapping.hl7.profile import Profile, default_policy
 from adapter.mapping.hl7.source import Hl7Source
 from adapter.model.confidential import Confidential
 from adapter.model.document import BodyKind, DocumentHeader, Stay
-from adapter.model.effects import Translation
+from adapter.model.effects import IgnoredPattern, Translation
 from adapter.model.finding import Finding, Severity, errors_of
 from adapter.model.identity import LocalIdentifier, PatientIdentity
 from adapter.model.patient import SamePerson
@@ -63,6 +64,21 @@ Resource = dict[str, Any]
 _MOST_FINDINGS = 200
 # An MSH is a few hundred bytes; reading no further keeps `read_control` free of the message's size.
 LONGEST_MSH = 8192
+# Which field tells a PDF's document what a CDA's header would.
+_PDF_PLACES = {
+    "patient.birth_name": "PID-5",
+    "patient.birth_date": "PID-7",
+    "patient.sex": "PID-8",
+    "patient.ins": "PID-3",
+    "document.type": "OBX-3",
+    "document.title": "OBX-3.2",
+    "document.date": "TXA-4",
+    "document.id": "TXA-12",
+    "author.family": "PRT SB",
+    "author.organisation": "PRT SB",
+    "author.rpps": "PRT-5",
+    "author.finess": "PRT-8",
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -291,10 +307,28 @@ def _document(reading: _Reading, header: DocumentHeader) -> DocumentHeader:
 def _pdf_translation(arrival: Arrival, receipt_id: str, reading: _Reading, document: CarriedDocument) -> Translation:
     """A PDF that the message describes: its document holds the file as it came."""
     submission = _submission(arrival, receipt_id, reading, document.header)
-    bundle = pdf_document(submission.document, document.content, arrival.zone)
-    findings = (*reading.findings, pdf_warning(document.segment), *facts_findings(inspect_pdf(document.content)))
-    unread, revision = reading.source.unread(), f"{reading.profile.revision}+{PDF_REVISION}"
-    return Translation(submission, bundle, document.content, PDF, unread, findings, (), revision)
+    revision = f"{reading.profile.revision}+{pdf_revision()}"
+    made = translate_pdf(submission.document, document.content, inspect_pdf(document.content), arrival.zone, revision)
+    message = reading.source.account()
+    account = message + made.account
+    return Translation(
+        submission=submission,
+        bundle=with_message_left(made.bundle, message.unread),
+        source_document=document.content,
+        source_media_type=PDF,
+        unread=account.unread,
+        findings=(*reading.findings, pdf_warning(document.segment), *made.findings),
+        mapping_revision=revision,
+        read_count=account.read_count,
+        ignored=_ignored(reading, message) + made.ignored,
+        legal=made.legal,
+        source_map=pdf_places(made.bundle, _PDF_PLACES),
+    )
+
+
+def _ignored(reading: _Reading, message: Account) -> tuple[IgnoredPattern, ...]:
+    """What the profile leaves aside of a message, with why."""
+    return ignored_patterns(reading.profile.shared.ignored | reading.profile.own.ignored, message.ignored)
 
 
 def _translation(arrival: Arrival, receipt_id: str, reading: _Reading, document: CarriedDocument) -> Translation:
@@ -304,16 +338,17 @@ def _translation(arrival: Arrival, receipt_id: str, reading: _Reading, document:
     submission = _submission(arrival, receipt_id, reading, translated.header)
     bundle = _with_message_identity(translated.bundle, translated.header, submission.document)
     findings = reading.findings + _lineage_findings(reading, document) + translated.findings
+    message = reading.source.account()
     return Translation(
         submission=submission,
-        bundle=bundle,
+        bundle=with_message_left(bundle, message.unread),
         source_document=document.content,
         source_media_type="text/xml",
-        unread=reading.source.unread() + translated.unread,
+        unread=message.unread + translated.unread,
         findings=findings,
         mapping_revision=f"{reading.profile.revision}+{from_cda.mapping_revision()}",
-        read_count=translated.read_count,
-        ignored=translated.ignored,
+        read_count=message.read_count + translated.read_count,
+        ignored=_ignored(reading, message) + translated.ignored,
         legal=translated.legal,
         source_map=_map_through_message(translated.source_map, bundle),
     )

@@ -9,18 +9,28 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
+from adapter import __version__
 from adapter.errors import InputError
+from adapter.fhir.account import Maker, with_account
 from adapter.fhir.document import DocumentExtras, Section, document_bundle_from, document_ids
 from adapter.fhir.narrative import div_of
 from adapter.formats.pdf import MEDIA_TYPE, PdfFacts, inspect_pdf
+from adapter.mapping.account import Account, ignored_patterns
 from adapter.mapping.cda.time import as_instant
-from adapter.mapping.pdf_traits import Traits, missing_of, read_traits
+from adapter.mapping.legal import check_letter
+from adapter.mapping.pdf_traits import FROM_NAME, Traits, missing_of, read_traits
 from adapter.mapping.recipients import recipients_of
-from adapter.mapping.side_car import SideCar, read_side_car
+from adapter.mapping.rules import RuleFile, load_rules
+from adapter.mapping.side_car import SideCar, read_side_car, side_car_account
+from adapter.mapping.sources import JsonSource
+from adapter.mapping.terminology import terminology_revision, unknown_code
 from adapter.mapping.transforms import mail_address
+from adapter.model.confidential import Confidential
 from adapter.model.document import BodyKind, Code, DocumentHeader
-from adapter.model.effects import Translation
+from adapter.model.effects import IgnoredPattern, LegalItem, Translation
 from adapter.model.finding import Finding, Severity
 from adapter.model.identity import INS_DEMO, INS_NIA, INS_NIR, INS_TEST, Ins, LocalIdentifier, PatientIdentity
 from adapter.model.parties import Organisation, Party, Professional, Recipient, RecipientKind
@@ -31,6 +41,27 @@ from adapter.model.traits import REQUIRED
 REVISION = "pdf-1"
 _ROOT = uuid.uuid5(uuid.NAMESPACE_URL, "https://traitdunion.example/pdf")
 _INS_KINDS = {"": INS_NIR, "NIR": INS_NIR, "NIA": INS_NIA, "TEST": INS_TEST, "DEMO": INS_DEMO}
+_FACTS = ("patient", "document", "author")
+# Which facts make which element; the empty element stands for the whole resource.
+_MADE_OF: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "Composition": {
+        "type": ("document.type",),
+        "title": ("document.title", "document.type_label"),
+        "date": ("document.date",),
+        "identifier": ("document.id",),
+        "author": ("author.family",),
+    },
+    "Patient": {
+        "": ("patient.birth_name", "patient.first_given"),
+        "birthDate": ("patient.birth_date",),
+        "gender": ("patient.sex",),
+        "identifier": ("patient.ins", "patient.local_id"),
+        "name": ("patient.birth_name", "patient.first_given", "patient.birth_given_names", "patient.used_name"),
+    },
+    "Practitioner": {"": ("author.family",), "identifier": ("author.rpps",), "name": ("author.family", "author.given")},
+    "PractitionerRole": {"": ("author.family", "author.organisation")},
+    "Organization": {"": ("author.organisation", "author.finess"), "identifier": ("author.finess",)},
+}
 _LOINC = "2.16.840.1.113883.6.1"
 _OTHER_TYPES = "1.2.250.1.213.1.1.4.12"
 _HOW = (
@@ -51,9 +82,12 @@ def inspect_pdf_file(arrival: Arrival) -> Inspection:
         refusal = Finding(Severity.ERROR, error.code, error.message, error.where, error.remedy)
         return Inspection(ContentKind.PDF, Verdict.REFUSED, control, fingerprint, (refusal,))
     missing = tuple(missing_of(traits, REQUIRED))
-    asked = (_warning("pdf.missing", f"À compléter avant l’envoi : {', '.join(missing)}.", _HOW),) if missing else ()
+    if missing:
+        told: tuple[Finding, ...] = (_warning("pdf.missing", f"À compléter avant l’envoi : {', '.join(missing)}.", _HOW),)
+    else:  # the pages are not looked into: what the law wants of such a letter is told from its header alone
+        told = check_letter(_header(arrival, traits.values), {})[1]
     return Inspection(
-        ContentKind.PDF, Verdict.ACCEPTED, control, fingerprint, (*facts_findings(facts), *asked),
+        ContentKind.PDF, Verdict.ACCEPTED, control, fingerprint, (*facts_findings(facts), *told),
         # None when too little is said to know it: the receipt will park and ask.
         envelope=lambda receipt_id: () if missing else (_submission(arrival, receipt_id, traits),),
     )  # fmt: skip
@@ -79,18 +113,80 @@ def understand_pdf(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...]
     if missing:
         raise InputError("pdf.missing", f"Il manque, pour envoyer ce PDF : {', '.join(missing)}.", where="side-car", remedy=_HOW)
     submission = _submission(arrival, receipt_id, traits)
-    bundle = pdf_document(submission.document, arrival.content, arrival.zone)
-    revision = f"{REVISION}+{traits.model}" if traits.model else REVISION
-    return (Translation(submission, bundle, arrival.content, MEDIA_TYPE, (), facts_findings(facts), (), revision),)
+    revision = pdf_revision(traits.model)
+    made = translate_pdf(submission.document, arrival.content, facts, arrival.zone, revision)
+    account = made.account + traits.account + side_car_account(arrival.side_car, (*_FACTS, FROM_NAME))
+    translation = Translation(
+        submission=submission,
+        bundle=made.bundle,
+        source_document=arrival.content,
+        source_media_type=MEDIA_TYPE,
+        unread=account.unread,
+        findings=made.findings,
+        mapping_revision=revision,
+        read_count=account.read_count,
+        ignored=made.ignored,
+        legal=made.legal,
+        source_map=pdf_places(made.bundle, traits.places),
+    )
+    return (translation,)
 
 
-def pdf_document(header: DocumentHeader, content: bytes, zone: str) -> dict[str, object]:
-    """The document Bundle of a PDF: one section, whose entry is the file as it came."""
-    url = f"urn:uuid:{document_ids(header, content).mint('Binary', 'source')}"
+@dataclass(frozen=True, repr=False)
+class PdfTranslation(Confidential):
+    """A described PDF as a document, and what became of what the file says of itself."""
+
+    bundle: dict[str, object]
+    account: Account
+    ignored: tuple[IgnoredPattern, ...]
+    findings: tuple[Finding, ...]
+    legal: tuple[LegalItem, ...]
+
+
+def translate_pdf(header: DocumentHeader, content: bytes, facts: PdfFacts, zone: str, revision: str) -> PdfTranslation:
+    """The document Bundle of a PDF whose header somebody told: one section, whose entry is the file as it came."""
+    ids = document_ids(header, content)
+    source = ids.mint("Binary", "source")
     title = header.title or header.type.label or "Document"
-    section = Section(header.type, title, div_of(title), (url,))
+    section = Section(header.type, title, div_of(title), (f"urn:uuid:{source}",))
     extras = DocumentExtras(timestamp=as_instant(header.created, zone))
-    return document_bundle_from(header, (section,), (), content, MEDIA_TYPE, extras=extras)
+    bundle = document_bundle_from(header, (section,), (), content, MEDIA_TYPE, extras=extras)
+    account = _account_of(facts)
+    bundle = with_account(bundle, source, ids.mint("Provenance"), Maker(__version__, revision), account.unread)
+    legal, told = check_letter(header, bundle)
+    unknown = unknown_code("document-classes", header.type.code, "Composition.type")
+    ignored = ignored_patterns(_rules().ignored, account.ignored)
+    return PdfTranslation(bundle, account, ignored, (*facts_findings(facts), *unknown, *told), legal)
+
+
+def _account_of(facts: PdfFacts) -> Account:
+    """The pages count as one value, which the file carries; what its metadata say is listed or left aside by name."""
+    source = JsonSource({"metadata": dict(facts.metadata)})
+    for path in _rules().ignored:
+        source.ignore(path)
+    return source.account() + Account(read_count=1)
+
+
+def _rules() -> RuleFile:
+    return load_rules("documents/bare-pdf")
+
+
+def pdf_revision(model: str = "") -> str:
+    """What tells one set of rules for PDF from another: of these rules, of the code tables, of the model that gave the zones."""
+    return "+".join(part for part in (REVISION, f"{_rules().revision}.{terminology_revision()}", model) if part)
+
+
+def pdf_places(bundle: Mapping[str, Any], told: Mapping[str, str]) -> dict[str, str]:
+    """For each element that a told fact made, who told it."""
+    places: dict[str, str] = {}
+    for entry in bundle["entry"]:
+        resource = entry["resource"]
+        for element, names in _MADE_OF.get(resource["resourceType"], {}).items():
+            tellers = dict.fromkeys(told[name] for name in names if name in told)
+            if tellers:
+                key = "Composition" if resource["resourceType"] == "Composition" else resource["id"]
+                places[f"{key}.{element}" if element else key] = ", ".join(tellers)
+    return places
 
 
 def _submission(arrival: Arrival, receipt_id: str, traits: Traits) -> Submission:

@@ -11,7 +11,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 from typing import Any
@@ -19,8 +19,10 @@ from typing import Any
 from adapter.data import mappings_root
 from adapter.errors import InputError, MappingError
 from adapter.formats.pdf import Zone, words_of
+from adapter.mapping.account import Account
 from adapter.mapping.transforms import finess_of, rpps_of
 from adapter.model.confidential import Confidential
+from adapter.model.effects import UnreadNode
 from adapter.model.identity import ins_is_valid
 from adapter.model.traits import TRAITS
 
@@ -37,30 +39,40 @@ _LONGEST = 300
 
 @dataclass(frozen=True, repr=False)
 class Traits(Confidential):
-    """The facts known, by name, and what was wrong with those that were given: `(name, why)`."""
+    """The facts known, by name, and what was wrong with those that were given: `(name, why)`.
+
+    `places` says who told each fact; `account` counts all that was told, and lists what somebody else had told otherwise before.
+    """
 
     values: Mapping[str, str]
     problems: tuple[tuple[str, str], ...] = ()
     model: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
+    account: Account = field(default_factory=Account)
 
 
 def read_traits(content: bytes, side_car: bytes) -> Traits:
     """All that is said of this PDF. Raises InputError side-car.unknown-fact for a fact that we do not know."""
     said = _side_car(side_car)
     model, zones = _from_text(content)
-    sources = (_facts(said), _names(said), zones)
+    sources = {"side-car": _facts(said), "nom du fichier": _names(said), f"modèle {model}": zones}
     values: dict[str, str] = {}
+    places: dict[str, str] = {}
     problems: list[tuple[str, str]] = []
-    for source in sources:
-        for name, written in source.items():
+    left: list[UnreadNode] = []
+    for teller, told in sources.items():
+        for name, written in told.items():
             value = _clean(name, written)
             if not value:
                 problems.append((name, "valeur inutilisable"))
             elif name not in values:
-                values[name] = value
-            elif name.startswith("patient.") and _folded(values[name]) != _folded(value):
-                problems.append((name, "deux valeurs différentes"))
-    return Traits(values, tuple(dict.fromkeys(problems)), model)
+                values[name], places[name] = value, f"{teller} {name}"
+            elif _folded(values[name]) != _folded(value):
+                left.append(UnreadNode(f"{teller} {name}", value[:80], reason=f"{places[name]} says otherwise"))
+                if name.startswith("patient."):
+                    problems.append((name, "deux valeurs différentes"))
+    read = sum(map(len, sources.values())) - len(left)
+    return Traits(values, tuple(dict.fromkeys(problems)), model, places, Account(tuple(left), read))
 
 
 # -- side-car --------------------------------------------------------------------------------------------------------------------
@@ -157,10 +169,10 @@ def _from_text(content: bytes) -> tuple[str, dict[str, str]]:
     if model is None:
         return "", {}
     found = dict(model.fixed)
-    for field, words in zip(model.fields, words_of(content, tuple(field.zone for field in model.fields)), strict=True):
-        match = field.pattern.search(words.replace("\r\n", "\n").replace("\x02", "-"))
+    for told, words in zip(model.fields, words_of(content, tuple(one.zone for one in model.fields)), strict=True):
+        match = told.pattern.search(words.replace("\r\n", "\n").replace("\x02", "-"))
         if match is not None and match[1].strip():
-            found[field.name] = " ".join(match[1].split())
+            found[told.name] = " ".join(match[1].split())
     return model.name, found
 
 

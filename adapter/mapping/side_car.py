@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adapter.errors import InputError
+from adapter.mapping.account import Account
+from adapter.mapping.sources import JsonSource
 from adapter.mapping.transforms import finess_of, mail_address, rpps_of
 from adapter.model.confidential import Confidential
 from adapter.model.parties import Recipient, RecipientKind
@@ -51,6 +53,17 @@ def read_side_car(content: bytes) -> SideCar:
         raise InputError(
             "side-car.bad-urgency", "The urgency is none of urgent, semi-urgent, non urgent.", where="side-car urgency"
         ) from None
+
+
+def side_car_account(content: bytes, facts: tuple[str, ...] = ()) -> Account:
+    """What became of its values; `facts` are keys that somebody else tells of. A file that cannot be read was refused before."""
+    data = json.loads(content.decode("utf-8-sig")) if content.strip() else {}
+    source = JsonSource({key: value for key, value in data.items() if key not in facts})
+    for path in (*(f"recipients.*.{key}" for key in sorted(_KEYS)), "urgency"):
+        for node in source.root.select(path):
+            node.read()
+    account = source.account()
+    return replace(account, unread=tuple(replace(node, path=f"side-car {node.path}") for node in account.unread))
 
 
 def _recipient(number: int, data: object) -> Recipient:

@@ -6,10 +6,12 @@ in the rules), or listed by `unread()`. Format rooms know nothing of this; they 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from adapter.mapping.account import Account
 from adapter.model.effects import UnreadNode
 
 
@@ -53,6 +55,7 @@ class JsonSource:
     def __init__(self, data: object) -> None:
         self._data = data
         self._read: set[str] = set()
+        self._ignored: dict[str, str] = {}
 
     @property
     def root(self) -> JsonNode:
@@ -66,16 +69,33 @@ class JsonSource:
     def ignore(self, path: str) -> None:
         """Ignore everything at and below a path."""
         for node in self.root.select(path):
-            for leaf_path, _ in _leaves(node.data, node.path):
-                self._read.add(leaf_path)
+            self._ignored |= dict.fromkeys((leaf_path for leaf_path, _ in _leaves(node.data, node.path)), path)
 
     def unread(self) -> tuple[UnreadNode, ...]:
         """Leaves with a value that nothing read."""
-        return tuple(
-            UnreadNode(path, str(value)[:80])
-            for path, value in _leaves(self._data, "")
-            if path not in self._read and value not in (None, "")
-        )
+        return self.account().unread
+
+    def account(self) -> Account:
+        """What became of every value: read, ignored under a path, or left."""
+        left: list[UnreadNode] = []
+        ignored: Counter[str] = Counter()
+        read = 0
+        for path, value in _leaves(self._data, ""):
+            if value in (None, ""):
+                continue
+            if path in self._read:
+                read += 1
+            elif path in self._ignored:
+                ignored[self._ignored[path]] += 1
+            else:
+                left.append(UnreadNode(path, str(value)[:80], _kind_of(value)))
+        return Account(tuple(left), read, ignored)
+
+
+def _kind_of(value: object) -> str:
+    if isinstance(value, bool):
+        return "truth"
+    return "text" if isinstance(value, str) else "quantity"
 
 
 def _leaves(data: object, path: str) -> Iterator[tuple[str, object]]:

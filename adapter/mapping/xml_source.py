@@ -7,7 +7,7 @@ libxml2 once, into a dict by plain name, and what is read leaves a second dict: 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from lxml import etree
 
 from adapter.errors import MappingError
-from adapter.model.confidential import Confidential
+from adapter.mapping.account import Account
 from adapter.model.effects import UnreadNode
 
 _V3 = "urn:hl7-org:v3"
@@ -96,15 +96,6 @@ def _path(element: etree._Element) -> str:
 
 
 # -- the source --------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, repr=False)
-class Account(Confidential):
-    """What became of a source's values."""
-
-    unread: tuple[UnreadNode, ...]
-    read_count: int
-    ignored: Mapping[str, int]
 
 
 class XmlSource:

@@ -14,8 +14,8 @@ def kept_bundle(translation: Translation) -> Any:
     from adapter import __version__
 
     text = write_json(translation.bundle).decode()
-    revision = translation.mapping_revision.rpartition("+")[2]
-    for value, word in ((revision, "REVISION"), (__version__, "VERSION")):
+    whole = translation.mapping_revision
+    for value, word in ((whole, "REVISION"), (whole.rpartition("+")[2], "REVISION"), (__version__, "VERSION")):
         text = text.replace(f'"value":"{value}"', f'"value":"{word}"')
         text = text.replace(f"correspondances {value}<", f"correspondances {word}<")
     return json.loads(text.replace(f"{__version__}, correspondances", "VERSION, correspondances"))

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from adapter.errors import InputError
-from adapter.fhir.bundle import write_json
 from adapter.fhir.validate import validate_bundle
 from adapter.formats.detect import detect_content
 from adapter.mapping.kinds import INSPECTORS, READERS
 from adapter.model.receipt import Arrival, ContentKind, Principal, Verdict
 from adapter.packaging.build import Document, readable_pdf, travelling_cda
+from tests.builders.bundle import kept_bundle
 from tests.golden.plain import plain
 
 CASES = Path(__file__).resolve().parents[2] / "fixtures" / "cases"
@@ -52,7 +52,8 @@ def _outputs(path: Path) -> dict[str, bytes]:
     assert page.startswith(b"%PDF-")
     return outputs | {
         "submission.json": _json(plain(translation.submission)),
-        "fhir.json": _json(json.loads(write_json(translation.bundle))),
+        "unread.json": _json([node.path for node in translation.unread]),
+        "fhir.json": _json(kept_bundle(translation)),
         "leaves.cda": travelling_cda(document, page),
     }
 

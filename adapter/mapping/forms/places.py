@@ -1,33 +1,148 @@
-"""The way back from a resource to the answers it was made of: a group of the form's rules, or the question that names its id."""
+"""The way back from a resource, and from its elements, to the questions whose answers made it: linkId and French wording.
+
+The extraction rules say which question fills which field; told here is which field fills which element. A resource that the form
+itself names (`[conditions]`) bears its question in its id.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from adapter.fhir.bundle import Ids
+from adapter.fhir.locate import question_words
+from adapter.mapping.forms.questionnaire import Questionnaire
 from adapter.mapping.rules import RuleFile
 
-# Which group of a form's extraction rules tells of which kind of resource.
-_GROUPS = {"Patient": "patient", "Practitioner": "author", "PractitionerRole": "author"}
+# Element → field of the rules, by kind of resource, and by the name under which its id was minted. The empty element stands for
+# all that has no line of its own.
+_Made = Mapping[str, str]
+_KINDS: Mapping[str, _Made] = {
+    "Composition": {"date": "request.date", "author": "author.family", "custodian": "author.organisation"},
+    "Patient": {
+        "": "patient.name",
+        "name": "patient.name",
+        "birthDate": "patient.birth_date",
+        "gender": "patient.sex",
+        "identifier": "patient.ins",
+        "telecom": "patient.phone",
+        "address": "patient.address",
+        "contact": "contact.name",
+    },
+    "Practitioner": {"": "author.family", "name": "author.family", "identifier": "author.rpps", "telecom": "author.phone"},
+    "PractitionerRole": {"": "author.family", "telecom": "author.phone", "organization": "author.service"},
+    "Organization": {"": "author.organisation", "identifier": "author.finess", "name": "author.organisation"},
+    "Encounter": {"": "request.setting", "period": "request.date"},
+    "ServiceRequest": {
+        "": "request.reason",
+        "identifier": "request.number",
+        "requisition": "request.number",
+        "priority": "request.urgency",
+        "authoredOn": "request.date",
+        "occurrencePeriod": "request.date",
+        "reasonCode": "request.reason",
+        "performer": "request.target",
+        "code": "request.stay",
+        "category": "request.stay",
+    },
+    "Appointment": {"": "request.answers", "start": "request.start", "end": "request.end"},
+    "Flag": {"": "request.isolation", "code": "request.isolation_kind"},
+    "DocumentReference": {"": "letter.title"},
+    "MedicationStatement": {"": "request.treatment"},
+    "AllergyIntolerance": {"": "checklist.allergy"},
+}
+# The same where a form asks it elsewhere: the first field that its rules have is the one.
+_ELSEWHERE: Mapping[str, tuple[str, ...]] = {
+    "request.reason": ("request.reason", "request.aim", "request.question", "request.wanted", "request.summary"),
+    "request.stay": ("request.stay", "request.mode", "request.kind"),
+    "request.setting": ("request.setting", "request.stay", "request.date"),
+    "request.treatment": ("checklist.treatment", "request.treatment"),
+    "author.organisation": ("author.organisation", "author.service"),
+    "author.service": ("author.service", "author.organisation"),
+    "patient.phone": ("patient.phone", "patient.mobile", "patient.home_phone"),
+}
+_EXAM: _Made = {"code": "exams.region", "category": "exams.modality", "bodySite": "exams.region", "identifier": "request.number"}
+_NAMED: Mapping[tuple[str, str], _Made] = {
+    ("Observation", "creatinine"): {
+        "": "checklist.creatinine",
+        "effectiveDateTime": "checklist.creatinine_date",
+        "valueQuantity": "checklist.creatinine",
+    },
+    ("Observation", "creatinine|umol/L"): {
+        "": "checklist.creatinine",
+        "effectiveDateTime": "checklist.creatinine_date",
+    },
+    ("Observation", "weight"): {"": "patient.weight"},
+    ("Observation", "term"): {"": "patient.term"},
+    ("Observation", "informed"): {"": "request.informed"},
+    ("DetectedIssue", "metformin"): {"": "checklist.treatment"},
+    ("DocumentReference", "letter"): {"": "letter.title"},
+}
+# What is listed: the resources of a kind are minted by their rank among the answers of a repeated group.
+_LISTED = {
+    "MedicationStatement": {"": "treatments.name", "dosage": "treatments.dosage", "note": "treatments.note"},
+    "AllergyIntolerance": {"": "allergies.product", "reaction": "allergies.reaction"},
+    "Condition": {"": "history.name", "onsetDateTime": "history.since"},
+    "Procedure": {"": "surgery.name", "performedDateTime": "surgery.date"},
+    "DocumentReference": {"": "pieces.title"},
+    "ServiceRequest": {"": "exams.region", **_EXAM},
+}
 
 
-def form_places(bundle: Mapping[str, Any], rules: RuleFile, ids: Ids, questions: Iterable[str]) -> dict[str, str]:
-    """For each resource id, the item that it comes from: `patient`, `examens[2]`, or the question itself."""
+def form_places(bundle: Mapping[str, Any], rules: RuleFile, ids: Ids, form: Questionnaire) -> dict[str, str]:
+    """For each resource id, and each `id.element` that is known better, the question that it comes from."""
+    known = {question.link_id: question.text for question in form.walk()}
     resources = [entry["resource"] for entry in bundle["entry"]]
-    kinds = {resource["resourceType"] for resource in resources}
-    by_question = {ids.mint(kind, question): question for question in questions for kind in kinds}
+    names = _names(Counter(resource["resourceType"] for resource in resources), known, ids)
     places: dict[str, str] = {}
-    orders = 0
     for resource in resources:
-        kind, made = resource["resourceType"], resource["id"]
-        group = rules.groups.get(_GROUPS.get(kind, ""))
-        exams = rules.groups.get("exams")
-        if kind == "ServiceRequest" and exams is not None:
-            orders += 1
-            places[made] = exams.base.replace(".*", f"[{orders}]")
-        elif made in by_question:
-            places[made] = by_question[made]
-        elif group is not None and group.base:
-            places[made] = group.base
+        kind, made = resource["resourceType"], str(resource["id"])
+        name = names.get(made, "")
+        for element, field in _fields(kind, name, rules):
+            link_id = field if field in known else _link_of(field, rules, name if name.isdigit() else "")
+            if _without_rank(link_id) not in known:  # a part of an answer: of a file, its title
+                link_id = link_id.rpartition(".")[0]
+            text = known.get(_without_rank(link_id))
+            if text is not None:
+                key = "Composition" if kind == "Composition" else made
+                places[f"{key}.{element}" if element else key] = question_words(link_id, text)
     return places
+
+
+def _names(kinds: Mapping[str, int], questions: Iterable[str], ids: Ids) -> dict[str, str]:
+    """Under which name a resource's id was minted: its rank in a list, a name of ours, or a question."""
+    found = {ids.mint(kind, str(rank)): str(rank) for kind, count in kinds.items() for rank in range(1, count + 1)}
+    found |= {ids.mint(kind, *name.split("|")): name for kind, name in _NAMED if kind in kinds}
+    if "Condition" in kinds:
+        found |= {ids.mint("Condition", question): question for question in questions}
+    return found
+
+
+def _fields(kind: str, name: str, rules: RuleFile) -> Iterator[tuple[str, str]]:
+    """Element and field, the general ones first: what is said more precisely of a resource comes after, and wins."""
+    yield from _KINDS.get(kind, {}).items()
+    if name.isdigit():
+        group = _LISTED.get(kind, {}).get("", "").partition(".")[0]
+        yield from _LISTED.get(kind, {}).items() if group in rules.groups else ()
+    elif (kind, name) in _NAMED:
+        yield from _NAMED[kind, name].items()
+    elif name:
+        yield "", name
+
+
+def _link_of(field: str, rules: RuleFile, rank: str) -> str:
+    """The linkId of a field of the rules, with the rank of its group when that repeats; empty when the form has no such field."""
+    for candidate in _ELSEWHERE.get(field, (field,)):
+        group_name, _, name = candidate.partition(".")
+        group = rules.groups.get(group_name)
+        if group is not None and name in group.fields:
+            base = group.base.replace(".*", f"[{rank}]" if rank else "")
+            path = group.fields[name].paths[0]
+            return f"{base}.{path}" if base else path
+    return ""
+
+
+def _without_rank(link_id: str) -> str:
+    head, bracket, tail = link_id.partition("[")
+    return head + tail.partition("]")[2] if bracket else link_id

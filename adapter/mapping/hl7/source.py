@@ -13,13 +13,14 @@ A test may give several values: `[5=INS|NH]`. Tests look without reading. HL7's 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 
 from adapter.errors import MappingError
 from adapter.formats.hl7v2 import Message, Segment, decode_escapes
+from adapter.mapping.account import Account
 from adapter.model.effects import UnreadNode
 
 _EXCERPT = 80
@@ -72,7 +73,7 @@ class Hl7Source:
     def __init__(self, message: Message) -> None:
         self.message = message
         self._read: set[_Place] = set()
-        self._whole: set[int] = set()
+        self._ignored: dict[_Place, str] = {}
         self._looked: dict[tuple[int, tuple[int, ...]], str] = {}
 
     @property
@@ -83,10 +84,6 @@ class Hl7Source:
     def mark(self, place: _Place) -> None:
         """Remember a leaf, or all below a place, as read."""
         self._read.add(place)
-
-    def mark_segment(self, segment: Segment) -> None:
-        """Remember a whole segment as read or ignored."""
-        self._whole.add(segment.index)
 
     def look(self, segment: Segment, place: tuple[int, ...]) -> str:
         """A value by field, component and subcomponent, unmarked; remembered, for rules test the same few again and again."""
@@ -101,36 +98,43 @@ class Hl7Source:
         self._read.add((segment.index, 5, 1, 5, 1))
 
     def ignore(self, path: str) -> None:
-        """Ignore everything at and below a path."""
+        """Leave everything at and below a path aside; what is read there all the same counts as read."""
         for node in self.root.select(path):
-            node.consume()
+            self._ignored[node.place] = path
 
     def unread(self) -> tuple[UnreadNode, ...]:
         """Leaves that hold a value which nothing read nor ignored; a line that is no segment is one leaf."""
-        leaves = self._unread()
-        listed = tuple(self._node(*leaf) for leaf in islice(leaves, _MOST_LISTED))
-        more = sum(1 for _ in leaves)
-        return (*listed, UnreadNode("…", f"{more} more")) if more else listed
+        return self.account().unread
 
-    def _unread(self) -> Iterator[tuple[Segment, _Leaf | None, tuple[int, int]]]:
+    def account(self) -> Account:
+        """What became of every value of the message; the separators of MSH are none."""
+        left: list[UnreadNode] = []
+        ignored: Counter[str] = Counter()
+        read = more = 0
+        for segment, leaf, span in self._leaves():
+            places = _above((segment.index, *(leaf or (0, 0, 0, 0))))
+            pattern = next((self._ignored[place] for place in places if place in self._ignored), "")
+            if any(place in self._read for place in places):
+                read += 1
+            elif pattern:
+                ignored[pattern] += 1
+            elif len(left) < _MOST_LISTED:
+                left.append(self._node(segment, leaf, span))
+            else:
+                more += 1
+        listed = (*left, UnreadNode("…", f"{more} more")) if more else tuple(left)
+        return Account(listed, read, ignored)
+
+    def _leaves(self) -> Iterator[tuple[Segment, _Leaf | None, tuple[int, int]]]:
+        """Every leaf that holds a value."""
         for segment in self.message.segments():
-            if segment.index in self._whole:
-                continue
             if not segment.name:
                 yield segment, None, (0, segment.end)
                 continue
             for leaf, span in segment.leaf_spans():
-                place = (segment.index, *leaf)
-                if segment.name == "MSH" and leaf[0] <= 2:
-                    continue
-                if not self._is_read(place) and segment.line[slice(*span)].strip() not in (b"", b'""'):
+                is_separator = segment.name == "MSH" and leaf[0] <= 2
+                if not is_separator and segment.line[slice(*span)].strip() not in (b"", b'""'):
                     yield segment, leaf, span
-
-    def _is_read(self, place: _Place) -> bool:
-        """True when the leaf, its component or its repetition was read or ignored."""
-        index, field, repetition, component, _ = place
-        whole, part = (index, field, repetition, 0, 0), (index, field, repetition, component, 0)
-        return place in self._read or part in self._read or whole in self._read
 
     def _node(self, segment: Segment, leaf: _Leaf | None, span: tuple[int, int]) -> UnreadNode:
         """A leaf with the beginning of its value: only some bytes of a large one are decoded, cut where a character ends."""
@@ -139,6 +143,12 @@ class Hl7Source:
         if leaf is None:
             return UnreadNode(segment.place, text.strip()[:_EXCERPT])
         return UnreadNode(path_of(segment, *leaf), decode_escapes(text, self.message)[:_EXCERPT])
+
+
+def _above(place: _Place) -> tuple[_Place, ...]:
+    """A leaf, its component, its repetition, its segment: whoever marks one of these marks the leaf."""
+    index, field, repetition, component, _ = place
+    return place, (index, field, repetition, component, 0), (index, field, repetition, 0, 0), (index, 0, 0, 0, 0)
 
 
 def path_of(segment: Segment, field: int = 0, repetition: int = 1, component: int = 0, subcomponent: int = 1) -> str:
@@ -206,12 +216,15 @@ class Hl7Node:
         value = self.segment.value(self.field, component, self.repetition, subcomponent).strip()
         return "" if value == '""' else value
 
+    @property
+    def place(self) -> _Place:
+        """What is marked when all that is here and below is meant."""
+        repetition = self.repetition if self.field else 0
+        return (self.segment.index, self.field, repetition, self.component, self.subcomponent)
+
     def consume(self) -> None:
         """Take all that is here and below as read."""
-        if not self.field:
-            self.source.mark_segment(self.segment)
-            return
-        self.source.mark((self.segment.index, self.field, self.repetition, self.component, self.subcomponent))
+        self.source.mark(self.place)
 
     def payload(self) -> bytes:
         """The bytes as received, marked as read: for Base64, which is not worth decoding as text."""

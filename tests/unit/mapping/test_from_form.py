@@ -796,9 +796,9 @@ def test_a_request_starts_its_life_with_an_answer_due_in_48_elapsed_hours() -> N
     assert step.answer_due == RECEIVED + timedelta(hours=48)
 
 
-def test_the_revision_names_the_rules_and_the_questionnaire() -> None:
+def test_the_revision_names_the_rules_the_questionnaire_and_the_code_tables() -> None:
     slug, _, revision = understood().mapping_revision.partition("@")
-    assert slug == "demande-imagerie" and len(revision) == 25
+    assert slug == "demande-imagerie" and [len(part) for part in revision.split(".")] == [12, 12, 12]
 
 
 # -- any form ---------------------------------------------------------------------------------------------------------
