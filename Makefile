@@ -19,7 +19,7 @@ help:
 	@echo "make approve CASE=x  rewrite the expected outputs of fixtures/cases/x, after a look at them"
 	@echo "make bench           figures of speed"
 	@echo "make soak            spoilt documents through every parser, MINUTES each (3); goes on where it stopped"
-	@echo "make wheel           dist/*.whl"
+	@echo "make wheel           dist/*.whl: traitdunion, and mssante on its own"
 	@echo "make reference       docs/reference, generated"
 	@echo "make lock            new locks from pyproject.toml"
 
@@ -68,7 +68,7 @@ soak: $(VENV)/.dev
 	nice -n 10 $(BIN)/python -W ignore -m tests.soak --minutes $(or $(MINUTES),3)
 
 wheel: $(VENV)/.runtime
-	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
+	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist . ./mssante
 
 reference: $(VENV)/.runtime
 	$(BIN)/python docs/generate_reference.py

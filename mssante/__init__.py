@@ -1,14 +1,20 @@
-"""MSSanté and IHE XDM for Python: usable alone, typed, nothing but the standard library and lxml to write and send a document.
+"""MSSanté and IHE XDM for Python: usable alone, typed. The standard library and lxml suffice to send and to read documents.
 
-address   syntax, dated white list of domains, the patient's address made from the INS
-xdm       IHE_XDM.zip and its METADATA.XML, byte-reproducible: `build_archive`
-message   the mail of the Référentiel socle #2, byte-reproducible: `write_message`, `document_subject`, `pdf_name`
-smtp      one mail to the operator, told stage by stage: `send`, `probe`
-errors    what is raised; what a partner does is a value
-testing   an operator on loopback with a client certificate and scripted faults (needs aiosmtpd and cryptography)
+address           syntax, dated white list of domains, the patient's address made from the INS
+xdm, archive      IHE_XDM.zip and its METADATA.XML: `build_archive`, byte-reproducible, and `read_archive`
+message, incoming the mail of the Référentiel socle #2: `write_message`, byte-reproducible, and `read_mail`
+receipts, answers DSN, MDN and KO mails, read and written
+smtp              one mail to the operator, told stage by stage: `send`, `probe`
+mailbox           one IMAP session: `Mailbox.open`; mailbox_reader follows a mailbox for good
+auth, tls         who we are and whom we trust
+trust, live_tls   certificates, revocation lists, what expires when, files renewed live (extra `trust`)
+trusted_domains   the dated list of domains as a file
+autoconfig        servers by SRV records (extra `dns`)
+directory         mailboxes of the Annuaire Santé (extra `directory`)
+errors            what is raised; what a partner does is a value
+testing           an operator and (testing_mailbox) a mailbox on loopback, with scripted faults (extra `testing`)
 
-archive = build_archive(SubmissionSet(…), [(DocumentEntry(…), cda)])
-mail = write_message(DocumentMail(…, attachments=(Attachment(ARCHIVE_NAME, "application/zip", archive), …)))
-result = send(mail, ours, theirs, host="smtp.operateur.example", tls=TlsSettings(authorities, certificate, key))
-result.verdict   # accepted, temporary, permanent, or unclear: the operator may have it
+README.md beside this file has examples that run as they stand.
 """
+
+__version__ = "0.1.0"
