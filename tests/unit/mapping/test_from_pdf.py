@@ -190,7 +190,9 @@ def test_what_a_name_says_joins_the_side_car_and_spoils_none() -> None:
 
 
 def test_a_pdf_in_a_message_is_taken_with_a_warning_and_the_message_as_its_header() -> None:
-    message = arrival(build_mdm(tiny_pdf(), change={"TXA-12": "1.2.250.1.213.1.1.9.501.1"}).replace(b"^XML^Base64", b"^pdf^Base64"))
+    message = arrival(
+        build_mdm(tiny_pdf(), change={"TXA-12": "1.2.250.1.213.1.1.9.501.1"}).replace(b"^XML^Base64", b"^pdf^Base64")
+    )
     inspection = inspect_hl7v2(message)
     assert inspection.verdict is Verdict.ACCEPTED
     assert "hl7.pdf-document" in {finding.code for finding in inspection.findings}
