@@ -45,8 +45,7 @@ def parse_xml(content: bytes, where: str, limit: int) -> ParsedXml | None:
 
 def local_name(element: etree._Element) -> str:
     """The name without namespace: prefixes and versions of namespaces vary."""
-    tag = element.tag
-    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
+    return str(element.tag).rpartition("}")[2]
 
 
 def root_name(content: bytes) -> str:
