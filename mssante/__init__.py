@@ -3,8 +3,8 @@
 address           syntax, dated white list of domains, the patient's address made from the INS
 xdm, archive      IHE_XDM.zip and its METADATA.XML: `build_archive`, byte-reproducible, and `read_archive`
 message, incoming the mail of the Référentiel socle #2: `write_message`, byte-reproducible, and `read_mail`
-receipts          DSN, MDN and KO mails: `read_receipt`, `evidence_of`, `receipt_refusal`, `write_receipt`, `write_failure_notice`;
-                  `advance`, the truth table of proofs (its page is the docstring of progress)
+receipts          DSN, MDN and KO mails: `read_receipt`, `evidence_of`, `receipt_refusal`, `write_receipt`,
+                  `write_failure_notice`; `advance`, the truth table of proofs (its page is the docstring of progress)
 entries, findings what METADATA.XML says, as values; what a reader noticed without refusing
 smtp              one mail to the operator, told stage by stage: `send`, `probe`
 mailbox           one IMAP session: `Mailbox.open`; mailbox_reader follows a mailbox for good
