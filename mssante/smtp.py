@@ -15,6 +15,7 @@ import select
 import smtplib
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,6 +46,9 @@ __all__ = [
 PATIENT_SIZE_LIMIT = 25_000_000
 _ENHANCED = re.compile(rb"([245]\.\d{1,3}\.\d{1,3})(?:\s|$)")
 _QUEUED_AS = re.compile(rb"queued as ([A-Za-z0-9][A-Za-z0-9._-]{0,63})", re.IGNORECASE)
+# A line that takes less than this is treated as dead: 25 MB would need an hour.
+_SLOWEST_BYTES_A_SECOND = 8_192
+_LONGEST_REPLY = 1_000_000
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 
 
@@ -134,8 +138,9 @@ def send(
 ) -> SmtpResult:
     """Hand one mail over to one recipient. Never raises for what the operator or the network does.
 
-    `timeout` bounds each wait, not the whole; `final_timeout` the wait after the final dot, where patience avoids doubt (RFC 5321
-    §4.5.3.2.6 speaks of ten minutes). `dsn` asks for success, failure and delay notifications, if EHLO offers them.
+    `timeout` bounds each command with its whole answer (and the content, beyond what a slow line needs); `final_timeout` the
+    wait after the final dot, where patience avoids doubt (RFC 5321 §4.5.3.2.6 speaks of ten minutes). `dsn` asks for success,
+    failure and delay notifications, if EHLO offers them.
     The mail may be as large as EHLO's SIZE, and 25 MB when it goes to the patients' domain: a larger one is not even offered.
     """
     # An empty sender is `<>`: what RFC 8098 §3 wants of an MDN, so that nothing ever answers it.
@@ -278,6 +283,7 @@ class _Conversation:
         self._stage = Stage.END_OF_DATA
         try:
             self._write(b".\r\n", final_timeout)
+            self._replies.within(final_timeout)
             code, text = self._smtp.getreply()
         except (OSError, smtplib.SMTPException) as error:
             return self._result(Verdict.UNCLEAR, _reason_of(error))
@@ -293,6 +299,7 @@ class _Conversation:
         if self._in_step and self._smtp.sock is not None:
             with suppress(OSError, smtplib.SMTPException):
                 self._smtp.sock.settimeout(2.0)
+                self._replies.within(2.0)
                 self._smtp.quit()
         self._smtp.close()
 
@@ -305,15 +312,19 @@ class _Conversation:
             raise _Stop(self._result(Verdict.TEMPORARY, self._reason_here(error))) from None
         # Short commands each way: waiting for acknowledgements to fill packets costs 40 ms a step.
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._use(line)
+
+    def _use(self, line: socket.socket) -> None:
         self._smtp.sock = line
+        self._replies = _Replies(line)
+        self._smtp.file = self._replies
 
     def _encrypt(self) -> None:
         if not self._smtp.has_extn("starttls"):
             raise _Stop(self._result(Verdict.PERMANENT, Reason.TLS_NOT_OFFERED))
         self._expect(lambda: self._smtp.docmd("STARTTLS"), 220)
         self._handshake()
-        # What was read in clear is forgotten, else a man in the middle could slip answers in before the handshake.
-        self._smtp.file = None
+        # What was read in clear is forgotten (the handshake began a new reader): a man in the middle could have slipped it in.
         self._smtp.helo_resp = self._smtp.ehlo_resp = None
         self._smtp.esmtp_features = {}
         self._smtp.does_esmtp = False
@@ -321,7 +332,7 @@ class _Conversation:
     def _handshake(self) -> None:
         assert self._smtp.sock is not None  # noqa: S101 - connected before
         try:
-            self._smtp.sock = self._context.wrap_socket(self._smtp.sock, server_hostname=self._server_name)
+            self._use(self._context.wrap_socket(self._smtp.sock, server_hostname=self._server_name))
         except OSError as error:
             self._in_step = False
             raise _Stop(self._result(Verdict.TEMPORARY, _reason_of(error))) from None
@@ -359,6 +370,7 @@ class _Conversation:
         # The dot was not sent, so the mail is not taken. An operator that had enough may have said why before it hung up.
         code, text = 0, b""
         with suppress(OSError, smtplib.SMTPException):
+            self._replies.within(self._route.timeout)
             code, text = self._smtp.getreply()
         if 400 <= code < 600:
             raise _Stop(self._result(_verdict_of(code), Reason.ANSWER, code, text))
@@ -371,12 +383,17 @@ class _Conversation:
     def _write(self, content: bytes, timeout: float | None = None) -> None:
         if self._smtp.sock is None:
             raise ConnectionResetError
-        if timeout is not None:
-            self._smtp.sock.settimeout(timeout)
-        self._smtp.sock.sendall(content)
+        deadline = time.monotonic() + (timeout or self._route.timeout) + len(content) / _SLOWEST_BYTES_A_SECOND
+        view = memoryview(content)
+        while view:
+            self._smtp.sock.settimeout(_left(deadline))
+            view = view[self._smtp.sock.send(view[:65_536]) :]
 
     def _expect(self, ask: Callable[[], tuple[int, bytes]], *wanted: int) -> tuple[int, bytes]:
         try:
+            if self._smtp.sock is not None:
+                self._smtp.sock.settimeout(self._route.timeout)
+                self._replies.within(self._route.timeout)
             code, text = ask()
         except (OSError, smtplib.SMTPException) as error:
             self._in_step = False
@@ -405,6 +422,45 @@ class _Conversation:
             self._size_limit,
             self._dsn,
         )
+
+
+class _Replies:
+    """The operator's lines for smtplib: a whole reply has one deadline, so that one that trickles cannot hold us for days."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._buffer = bytearray()
+        self._deadline = time.monotonic()
+        self._budget = _LONGEST_REPLY
+
+    def within(self, seconds: float) -> None:
+        """The next reply must be complete by then."""
+        self._deadline = time.monotonic() + seconds
+        self._budget = _LONGEST_REPLY
+
+    def readline(self, limit: int) -> bytes:
+        """One line with its end, or as much as `limit` allows; empty when the operator hung up."""
+        while (end := self._buffer.find(b"\n")) < 0 and len(self._buffer) < limit:
+            self._line.settimeout(_left(self._deadline))
+            received = self._line.recv(8_192)
+            self._budget -= len(received)
+            if not received or self._budget < 0:
+                return b""
+            self._buffer += received
+        size = min(end + 1, limit) if end >= 0 else limit
+        line = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return line
+
+    def close(self) -> None:
+        """Nothing is held open here."""
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 def _verdict_of(code: int) -> Verdict:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -242,11 +244,12 @@ def test_the_double_logs_no_address(mail: Send, tls: TlsSettings, caplog: pytest
 class ScriptedServer:
     """Answers each line by the next reply; after `STARTTLS` it encrypts. Keeps the lines it was told."""
 
-    def __init__(self, pki: TestPki, replies: list[bytes], *, immediate: bool = False) -> None:
+    def __init__(self, pki: TestPki, replies: list[bytes], *, immediate: bool = False, lingers: float = 0.0) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(pki.server_certificate, pki.server_key)
         self._replies = replies
         self._immediate = immediate
+        self._lingers = lingers
         self.lines: list[bytes] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -287,6 +290,7 @@ class ScriptedServer:
             if told.strip().upper() == b"STARTTLS" and not isinstance(line, ssl.SSLSocket):
                 line = self._context.wrap_socket(line, server_side=True)
                 reader = line.makefile("rb")
+        time.sleep(self._lingers)  # reads no more, and does not hang up
 
 
 GREETING = b"220 operateur.test\r\n"
@@ -400,3 +404,64 @@ def test_the_smaller_of_both_limits_counts(pki: TestPki, tls: TlsSettings) -> No
         result = send(MESSAGE + b"x\r\n" * 500, SENDER, "279035121518989@patient.mssante.fr", **where)  # type: ignore[arg-type]
     assert result.reason is Reason.TOO_LARGE
     assert PATIENT_SIZE_LIMIT == 25_000_000
+
+
+# ── slow and reluctant operators ────────────────────────────────────────────────────────────────────────────────
+
+
+def trickling(pki: TestPki, opening: bytes, drop: bytes) -> tuple[socket.socket, threading.Thread]:
+    """A server that says `opening`, then `drop` for ever: no single wait is ever long."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        line, _ = listener.accept()
+        with line, contextlib.suppress(OSError):
+            line.sendall(opening)
+            while True:
+                line.sendall(drop)
+                time.sleep(0.05)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    return listener, thread
+
+
+@pytest.mark.parametrize(
+    ("opening", "drop"),
+    [(b"220", b" "), (b"", b"220-encore\r\n"), (b"220 pret\r\n", b"250-ENCORE\r\n")],
+    ids=["one byte at a time", "an endless greeting", "an endless list of abilities"],
+)
+def test_an_operator_that_trickles_is_left_in_time(pki: TestPki, tls: TlsSettings, opening: bytes, drop: bytes) -> None:
+    listener, thread = trickling(pki, opening, drop)
+    started = time.monotonic()
+    result = send(MESSAGE, SENDER, DOCTOR, host="127.0.0.1", port=listener.getsockname()[1], tls=tls, timeout=0.4)
+    listener.close()
+    thread.join(5)
+    assert (result.verdict, result.reason) == (Verdict.TEMPORARY, Reason.TIMEOUT)
+    assert time.monotonic() - started < 2.0
+
+
+def test_an_operator_that_does_not_take_the_content_is_left_in_time(
+    pki: TestPki, tls: TlsSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mssante.smtp._SLOWEST_BYTES_A_SECOND", 100_000_000)
+    replies = [GREETING, CLEAR, READY, b"250 x\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"]
+
+    with ScriptedServer(pki, replies, lingers=1.5) as server:
+        result = send(MESSAGE * 300_000, SENDER, DOCTOR, host="127.0.0.1", port=server.port, tls=tls, timeout=0.5)
+    assert (result.verdict, result.stage, result.reason) == (Verdict.TEMPORARY, Stage.DATA, Reason.TIMEOUT)
+
+
+def test_a_greylisted_mail_is_taken_the_second_time_and_only_once(mail: Send, operator: OperatorDouble) -> None:
+    operator.script(Fault.answer(Moment.RCPT, "451 4.7.1 Greylisted, try again in 300 seconds"))
+    first, second = mail(), mail()
+    assert (first.verdict, first.stage, first.code, first.enhanced) == (Verdict.TEMPORARY, Stage.RCPT, 451, "4.7.1")
+    assert second.verdict is Verdict.ACCEPTED
+    assert [received.content for received in operator.received] == [MESSAGE]
+
+
+@pytest.mark.parametrize(("reply", "verdict"), [("452 4.2.2 Pleine", Verdict.TEMPORARY), ("552 5.2.2 Pleine", Verdict.PERMANENT)])
+def test_a_full_mailbox_is_told_by_its_codes(mail: Send, operator: OperatorDouble, reply: str, verdict: Verdict) -> None:
+    operator.script(Fault.answer(Moment.RCPT, reply))
+    result = mail()
+    assert (result.verdict, result.enhanced) == (verdict, reply.split()[1])
