@@ -14,11 +14,12 @@ import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
 from mssante.auth import Auth, ClientCertificate, Password, XOAuth2
+from mssante.autoconfig import Endpoint
 from mssante.errors import MailboxError, MailboxLostError, MailboxRefusedError, MssanteError
 from mssante.imap_folder import (
     Arrival,
@@ -52,7 +53,11 @@ _ANNOUNCED_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class MailboxSettings:
-    """Where a mailbox is and how to enter: a client certificate (APP boxes), Pro Santé Connect (PER, ORG), a test password."""
+    """Where a mailbox is and how to enter: a client certificate (APP boxes), Pro Santé Connect (PER, ORG), a test password.
+
+    `others`: servers to try, in order, when the one before cannot be reached (`autoconfig`). `immediate` given: TLS from the
+    first byte, or not, whatever `tls` says.
+    """
 
     host: str
     port: int = 143
@@ -60,6 +65,8 @@ class MailboxSettings:
     auth: Auth = field(default_factory=lambda: ClientCertificate(external=True))
     limits: Limits = field(default_factory=Limits)
     source_address: str = ""
+    immediate: bool | None = None
+    others: tuple[Endpoint, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -95,7 +102,19 @@ class Mailbox:
 
     @classmethod
     def open(cls, settings: MailboxSettings) -> Mailbox:
-        """Connect, encrypt and log in; a certificate that is refused gives way to that of the generation before."""
+        """Connect, encrypt and log in; a server that is not reached gives way to the next."""
+        for other in settings.others:
+            try:
+                return cls._open_at(settings)
+            except MailboxLostError as error:
+                if error.code not in ("mailbox.unreachable", "mailbox.timeout"):
+                    raise
+            settings = replace(settings, host=other.host, port=other.port, immediate=other.immediate)
+        return cls._open_at(settings)
+
+    @classmethod
+    def _open_at(cls, settings: MailboxSettings) -> Mailbox:
+        """A certificate that is refused gives way to that of the generation before."""
         *first, last = contexts_of(settings.tls)
         for context in first:
             try:
@@ -109,7 +128,8 @@ class Mailbox:
     def _open_with(cls, context: ssl.SSLContext, settings: MailboxSettings) -> Mailbox:
         tls = settings_of(settings.tls)
         name = tls.server_name or settings.host
-        route = Route(settings.host, settings.port, name, tls.immediate, context, settings.source_address)
+        immediate = tls.immediate if settings.immediate is None else settings.immediate
+        route = Route(settings.host, settings.port, name, immediate, context, settings.source_address)
         line = ImapLine(route, settings.limits)
         try:
             _log_in(line, settings.auth)

@@ -16,13 +16,14 @@ import smtplib
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
 from mssante.address import PATIENT_DOMAIN, is_patient, is_well_formed
 from mssante.auth import Auth, ClientCertificate, Password, XOAuth2
+from mssante.autoconfig import Endpoint
 from mssante.errors import AddressError, MessageError, SessionEndedError, TokenUnavailableError
 from mssante.tls import TlsSettings, TlsSource, contexts_of, settings_of, tls_context
 
@@ -39,6 +40,7 @@ __all__ = [
     "XOAuth2",
     "probe",
     "send",
+    "send_to_first",
     "tls_context",
 ]
 
@@ -135,6 +137,7 @@ def send(
     local_name: str = "",
     source_address: str = "",
     patient_domain: str = PATIENT_DOMAIN,
+    immediate: bool | None = None,
 ) -> SmtpResult:
     """Hand one mail over to one recipient. Never raises for what the operator or the network does.
 
@@ -142,6 +145,7 @@ def send(
     wait after the final dot, where patience avoids doubt (RFC 5321 §4.5.3.2.6 speaks of ten minutes). `dsn` asks for success,
     failure and delay notifications, if EHLO offers them.
     The mail may be as large as EHLO's SIZE, and 25 MB when it goes to the patients' domain: a larger one is not even offered.
+    `immediate` given: TLS from the first byte, or not, whatever `tls` says (servers found by `autoconfig`).
     """
     # An empty sender is `<>`: what RFC 8098 §3 wants of an MDN, so that nothing ever answers it.
     for where, address in (("envelope_from", envelope_from), ("envelope_to", envelope_to)):
@@ -157,7 +161,19 @@ def send(
         conversation.offer(len(content), envelope_from, envelope_to, dsn=dsn, envelope_id=envelope_id, cap=cap)
         return conversation.transmit(content, final_timeout or timeout)
 
-    return _with_each_identity(converse, _Route(host, port, timeout, local_name, source_address), tls)
+    return _with_each_identity(converse, _Route(host, port, timeout, local_name, source_address, immediate), tls)
+
+
+def send_to_first(servers: Sequence[Endpoint], hand_over: Callable[[Endpoint], SmtpResult]) -> SmtpResult:
+    """Try servers in their order. The next one only when the one before was not reached at all: no mail is ever doubled so."""
+    if not servers:
+        raise MessageError("message.no-server", "no server to hand the mail to", where="servers")
+    *first, last = servers
+    for server in first:
+        result = hand_over(server)
+        if result.stage is not Stage.CONNECT or result.reason not in (Reason.UNREACHABLE, Reason.TIMEOUT):
+            return result
+    return hand_over(last)
 
 
 def probe(
@@ -188,6 +204,7 @@ class _Route:
     timeout: float
     local_name: str
     source_address: str
+    immediate: bool | None = None
 
 
 def _with_each_identity(
@@ -220,7 +237,7 @@ class _Conversation:
         self._route = route
         self._context = context
         self._server_name = tls.server_name or route.host
-        self._immediate = tls.immediate
+        self._immediate = tls.immediate if route.immediate is None else route.immediate
         self._stage = Stage.CONNECT
         self._size_limit = 0
         self._dsn = False

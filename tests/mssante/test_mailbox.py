@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mssante.auth import Password, XOAuth2
+from mssante.autoconfig import Endpoint
 from mssante.errors import (
     MailboxError,
     MailboxLostError,
@@ -257,6 +258,16 @@ def test_a_searched_text_never_carries_a_second_command(mailbox: Mailbox) -> Non
     mailbox.select("INBOX")
     with pytest.raises(MailboxError, match=r"mailbox\.search-text"):
         mailbox.search(header=("Message-ID", "<a@b>\r\nA1 LOGOUT"))
+
+
+def test_a_server_that_is_not_reached_gives_way_to_the_next(double: MailboxDouble, settings: MailboxSettings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    working = Endpoint("127.0.0.1", double.port)
+    Mailbox.open(replace(settings, port=port, others=(working,))).close()
+    assert double.logins == ["EXTERNAL"]
+    with pytest.raises(MailboxLostError, match=r"mailbox\.unreachable"):
+        Mailbox.open(replace(settings, port=port, others=(Endpoint("127.0.0.1", port),)))
 
 
 # ── who we are ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -17,6 +17,7 @@ from typing import Self
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from mssante.autoconfig import Endpoint
 from mssante.errors import AddressError, MessageError, SessionEndedError, TlsSettingsError, TokenUnavailableError
 from mssante.smtp import (
     PATIENT_SIZE_LIMIT,
@@ -29,6 +30,7 @@ from mssante.smtp import (
     XOAuth2,
     probe,
     send,
+    send_to_first,
     tls_context,
 )
 from mssante.testing import Fault, Moment, OperatorDouble, TestPki, issue, make_test_pki, write_revocation_list
@@ -465,3 +467,38 @@ def test_a_full_mailbox_is_told_by_its_codes(mail: Send, operator: OperatorDoubl
     operator.script(Fault.answer(Moment.RCPT, reply))
     result = mail()
     assert (result.verdict, result.enhanced) == (verdict, reply.split()[1])
+
+
+def test_servers_are_tried_in_order_until_one_is_reached(pki: TestPki, tls: TlsSettings, operator: OperatorDouble) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = Endpoint("127.0.0.1", closed.getsockname()[1])
+    working = Endpoint("127.0.0.1", operator.port)
+    tried: list[Endpoint] = []
+
+    def hand_over(server: Endpoint) -> SmtpResult:
+        tried.append(server)
+        return send(MESSAGE, SENDER, DOCTOR, host=server.host, port=server.port, immediate=server.immediate, tls=tls, timeout=5)
+
+    assert send_to_first([nobody, working, nobody], hand_over).verdict is Verdict.ACCEPTED
+    assert tried == [nobody, working]
+    assert send_to_first([nobody, nobody], hand_over).reason is Reason.UNREACHABLE
+    with pytest.raises(MessageError):
+        send_to_first([], hand_over)
+
+
+def test_after_a_refusal_or_a_doubt_no_other_server_gets_the_mail(tls: TlsSettings, operator: OperatorDouble) -> None:
+    operator.script(Fault.drop(Moment.KEPT), Fault.answer(Moment.RCPT, "451 4.7.1 Greylisted"))
+    working = Endpoint("127.0.0.1", operator.port)
+
+    def hand_over(server: Endpoint) -> SmtpResult:
+        return send(MESSAGE, SENDER, DOCTOR, host=server.host, port=server.port, tls=tls, timeout=5)
+
+    assert send_to_first([working, working], hand_over).code == 451
+    assert send_to_first([working, working], hand_over).verdict is Verdict.UNCLEAR
+    assert len(operator.received) == 1
+
+
+def test_tls_at_once_may_be_said_server_by_server(pki: TestPki, tls: TlsSettings) -> None:
+    replies = [GREETING, b"250 x\r\n", b"451 4.3.0 plus tard\r\n", b""]
+    with ScriptedServer(pki, replies, immediate=True) as server:
+        assert talk(server, tls, immediate=True).code == 451
