@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
 
 from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError, VaultError
-from adapter.ledger import moves, tables
+from adapter.ledger import moves, suspensions, tables
 from adapter.ledger.acks import read_ack
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import ClaimedDelivery, PartnerChoice, PayloadKind, Settlement
@@ -292,6 +292,8 @@ def _apply(tx: Transaction, row: Row, settlement: Settlement, actor: str) -> Row
 
 
 def _follow_up(tx: Transaction, row: Row, settlement: Settlement, actor: str) -> None:
+    if settlement.suspends_address:
+        suspensions.suspend(tx, row, settlement.cause)
     opened = settlement.open_next_leg and moves.open_next_leg(tx, row, actor=actor)
     item = settlement.work_item
     if item is not None and not (opened and settlement.work_item_only_if_last):

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, insert, select, update
 
-from adapter.ledger import ack_marks, moves, tables
+from adapter.ledger import ack_marks, moves, suspensions, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item, add_work_items, close_work_items
 from adapter.model.delivery import LADDER, TRANSITIONS, DeliveryState
@@ -35,10 +35,13 @@ _URGENT_ADVICE = "Document urgent non remis : un autre essai part, mais appeler 
 
 @dataclass(frozen=True)
 class Reactions:
-    """What the table of causes says of a proved refusal: try again after so long (the number of sends counts), or go on."""
+    """What the table of causes says of a proved refusal: try again after so long (the number of sends counts), or go on, and
+    whether nobody is to write there any more.
+    """
 
     opens_next_leg: OpensNextLeg
     retry_after: RetryAfter
+    suspends: Callable[[str], bool] = lambda _cause: False
 
 
 def record_evidence(
@@ -143,6 +146,8 @@ def _was_refused_by_reader(row: Row, evidence: Evidence) -> bool:
 def _after_refusal(tx: Transaction, row: Row, evidence: Evidence, before: DeliveryState, reactions: Reactions) -> Row:
     """Another try, else another channel, else a person, as the cause asks (seam 4). What a person holds is not tried again."""
     reason = evidence.cause or "late-refusal"
+    if reactions.suspends(evidence.cause):
+        suspensions.suspend(tx, row, evidence.cause)
     delay = reactions.retry_after(evidence.cause, row["attempts"])
     if delay is not None and before is not S.PARKED and not row["superseded_by"] and not moves.is_served_otherwise(tx, row):
         _tell_if_urgent(tx, row, reason)

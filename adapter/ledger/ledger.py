@@ -6,10 +6,22 @@ fence: a write with an old fence raises `StaleClaimError` and changes nothing. N
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from adapter.ledger import acks, deliveries, effects, evidence, kept, patient_reading, reading, receipts, requests, work_items
+from adapter.ledger import (
+    acks,
+    deliveries,
+    effects,
+    evidence,
+    kept,
+    patient_reading,
+    reading,
+    receipts,
+    requests,
+    suspensions,
+    work_items,
+)
 from adapter.ledger.acks import OweAcks
 from adapter.ledger.database import Database
 from adapter.ledger.kept import KeptReceipt
@@ -30,6 +42,7 @@ from adapter.ledger.records import (
     Timeline,
     WorkFilter,
 )
+from adapter.ledger.suspensions import Suspension
 from adapter.ledger.vault import Vault
 from adapter.model.audit import AuditEntry, AuditRow, SealRows
 from adapter.model.evidence import Evidence
@@ -89,6 +102,7 @@ class Ledger:
         *,
         opens_next_leg: Callable[[str], bool] = lambda _cause: True,
         retry_after: Callable[[str, int], timedelta | None] = lambda _cause, _attempts: None,
+        suspends: Callable[[str], bool] = lambda _cause: False,
         doubtful_statuses: frozenset[str] = frozenset(),
     ) -> EffectsResult:
         """Write all that a receipt leaves, in one transaction; the receipt becomes prepared or parked.
@@ -97,7 +111,7 @@ class Ledger:
         version lines are kept (seam 6). Proofs that a receipt brings are applied as those of a queue; words on an identity go to
         the patient index, where `doubtful_statuses` (PID-32) make one unfit for a matricule.
         """
-        reactions = evidence.Reactions(opens_next_leg, retry_after)
+        reactions = evidence.Reactions(opens_next_leg, retry_after, suspends)
         return effects.commit_effects(self._database, receipt_id, fence, stored, reactions, doubtful_statuses)
 
     # ── dispatch ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -142,6 +156,7 @@ class Ledger:
         legal_entity: str = "",
         opens_next_leg: Callable[[str], bool] = lambda _cause: True,
         retry_after: Callable[[str, int], timedelta | None] = lambda _cause, _attempts: None,
+        suspends: Callable[[str], bool] = lambda _cause: False,
     ) -> int:
         """Apply proofs and commit the cursor with them; returns how many deliveries moved.
 
@@ -149,7 +164,7 @@ class Ledger:
         instance). Never regresses; a late refusal is sent again after `retry_after` (cause, sends so far), else opens the next
         leg if its cause allows, else is a person's.
         """
-        reactions = evidence.Reactions(opens_next_leg, retry_after)
+        reactions = evidence.Reactions(opens_next_leg, retry_after, suspends)
         return evidence.record_evidence(self._database, evidences, cursor_name, cursor, legal_entity, reactions)
 
     def read_cursor(self, cursor_name: str, *, legal_entity: str = "") -> str:
@@ -166,6 +181,20 @@ class Ledger:
     def reap(self, unclear_wait: Mapping[ChannelName, timedelta]) -> int:
         """Give back lost leases and wake what was unclear long enough; returns how many deliveries moved."""
         return deliveries.reap(self._database, unclear_wait)
+
+    # ── addresses ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def suspended_among(self, addresses: Iterable[str], *, legal_entity: str) -> frozenset[str]:
+        """Which of these mail addresses nobody is to write to, in lower case."""
+        return suspensions.suspended_among(self._database, addresses, legal_entity)
+
+    def list_suspended(self, *, legal_entity: str) -> tuple[Suspension, ...]:
+        """Every suspended address that an operator of this entity may see, oldest first."""
+        return suspensions.list_suspended(self._database, legal_entity)
+
+    def lift_suspension(self, address: str, actor: str, *, legal_entity: str) -> bool:
+        """Write to an address again, on a person's word; False when it is not suspended. Nothing else ever lifts it."""
+        return suspensions.lift(self._database, address, legal_entity, actor)
 
     # ── a person decides ──────────────────────────────────────────────────────────────────────────────────────
 

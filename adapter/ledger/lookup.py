@@ -73,6 +73,11 @@ def normalise_reference(value: str) -> str:
     return value.strip().removeprefix("<").removesuffix(">")
 
 
+def normalise_address(value: str) -> str:
+    """A mail address in lower case: no operator tells two mailboxes apart by their case."""
+    return value.strip().lower() if "@" in value else ""
+
+
 NORMALISERS: dict[str, Callable[[str], str]] = {
     "ins": normalise_ins,
     "ipp": normalise_number,
@@ -85,6 +90,7 @@ NORMALISERS: dict[str, Callable[[str], str]] = {
     "message-id": normalise_reference,
     "reference": normalise_reference,
     "request-number": normalise_number,
+    "address": normalise_address,
 }
 
 

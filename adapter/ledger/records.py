@@ -143,6 +143,7 @@ class Settlement:
 
     `not_before` is set for `queued` (retry) and `unclear` (wait). `open_next_leg` opens the waiting leg of the same role.
     `work_item` is opened at once, or only when no leg is left if `work_item_only_if_last`. `detail` holds no patient content.
+    `suspends_address`: the cause says that nobody is to write there any more.
     """
 
     state: DeliveryState
@@ -154,6 +155,7 @@ class Settlement:
     work_item: WorkItem | None = None
     work_item_only_if_last: bool = False
     unclear: bool = False
+    suspends_address: bool = False
 
 
 class Decision(StrEnum):
@@ -279,3 +281,4 @@ class PayloadKind(StrEnum):
     PLANNED = "planned"
     PATIENT = "patient"
     IDENTITY = "identity"
+    ADDRESS = "address"

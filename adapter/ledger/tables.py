@@ -367,5 +367,20 @@ patient_update = Table(
 Index("ix_patient_update_patient", patient_update.c.patient_id, patient_update.c.told_at)
 Index("ix_patient_update_receipt", patient_update.c.receipt_id)
 
+# Addresses that nobody is written to any more. `legal_entity` is empty for a partner's mailbox: it counts for all.
+suspended_address = Table(
+    "suspended_address",
+    metadata,
+    _id(),
+    _word("legal_entity"),
+    Column("mac", String(64), nullable=False),
+    _word("cause"),
+    Column("delivery_id", String(64), nullable=False),
+    _instant("since"),
+    _maybe("lifted_at"),
+    _word("lifted_by"),
+)
+Index("ix_suspended_address_mac", suspended_address.c.legal_entity, suspended_address.c.mac)
+
 # The newest migration; a test proves that it is the head.
-REVISION = "0003"
+REVISION = "0004"

@@ -43,6 +43,7 @@ from adapter.model.work_item import NO_BOX_ADVICE, NO_BOX_REASON, WorkAbout, Wor
 from adapter.packaging.build import Document, build_ack_parcel, build_parcel
 from adapter.packaging.parcel import Parcel, SenderProfile
 from adapter.pipeline.acks import answers_partner, owed_acks, question_on_partner
+from adapter.pipeline.addresses import suspended_in, suspended_leg
 from adapter.pipeline.answering import answer_request
 from adapter.pipeline.corrections import Corrector
 from adapter.pipeline.judge import Judge, Judged
@@ -52,7 +53,7 @@ from adapter.pipeline.plan import deliveries_of, open_questions
 from adapter.routing.choose import RouteSettings, choose_route
 from adapter.routing.directory import Directory
 from adapter.tracking.ack_retries import decide_after_ack
-from adapter.tracking.causes import Decision, decide_after_send, opens_next_leg, retry_after_proof
+from adapter.tracking.causes import Decision, decide_after_send, opens_next_leg, retry_after_proof, suspends_address
 
 log = structlog.get_logger()
 
@@ -162,6 +163,7 @@ class Pipeline:
                 effects,
                 opens_next_leg=opens_next_leg,
                 retry_after=self._retry_after,
+                suspends=suspends_address,
                 doubtful_statuses=adt_words().doubtful,
             )
         except StaleClaimError:
@@ -199,7 +201,10 @@ class Pipeline:
         """The plan of today, with what the patient index says of the patient today."""
         today = self._today()
         wishes = wishes_now(self._ledger, submission, today)
-        return choose_route(submission, directory or self._directory(), today, self._settings.routes, wishes)
+        in_force = directory or self._directory()
+        plan = choose_route(submission, in_force, today, self._settings.routes, wishes)
+        suspended = suspended_in(self._ledger, submission, plan)
+        return choose_route(submission, in_force, today, self._settings.routes, wishes, suspended) if suspended else plan
 
     def _unfit(self, translation: Translation, directory: Directory) -> Parked | None:
         """Why a document may not leave yet: output that does not validate, a unit that the directory does not know."""
@@ -275,6 +280,8 @@ class Pipeline:
         if claim.delivery.purpose is not Purpose.DOCUMENT:
             return ""
         recipient = _recipient_of(claim.delivery, claim.plan)
+        if suspended_leg(self._ledger, claim.delivery, recipient):
+            return "address-suspended"
         return objection_now(self._ledger, claim.submission, claim.delivery, recipient, self._today())
 
     def _parcel(self, claim: ClaimedDelivery, sent_at: datetime) -> Parcel:
@@ -341,6 +348,7 @@ class Pipeline:
             open_next_leg=decision.opens_next_leg,
             work_item=item,
             work_item_only_if_last=decision.person_if_last and not decision.needs_person and not urgent,
+            suspends_address=outcome.kind is OutcomeKind.REFUSED and suspends_address(outcome.cause),
         )
 
     def _work_item(self, claim: ClaimedDelivery, decision: Decision, now: datetime) -> WorkItem:
@@ -378,7 +386,12 @@ class Pipeline:
         if not evidence and cursor == before:
             return 0
         return self._ledger.record_evidence(
-            evidence, cursor_name, cursor, opens_next_leg=opens_next_leg, retry_after=self._retry_after
+            evidence,
+            cursor_name,
+            cursor,
+            opens_next_leg=opens_next_leg,
+            retry_after=self._retry_after,
+            suspends=suspends_address,
         )
 
     def _retry_after(self, cause: str, attempts: int) -> timedelta | None:

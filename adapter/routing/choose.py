@@ -43,6 +43,8 @@ _LABELS = {
     ChannelName.HL7_PUSH: "Logiciel local (HL7)",
 }
 
+SUSPENDED = Objection("address-suspended", "adresse suspendue : un envoi précédent a appris qu'elle n'existe plus")
+
 
 @dataclass(frozen=True)
 class RouteSettings:
@@ -69,6 +71,7 @@ class _Case:
     wishes: PatientWishes
     sender: SenderEnd
     facts: tuple[str, ...]
+    suspended: frozenset[str] = frozenset()
 
     def policy(self, kind: RecipientKind, channel: ChannelName) -> Objection | None:
         """What the policy table says against a channel."""
@@ -94,10 +97,11 @@ def choose_route(
     on: date,
     settings: RouteSettings,
     wishes: PatientWishes = NOTHING_KNOWN,
+    suspended: frozenset[str] = frozenset(),
 ) -> RoutePlan:
-    """The plan of one submission on one civil day."""
+    """The plan of one submission on one civil day. `suspended`: mailboxes, in lower case, that nobody is to write to."""
     sender = directory.sender_end(_sender_finess(submission), submission.legal_entity)
-    case = _Case(submission, directory, on, settings, wishes, sender, facts_of(submission, directory, on))
+    case = _Case(submission, directory, on, settings, wishes, sender, facts_of(submission, directory, on), suspended)
     plans: dict[str, RecipientPlan] = {}
     for recipient in recipients_of(submission):
         for plan in _plans_for(recipient, case):
@@ -324,6 +328,8 @@ def _by_mail(role: Role, agreement: Agreement | None, case: _Case) -> _Verdict:
         return Objection("untrusted-domain", "le domaine de l'adresse n'est pas dans l'espace de confiance à cette date")
     if domain.training and case.settings.production:
         return Objection("training-domain", "adresse de formation, refusée par une instance de production")
+    if role.mailbox.lower() in case.suspended:
+        return SUSPENDED
     objection = case.policy(role.kind, ChannelName.SECURE_MAIL)
     if objection is not None:
         return objection
@@ -421,6 +427,8 @@ def _patient_mail(role: Role, case: _Case) -> _Verdict:
         return Objection("no-patient-domain", "aucun domaine de messagerie des patients dans l'annuaire")
     if address.partition("@")[0] != ins.value.lower():
         return Objection("address-conflict", "l'adresse indiquée n'est pas celle de l'INS du document")
+    if address in case.suspended:
+        return SUSPENDED
     domain = case.directory.domain_of(address, case.on)
     if domain is not None and domain.training and case.settings.production:
         return Objection("training-domain", "adresse de formation, refusée par une instance de production")

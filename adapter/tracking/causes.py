@@ -30,13 +30,14 @@ class Reaction(StrEnum):
 
 @dataclass(frozen=True)
 class CauseRule:
-    """One row of the table. `advice` is French: the person at the queue reads it."""
+    """One row of the table. `advice` is French, for the person at the queue. `suspends`: nobody is to write there any more."""
 
     cause: str
     reaction: Reaction
     first_delay_seconds: float
     max_attempts: int
     advice: str
+    suspends: bool = False
 
 
 UNKNOWN_CAUSE = CauseRule("unknown", Reaction.WORK_ITEM, 0, 1, "Cause inconnue : à examiner par une personne.")
@@ -53,6 +54,7 @@ def load_causes() -> Mapping[str, CauseRule]:
                 float(row["first_delay_seconds"]),
                 int(row["max_attempts"]),
                 row["advice_fr"],
+                row["suspends"] == "yes",
             )
             for row in read_table(mappings_root() / "causes.csv").rows
         }
@@ -80,6 +82,11 @@ class Decision:
 def opens_next_leg(cause: str) -> bool:
     """Whether a refusal for this cause may go on to another channel; 900 to 906 never may (seam 4)."""
     return load_causes().get(cause, UNKNOWN_CAUSE).reaction is not Reaction.WORK_ITEM
+
+
+def suspends_address(cause: str) -> bool:
+    """Whether a refusal for this cause says that the mailbox is no longer anybody's: no other document goes there."""
+    return load_causes().get(cause, UNKNOWN_CAUSE).suspends
 
 
 def retry_after_proof(cause: str, attempts: int, jitter: float) -> timedelta | None:
