@@ -33,7 +33,7 @@ from adapter.mapping.forms.header import form_header, patient_class
 from adapter.mapping.forms.places import form_places
 from adapter.mapping.forms.questionnaire import form_slugs, load_questionnaire
 from adapter.mapping.forms.safety import MetforminAlert, metformin_alert
-from adapter.mapping.legal import check_letter
+from adapter.mapping.legal import check_letter, is_letter_type
 from adapter.mapping.rules import RuleFile, load_rules
 from adapter.mapping.sources import JsonSource
 from adapter.mapping.terminology import terminology_revision
@@ -98,8 +98,12 @@ def inspect_form(arrival: Arrival) -> Inspection:
         sent_at=dates[0] if dates else "",
     )
     verdict = Verdict.REFUSED if errors_of(reading.findings) else Verdict.ACCEPTED
+    findings = reading.findings
+    if verdict is Verdict.ACCEPTED and is_letter_type(reading.rules.data["document"]["type"]):
+        # Its sender is told what the law misses in it: that is read in the document, which this one form has made at once.
+        findings = understand_form(arrival, "")[0].findings
     return Inspection(
-        ContentKind.FORM, verdict, control, reading.fingerprint, reading.findings,
+        ContentKind.FORM, verdict, control, reading.fingerprint, findings,
         envelope=lambda receipt_id: (_submission(arrival, receipt_id, *_extracted(reading), reading),),
     )  # fmt: skip
 
@@ -151,7 +155,7 @@ def understand_form(arrival: Arrival, receipt_id: str, terms_of: TermsOf = no_te
         read_count=account.read_count,
         ignored=ignored_patterns(reading.rules.data.get("envelope", {}), account.ignored),
         legal=legal,
-        source_map=form_places(bundle, reading.rules, ids, reading.checked.questionnaire),
+        source_map=form_places(bundle, ids, reading.checked.questionnaire),
     )
     return (translation,)
 

@@ -29,6 +29,9 @@ _SHORT = 160
 _NONE = re.compile(
     r"\W*(?:(?:aucune?|absence|n[ée]ant|sans objet|ras|non|pas de|nil|nulle?)(?:\W|$)|pas d['’]|n['’]a pas\W)", re.IGNORECASE
 )
+# JDV_AbsentOrUnknown… (2.16.840.1.113883.5.1150.1): "none known" is a negative, "no information" is nothing told.
+_ABSENT = frozenset({"no-known-medications", "no-medication-info", "no-known-allergies", "no-allergy-info"})
+_ABSENT_IS_NONE = re.compile("no-known-")
 _SECOND_SENTENCE = re.compile(r"[.;!?]\s+\w")
 
 
@@ -49,7 +52,12 @@ def check_letter(header: DocumentHeader, bundle: Fhir) -> tuple[tuple[LegalItem,
 
 def is_letter(header: DocumentHeader) -> bool:
     """True when the law wants something of such a document."""
-    return _rules_for(header.type.code) is not None
+    return is_letter_type(header.type.code)
+
+
+def is_letter_type(code: str) -> bool:
+    """The same of a document's type (LOINC)."""
+    return _rules_for(code) is not None
 
 
 @lru_cache(maxsize=1)
@@ -92,6 +100,7 @@ class _Facts:
     def __init__(self, header: DocumentHeader, bundle: Fhir) -> None:
         self._header = header
         self._resources: list[Fhir] = [entry["resource"] for entry in bundle.get("entry", ())]
+        self._known: dict[str, Fhir] = {entry.get("fullUrl", ""): entry["resource"] for entry in bundle.get("entry", ())}
         self._sections: dict[str, list[str]] = {}
         self._observations: dict[str, list[str]] = {}
         for resource in self._resources:
@@ -112,10 +121,18 @@ class _Facts:
 
     def _read_sections(self, sections: object) -> None:
         for section in sections if isinstance(sections, (list, tuple)) else ():
-            state = _section_state(section)
+            state = self._absence(section) or _section_state(section)
             for code in _codes(section.get("code")):
                 self._sections.setdefault(code, []).append(state)
             self._read_sections(section.get("section", ()))
+
+    def _absence(self, section: Fhir) -> str:
+        """What entries that only say "none" or "not known" make of a section; empty when it holds anything else."""
+        told = [self._known.get(entry.get("reference", ""), {}) for entry in section.get("entry", ())]
+        codes = [next(iter(_ABSENT.intersection(_codes(r.get("medicationCodeableConcept") or r.get("code")))), "") for r in told]
+        if not codes or not all(codes):
+            return ""
+        return NEGATIVE if all(_ABSENT_IS_NONE.match(code) for code in codes) else MISSING
 
     def _in_header(self, name: str) -> str:
         header = self._header

@@ -39,7 +39,8 @@ from adapter.packaging.cda_out.xml import Element, add
 
 _TREATMENT = ("1.2.250.1.213.1.1.3.42", "2.16.840.1.113883.10.20.1.24", "1.3.6.1.4.1.19376.1.5.3.1.4.7")
 _NORMAL, _SPLIT = "1.3.6.1.4.1.19376.1.5.3.1.4.7.1", "1.3.6.1.4.1.19376.1.5.3.1.4.9"
-_PRODUCT = ("1.2.250.1.213.1.1.3.43", "2.16.840.1.113883.10.20.1.53", "1.3.6.1.4.1.19376.1.5.3.1.4.7.2")
+NORMAL_TREATMENT = (*_TREATMENT, _NORMAL)
+PRODUCT = ("1.2.250.1.213.1.1.3.43", "2.16.840.1.113883.10.20.1.53", "1.3.6.1.4.1.19376.1.5.3.1.4.7.2")
 _REASON = ("2.16.840.1.113883.10.22.4.31", "1.3.6.1.4.1.19376.1.5.3.1.4.4.1", "1.2.250.1.213.1.1.3.36")
 _INSTRUCTION = ("2.16.840.1.113883.10.20.1.49", "1.3.6.1.4.1.19376.1.5.3.1.4.3", "1.2.250.1.213.1.1.3.33")
 _DRUG = {"coding": [{"system": "urn:oid:2.16.840.1.113883.5.4", "code": "DRUG", "display": "Médicament"}]}
@@ -83,7 +84,7 @@ def _medication(resource: Fhir, at: EntryWriter) -> Fhir:
 
 def _add_product(made: Element, resource: Fhir, concept: Fhir, at: EntryWriter) -> None:
     product = add(add(made, "consumable"), "manufacturedProduct")
-    for template in _PRODUCT:
+    for template in PRODUCT:
         add(product, "templateId", root=template)
     material = add(product, "manufacturedMaterial")
     words = concept_words(concept) or caption_of(resource)

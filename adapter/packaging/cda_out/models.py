@@ -17,6 +17,7 @@ from adapter.errors import MappingError
 from adapter.fhir.reading import Entries
 from adapter.model.document import Code
 from adapter.model.submission import Submission
+from adapter.packaging.cda_out.absent import tells_absence
 from adapter.packaging.cda_out.acts import modality_of
 from adapter.packaging.code_tables import oid_of
 
@@ -38,6 +39,7 @@ class SectionModel:
     inside: str = ""
     accepts: tuple[str, ...] = ()
     entries_in: str = ""
+    absent: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def _meets(model: SectionModel, found: Mapping[str, Fhir], entries: Entries) -> 
     names = {name for resource in _resources(section, entries) for name in _names_of(resource)}
     if model.kind == "imaging" and not all(map(_is_imaging, _resources(section, entries))):
         return False
-    return set(model.needs) <= names
+    return set(model.needs) <= names or tells_absence(model.absent, section)
 
 
 def _names_of(resource: Fhir) -> Iterator[str]:

@@ -33,9 +33,9 @@ from adapter.packaging.cda_out.values import (
 from adapter.packaging.cda_out.xml import Element, add
 
 _CONCERN = ("2.16.840.1.113883.10.20.1.27", "1.3.6.1.4.1.19376.1.5.3.1.4.5.1")
-_ALLERGY_LIST = (*_CONCERN, "1.3.6.1.4.1.19376.1.5.3.1.4.5.3", "1.2.250.1.213.1.1.3.40")
+ALLERGY_LIST = (*_CONCERN, "1.3.6.1.4.1.19376.1.5.3.1.4.5.3", "1.2.250.1.213.1.1.3.40")
 _PROBLEM_LIST = (*_CONCERN, "1.3.6.1.4.1.19376.1.5.3.1.4.5.2", "1.2.250.1.213.1.1.3.39")
-_ALLERGY = (
+ALLERGY = (
     "2.16.840.1.113883.10.20.1.28", "2.16.840.1.113883.10.20.1.18", "1.3.6.1.4.1.19376.1.5.3.1.4.5",
     "1.3.6.1.4.1.19376.1.5.3.1.4.6", "1.2.250.1.213.1.1.3.41",
 )  # fmt: skip
@@ -71,9 +71,9 @@ def write_allergy(entry: Element, resource: Fhir, at: EntryWriter) -> None:
     told: Fhir = resource.get("code") or {}
     onset = _low(resource, "onset")
     period = extension(resource, f"{p.OURS}concern-period").get("valuePeriod")
-    act = _concern(entry, resource, _ALLERGY_LIST, period if isinstance(period, dict) else {"start": onset})
+    act = _concern(entry, resource, ALLERGY_LIST, period if isinstance(period, dict) else {"start": onset})
     link = related(act, "SUBJ", inverted=False)
-    made = start(link, "observation", "OBS", "EVN", _ALLERGY)
+    made = start(link, "observation", "OBS", "EVN", ALLERGY)
     add_ids(made, resource, most=1)
     add_concept(made, "code", extension(resource, f"{p.OURS}allergy-kind").get("valueCodeableConcept") or _kind(resource))
     words = concept_words(told) or caption_of(resource)

@@ -18,6 +18,7 @@ from adapter.fhir.narrative import NOTHING_SAID, div_of
 from adapter.fhir.reading import Entries, extension, extensions
 from adapter.model.document import ServiceEvent
 from adapter.model.submission import Submission
+from adapter.packaging.cda_out.absent import tells_absence, write_absence
 from adapter.packaging.cda_out.acts import HISTORY, WRITERS, add_file, observation_words, write_history
 from adapter.packaging.cda_out.context import SIMPLE_OBSERVATION, EntryWriter, Write, add_text_reference, caption_of, cisis, start
 from adapter.packaging.cda_out.header import write_header
@@ -149,6 +150,8 @@ def _write_section(parent: Element, section: Fhir, body: _Body) -> None:
     narrative = Narrative(made, "" if NOTHING_SAID in div else str(div), body.anchors, body.media)
     at = EntryWriter(body.entries, narrative, model.kind if model else "", model.accepts if model else ())
     _write_entries(made, own + body.moved.get(model.code if model else "", []), at, body)
+    if model is not None and not own and tells_absence(model.absent, section):
+        write_absence(made, model.absent, section, caption_of(section), at)
     for child in below:
         _write_section(made, child, body)
 
