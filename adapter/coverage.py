@@ -12,15 +12,15 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from lxml import etree
 
 from adapter.formats.cda import read_cda
 from adapter.formats.hl7v2 import read_message
-from adapter.model.effects import Translation
+from adapter.model.effects import UnreadNode
 from adapter.model.receipt import ContentKind
 
 _V3 = "{urn:hl7-org:v3}"
@@ -66,7 +66,21 @@ class Coverage:
         return Share(sum(s.found for s in self.parts.values()), sum(s.total for s in self.parts.values()))
 
 
-def coverage_of(content: bytes, kind: ContentKind, translations: tuple[Translation, ...]) -> Coverage:
+class Translated(Protocol):
+    """What became of a source, whatever it was."""
+
+    @property
+    def bundle(self) -> dict[str, object]:
+        """The FHIR made of it."""
+        ...
+
+    @property
+    def unread(self) -> tuple[UnreadNode, ...]:
+        """What was left."""
+        ...
+
+
+def coverage_of(content: bytes, kind: ContentKind, translations: Sequence[Translated]) -> Coverage:
     """What of a source reached the documents made of it. Raises InputError as the reader of its format does."""
     haystack = _Haystack([translation.bundle for translation in translations])
     found = Coverage(unread=sum(len(translation.unread) for translation in translations))

@@ -12,6 +12,9 @@ from adapter.errors import InputError
 from adapter.fhir.bundle import write_json
 from adapter.fhir.locate import located
 from adapter.fhir.validate import Level, validate_bundle
+from adapter.mapping.account import ignored_patterns
+from adapter.mapping.from_adt import AdtTranslation, translate_adt
+from adapter.mapping.hl7.adt_profile import adt_rules
 from adapter.mapping.kinds import INSPECTORS, READERS, kind_of
 from adapter.mapping.terminology import terminology_versions
 from adapter.model.confidential import Confidential
@@ -74,6 +77,37 @@ def translate(arrival: Arrival) -> tuple[Translation, ...]:
         raise InputError(first.code, first.text, where=first.location, remedy=remedy)
     effects = READERS[kind](arrival, stable_id("offline", arrival.form, str(len(arrival.content))))
     return tuple(effect for effect in effects if isinstance(effect, Translation))
+
+
+def translate_identity(arrival: Arrival) -> AdtTranslation:
+    """An ADT message as a FHIR collection; InputError with the first refusal when a door would refuse it."""
+    errors = errors_of(inspect(arrival)[1])
+    if errors:
+        raise InputError(errors[0].code, errors[0].text, where=errors[0].location, remedy=errors[0].remedy)
+    return translate_adt(arrival)
+
+
+def render_identity(made: AdtTranslation, target: Target) -> tuple[Output, ...]:
+    """The files of an ADT message: FHIR is the only form that it has."""
+    if target is not Target.FHIR:
+        raise InputError("adt.only-fhir", "An ADT message holds no document.", where="MSH-9", remedy="Ask for --to fhir.")
+    return (Output(".fhir.json", write_json(made.bundle)),)
+
+
+def report_of_identity(name: str, made: AdtTranslation, version: str) -> Mapping[str, object]:
+    """What was read of an ADT message, left unread and said: for `--report`. Paths only, no content."""
+    wrong = validate_bundle(made.bundle, Level.FULL)
+    ignored = ignored_patterns(adt_rules().ignored, made.account.ignored)
+    return {
+        "file": name,
+        "version": version,
+        "mapping_revision": made.mapping_revision,
+        "event": made.event,
+        "read": made.account.read_count,
+        "unread": [{"path": node.path, "kind": node.kind, "why": node.reason} for node in made.unread],
+        "ignored": [{"pattern": i.pattern, "count": i.count, "why": i.reason} for i in ignored],
+        "warnings": [_said(finding) for finding in (*made.findings, *wrong)],
+    }
 
 
 def render(translation: Translation, target: Target, sender: SenderProfile, at: datetime) -> tuple[Output, ...]:

@@ -12,14 +12,16 @@ from datetime import datetime
 
 from lxml import etree
 
+from adapter.errors import InputError
 from adapter.fhir.locate import located
 from adapter.fhir.validate import Level, validate_bundle
 from adapter.formats.detect import detect_content
 from adapter.formats.hl7v2 import read_message
 from adapter.formats.hl7v2_structure import check_structure
+from adapter.mapping.from_adt import is_adt
 from adapter.model.finding import Finding, Severity, errors_of
-from adapter.model.receipt import ContentKind
-from adapter.offline import arrival_of, inspect, translate
+from adapter.model.receipt import Arrival, ContentKind
+from adapter.offline import arrival_of, inspect, translate, translate_identity
 
 _RIM = "{urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0}"
 LARGEST_ARCHIVE_BYTES = 100_000_000
@@ -39,11 +41,22 @@ def validate_file(content: bytes, form: str, zone: str, now: datetime) -> tuple[
     kind, findings = inspect(arrival)
     if kind is ContentKind.HL7V2 and not any(f.code in _NOT_LOOKED_INTO for f in findings):
         findings += check_structure(read_message(content))
+    if is_adt(content) and not errors_of(findings):
+        return tuple(dict.fromkeys((*findings, *_identity_findings(arrival))))
     if not errors_of(findings):
         for translation in translate(arrival):
             wrong = validate_bundle(translation.bundle, Level.FULL)
             findings += translation.findings + located(wrong, translation.bundle, translation.source_map)
     return tuple(dict.fromkeys(findings))
+
+
+def _identity_findings(arrival: Arrival) -> tuple[Finding, ...]:
+    """What is wrong with the FHIR of an ADT message; an event that is about no patient makes none."""
+    try:
+        made = translate_identity(arrival)
+    except InputError:
+        return ()
+    return (*made.findings, *validate_bundle(made.bundle, Level.FULL))
 
 
 def kind_in_words(content: bytes, form: str) -> str:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from adapter.assembly import open_ledger
+from adapter.assembly import now, open_ledger
 from adapter.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -19,8 +19,11 @@ from adapter.cli.options import (
     operator_name,
     read_config,
 )
+from adapter.cli.patients import patient_data, patient_lines
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import Decision, Timeline, WorkFilter
+from adapter.model.audit import AuditEntry
+from adapter.model.patient import PatientEntry
 from adapter.model.work_item import WorkItem
 
 
@@ -32,12 +35,12 @@ def register(app: typer.Typer) -> None:
 
 
 def trace(
-    reference: Annotated[str, typer.Argument(help="Receipt, submission, delivery, document id, MSH-10 or Message-ID.")],
+    reference: Annotated[str, typer.Argument(help="Receipt, submission, delivery, document id, MSH-10, Message-ID, INS or IPP.")],
     config: ConfigOption = DEFAULT_CONFIG,
     entity: EntityOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Show one document's timeline.
+    """Show one document's timeline; under an INS or an IPP, what the patient index knows too.
 
     Example: tdu trace MSG00017
     """
@@ -46,14 +49,18 @@ def trace(
     ledger = open_ledger(settings)
     try:
         timelines = _timelines(ledger, reference, legal_entity)
+        patients = _patients(ledger, reference, legal_entity)
     finally:
         ledger.close()
-    if not timelines:
+    if not timelines and not patients:
         typer.echo("tdu: nothing is known under that reference for this legal entity.", err=True)
         raise typer.Exit(1)
     if as_json:
-        typer.echo(json.dumps([timeline_data(t) for t in timelines], ensure_ascii=False, indent=2))
+        found = [*(patient_data(p) for p in patients), *(timeline_data(t) for t in timelines)]
+        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
         return
+    for patient in patients:
+        typer.echo("\n".join(patient_lines(patient, settings.instance.time_zone)))
     for timeline in timelines:
         typer.echo("\n".join(timeline_lines(timeline, settings.instance.time_zone)))
 
@@ -66,6 +73,14 @@ def _timelines(ledger: Ledger, reference: str, legal_entity: str) -> list[Timeli
         if timeline is not None:
             found.setdefault(timeline.receipt.id, timeline)
     return list(found.values())
+
+
+def _patients(ledger: Ledger, reference: str, legal_entity: str) -> list[PatientEntry]:
+    """Entries of the patient index under this reference; that somebody looked is audited."""
+    found = ledger.find_patients(reference.strip(), legal_entity=legal_entity)
+    at, who = now(), operator_name()
+    ledger.write_audit([AuditEntry(legal_entity, at, who, "patient.read", "patient", entry.id) for entry in found])
+    return found
 
 
 def timeline_data(timeline: Timeline) -> dict[str, Any]:
@@ -199,8 +214,8 @@ def resolve(
     decision: Annotated[
         Decision,
         typer.Argument(
-            help="retry: try again, with today's directory; hand-over: given by other means; cancel: do not send; "
-            "close: nothing to do."
+            help="retry: try again, with today's directory; hand-over: given by other means; cancel: do not send, "
+            "or take back from those who had it; correct: send again under today's identity; close: nothing to do."
         ),
     ],
     config: ConfigOption = DEFAULT_CONFIG,

@@ -30,12 +30,24 @@ from adapter.cli.options import (
 from adapter.config import Config
 from adapter.coverage import Coverage, add_up, as_data, as_lines, coverage_of
 from adapter.errors import InputError
+from adapter.mapping.from_adt import is_adt
 from adapter.mapping.kinds import kind_of
 from adapter.model.finding import Finding, Severity, errors_of
 from adapter.model.parties import Recipient, RecipientKind
 from adapter.model.plan import ChannelName
 from adapter.model.submission import Submission
-from adapter.offline import Output, Target, refusal_of, render, report_of, translate, write_report
+from adapter.offline import (
+    Output,
+    Target,
+    refusal_of,
+    render,
+    render_identity,
+    report_of,
+    report_of_identity,
+    translate,
+    translate_identity,
+    write_report,
+)
 from adapter.packaging.parcel import SenderProfile
 from adapter.routing.choose import choose_route
 from adapter.routing.explain import plan_as_dict, probe_submission, render_plan
@@ -81,7 +93,13 @@ def translate_files(
     with typer.progressbar(files, label="translate", file=typer.get_text_stream("stderr"), hidden=len(files) < 2) as bar:
         for path, name in zip(bar, stems, strict=True):
             try:
-                translations = translate(arrival_from(path, form, zone))
+                arrival = arrival_from(path, form, zone)
+                if is_adt(arrival.content):
+                    made = translate_identity(arrival)
+                    _write(render_identity(made, to), name, out)
+                    reports.append(report_of_identity(str(path), made, __version__))
+                    continue
+                translations = translate(arrival)
             except InputError as error:
                 typer.echo(f"{path}: {error}", err=True)
                 reports.append(refusal_of(str(path), error, __version__))
@@ -176,7 +194,8 @@ def cover_files(
     for path in files:
         try:
             arrival = arrival_from(path, form, zone)
-            found = coverage_of(arrival.content, kind_of(arrival), translate(arrival))
+            made = (translate_identity(arrival),) if is_adt(arrival.content) else translate(arrival)
+            found = coverage_of(arrival.content, kind_of(arrival), made)
         except InputError as error:
             typer.echo(f"{path}: {error}", err=True)
             failed = True

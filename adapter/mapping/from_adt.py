@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from adapter.errors import InputError
 from adapter.formats.hl7v2 import Message, read_message
+from adapter.mapping.account import Account
 from adapter.mapping.from_hl7v2 import LONGEST_MSH, control_of, fingerprint, read_control
+from adapter.mapping.hl7.adt_bundle import bundle_of
 from adapter.mapping.hl7.adt_message import AdtMessage
 from adapter.mapping.hl7.adt_profile import AdtEvent, adt_events, adt_rules
 from adapter.mapping.hl7.adt_reading import AdtPatient, AdtReading, Former, all_facts, read_adt
 from adapter.mapping.hl7.checks import LONGEST_CONTROL, check_size
-from adapter.model.effects import Effect, Ignored
+from adapter.model.confidential import Confidential
+from adapter.model.effects import Effect, Ignored, UnreadNode
 from adapter.model.finding import Finding, Severity, errors_of
 from adapter.model.identity import LocalIdentifier, ins_is_valid
 from adapter.model.patient import IdentityAct, IdentityUpdate
@@ -30,6 +34,22 @@ _REQUIRED = ((3, "MSH-3"), (7, "MSH-7"), (10, "MSH-10"), (11, "MSH-11"), (12, "M
 # An act on two identities, and where the second one stands.
 _SECOND = {IdentityAct.LINK: "PID[2]", IdentityAct.UNLINK: "PID[2]"}
 _TAKES_OVER = frozenset({IdentityAct.MERGE, IdentityAct.CHANGE_NUMBER, IdentityAct.MOVE_ACCOUNT})
+
+
+@dataclass(frozen=True, repr=False)
+class AdtTranslation(Confidential):
+    """A message as FHIR, and what became of its values."""
+
+    bundle: dict[str, object]
+    account: Account
+    findings: tuple[Finding, ...]
+    mapping_revision: str
+    event: str
+
+    @property
+    def unread(self) -> tuple[UnreadNode, ...]:
+        """What of the message nobody took."""
+        return self.account.unread
 
 
 def is_adt(content: bytes) -> bool:
@@ -73,6 +93,21 @@ def understand_adt(arrival: Arrival, receipt_id: str) -> tuple[Effect, ...]:
     if event.act is None:
         return (Ignored(f"adt-{event.code} {event.reason}"),)
     return tuple(_updates(read_adt(cut, event, arrival.received_at, arrival.zone)))
+
+
+def translate_adt(arrival: Arrival) -> AdtTranslation:
+    """The message as a FHIR collection, with the account of its values. Raises InputError when it cannot be taken."""
+    message = read_message(arrival.content)
+    cut, event, findings = _opened(message)
+    refused = errors_of(findings)
+    if event is None or refused:
+        raise InputError(refused[0].code, refused[0].text, where=refused[0].location)
+    reading = read_adt(cut, event, arrival.received_at, arrival.zone)
+    if not reading.patients:
+        raise InputError("adt.no-patient", f"This event is about no patient: {event.reason or event.label}.", where="PID")
+    made = bundle_of(cut, reading, arrival.zone, event.label)
+    said = (*message.findings, *findings, *reading.findings)
+    return AdtTranslation(made.bundle, made.account, said, adt_rules().revision, event.code)
 
 
 # -- what a door says ---------------------------------------------------------------------------------------------------------

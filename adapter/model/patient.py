@@ -63,7 +63,9 @@ class Contact(Confidential):
     family: str = ""
     given: str = ""
     relationship: str = ""
+    relationship_label: str = ""
     role: str = ""
+    role_label: str = ""
     is_guardian: bool = False
     until: str = ""
     telecoms: tuple[Telecom, ...] = ()

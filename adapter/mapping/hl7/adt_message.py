@@ -6,7 +6,9 @@ leaves its place, and what is still there at the end was read by nobody. No rule
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from adapter.formats.hl7v2 import Message, decode_escapes
 from adapter.model.effects import UnreadNode
@@ -15,36 +17,39 @@ from adapter.model.effects import UnreadNode
 NULL = '""'
 _EXCERPT = 80
 _Repetition = list[list[str]]
+_NONE: list[_Repetition] = []
 
 
 class AdtSegment:
     """One segment, its fields cut when asked for. Made by the hundred: slots, no dataclass."""
 
-    __slots__ = ("_cut", "_fields", "_message", "name", "rank")
+    __slots__ = ("_cut", "_fields", "_message", "_shift", "name", "rank")
 
     def __init__(self, message: Message, name: str, text: str, rank: int) -> None:
         self.name = name
         self.rank = rank
         self._message = message
         self._fields = text.split(message.separators.field)
+        self._shift = 1 if name == "MSH" else 0  # MSH-1 is the separator itself
         self._cut: dict[int, list[_Repetition]] = {}
 
     def field(self, number: int) -> list[_Repetition]:
         """The repetitions of a field: components of subcomponents. None of an absent one."""
         known = self._cut.get(number)
         if known is None:
-            known = self._cut[number] = self._cut_field(number)
+            at = number - self._shift
+            if not 0 < at < len(self._fields) or not self._fields[at]:
+                return _NONE
+            known = self._cut[number] = self._cut_field(number, self._fields[at])
         return known
 
-    def _cut_field(self, number: int) -> list[_Repetition]:
-        at = number - 1 if self.name == "MSH" else number
-        if not 0 < at < len(self._fields) or not self._fields[at]:
-            return []
-        text, signs = self._fields[at], self._message.separators
-        if self.name == "MSH" and number <= 2:
+    def _cut_field(self, number: int, text: str) -> list[_Repetition]:
+        signs = self._message.separators
+        if text.isalnum() or (self._shift and number <= 2):  # by far the most frequent
             return [[[text]]]
+        within = signs.subcomponent in text
         return [
-            [component.split(signs.subcomponent) for component in repetition.split(signs.component)]
+            [component.split(signs.subcomponent) if within else [component] for component in repetition.split(signs.component)]
             for repetition in text.split(signs.repetition)
         ]
 
@@ -54,19 +59,21 @@ class AdtSegment:
 
     def look(self, number: int, component: int = 1, repetition: int = 1, subcomponent: int = 1) -> str:
         """A value, not taken; HL7's null stays as it is."""
+        cut = self.field(number)
+        if not cut:
+            return ""
         try:
-            raw = self.field(number)[repetition - 1][component - 1][subcomponent - 1]
+            raw = cut[repetition - 1][component - 1][subcomponent - 1]
         except IndexError:
             return ""
-        if self._message.separators.escape in raw:
-            raw = decode_escapes(raw, self._message)
-        return raw.strip()
+        return self._decoded(raw).strip()
 
     def take(self, number: int, component: int = 1, repetition: int = 1, subcomponent: int = 1) -> str:
         """A value, taken; empty when it is absent or null."""
         value = self.look(number, component, repetition, subcomponent)
-        if value:
-            self.field(number)[repetition - 1][component - 1][subcomponent - 1] = ""
+        if not value:
+            return ""
+        self._cut[number][repetition - 1][component - 1][subcomponent - 1] = ""
         return "" if value == NULL else value
 
     def take_whole(self, number: int) -> None:
@@ -81,25 +88,35 @@ class AdtSegment:
 
     def says(self, number: int) -> bool:
         """True when a field holds anything, be it HL7's null."""
-        at = number - 1 if self.name == "MSH" else number
+        at = number - self._shift
         return 0 < at < len(self._fields) and bool(self._fields[at].strip())
 
     def erases(self, number: int) -> bool:
         """True for HL7's null: the field is told, and empty."""
-        at = number - 1 if self.name == "MSH" else number
+        at = number - self._shift
         return 0 < at < len(self._fields) and self._fields[at].strip() == NULL
 
     def left(self) -> Iterator[tuple[int, int, int, int, str]]:
         """Field, repetition, component, subcomponent and value of all that nobody took."""
-        last = len(self._fields) + (self.name == "MSH")
-        for number in range(1, last):
-            if number not in self._cut and not self._fields[number - (self.name == "MSH")].strip():
+        cut = self._cut
+        for at in range(1, len(self._fields)):
+            number = at + self._shift
+            if number not in cut and not self._fields[at]:
                 continue
             for r, repetition in enumerate(self.field(number), 1):
                 for c, component in enumerate(repetition, 1):
                     for s, value in enumerate(component, 1):
                         if value and value.strip() and value.strip() != NULL:
-                            yield number, r, c, s, value
+                            yield number, r, c, s, self._decoded(value)
+
+    def _decoded(self, raw: str) -> str:
+        return decode_escapes(raw, self._message) if self._message.separators.escape in raw else raw
+
+
+@lru_cache(maxsize=64)
+def _values(signs: str) -> re.Pattern[str]:
+    """What stands between the signs."""
+    return re.compile(f"[^{re.escape(signs)}]+")
 
 
 class AdtMessage:
@@ -110,7 +127,9 @@ class AdtMessage:
         self.segments: list[AdtSegment] = []
         self._by_name: dict[str, list[AdtSegment]] = {}
         self._strange: list[str] = []
-        codec = message.codec
+        self._count = 0
+        codec, signs = message.codec, message.separators
+        values = _values(signs.field + signs.repetition + signs.component + signs.subcomponent)
         for line in message.lines:
             text = line.decode(codec).rstrip("\r\n")
             if not text.strip():
@@ -123,6 +142,8 @@ class AdtMessage:
             segment = AdtSegment(message, name, text, len(twins) + 1)
             twins.append(segment)
             self.segments.append(segment)
+            start = text.find(signs.field, 4) if name == "MSH" else 3
+            self._count += sum(1 for value in values.findall(text, max(3, start)) if value.strip() and value.strip() != NULL)
 
     def all(self, name: str) -> list[AdtSegment]:
         """Segments of one name."""
@@ -137,25 +158,25 @@ class AdtMessage:
         """True when there is such a segment."""
         return name in self._by_name
 
+    @property
     def value_count(self) -> int:
-        """How many values the message holds; to be asked before anything is taken."""
-        return sum(1 for segment in self.segments for leaf in segment.left() if not _is_delimiter(segment, leaf[0]))
+        """How many values the message holds."""
+        return self._count + len(self._strange)
 
-    def unread(self) -> tuple[UnreadNode, ...]:
-        """What nobody took, places without values; a line that is no segment is one leaf."""
+    def unread(self, but: frozenset[str] = frozenset()) -> tuple[UnreadNode, ...]:
+        """What nobody took, places without values; a line that is no segment is one leaf. `but`: segments accounted for."""
         found = [UnreadNode(f"line[{n}]", text.strip()[:_EXCERPT]) for n, text in enumerate(self._strange, 1)]
         for segment in self.segments:
+            if segment.name in but:
+                continue
             for number, r, c, s, value in segment.left():
-                if not _is_delimiter(segment, number):
-                    found.append(UnreadNode(self._place(segment, number, r, c, s), value.strip()[:_EXCERPT]))
+                if segment.name != "MSH" or number > 2:
+                    found.append(UnreadNode(self.place(segment, number, r, c, s), value.strip()[:_EXCERPT]))
         return tuple(found)
 
-    def _place(self, segment: AdtSegment, number: int, r: int, c: int, s: int) -> str:
+    def place(self, segment: AdtSegment, number: int, r: int, c: int, s: int) -> str:
+        """Where a leaf is, without its value."""
         turn = f"[{segment.rank}]" if len(self._by_name[segment.name]) > 1 else ""
         repeated = f"({r})" if segment.count(number) > 1 else ""
         inner = f".{c}" + (f".{s}" if s > 1 else "")
         return f"{segment.name}{turn}-{number}{repeated}{inner}"
-
-
-def _is_delimiter(segment: AdtSegment, number: int) -> bool:
-    return segment.name == "MSH" and number <= 2

@@ -18,6 +18,7 @@ class AdtEvent:
     """One event. `act` is None for one that is acknowledged and left aside, for the `reason` said.
 
     `whole`: its PID-3 is the whole list. `revives`: the number lives (again). `needs`: segments it says nothing without.
+    `stay`: what it says of the stay, as an Encounter's status.
     """
 
     code: str
@@ -27,6 +28,7 @@ class AdtEvent:
     whole: bool = False
     revives: bool = False
     needs: tuple[str, ...] = ()
+    stay: str = "in-progress"
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,14 @@ def _event(row: dict[str, Any]) -> AdtEvent:
     act = None if is_ignored else IdentityAct(row["act"])
     needs = tuple(row.get("needs", ()))
     return AdtEvent(
-        row["code"], row["label"], act, row.get("reason", ""), row.get("whole", False), row.get("revives", False), needs
+        code=row["code"],
+        label=row["label"],
+        act=act,
+        reason=row.get("reason", ""),
+        whole=row.get("whole", False),
+        revives=row.get("revives", False),
+        needs=needs,
+        stay=row.get("stay", "in-progress"),
     )
 
 

@@ -334,8 +334,10 @@ def _contact(nk1: AdtSegment, words: AdtWords) -> Contact:
     return Contact(
         family=nk1.take(2, 1),
         given=nk1.take(2, 2),
-        relationship=relationship.code or relationship.label,
-        role=role.code or role.label,
+        relationship=relationship.code,
+        relationship_label=relationship.label,
+        role=role.code,
+        role_label=role.label,
         is_guardian=bool({relationship.code.upper(), role.code.upper()} & words.guardians),
         until=day_of(nk1.take(9)),
         telecoms=tuple(dict.fromkeys((*telecoms_of(nk1, 5, "home"), *telecoms_of(nk1, 6, "work")))),

@@ -25,12 +25,13 @@ BIRTH_PLACE = "BDL"
 
 @dataclass(frozen=True, repr=False)
 class Cx(Confidential):
-    """An identifier as CX gives it. `since` and `until` are ISO dates or empty."""
+    """An identifier as CX gives it, with its authority's OID and name. `since` and `until` are ISO dates or empty."""
 
     number: LocalIdentifier
     oid: str
     since: str = ""
     until: str = ""
+    name: str = ""
 
     @property
     def is_ins(self) -> bool:
@@ -47,7 +48,7 @@ def identifiers(segment: AdtSegment, field: int, kind: str = "") -> Iterator[Cx]
         segment.take(field, 4, r, 3)
         if value:
             since, until = day_of(segment.take(field, 7, r)), day_of(segment.take(field, 8, r))
-            yield Cx(LocalIdentifier(value, authority_of(oid, name), told), oid, since, until)
+            yield Cx(LocalIdentifier(value, authority_of(oid, name), told), oid, since, until, name)
 
 
 def day_of(literal: str) -> str:
