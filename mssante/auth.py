@@ -34,7 +34,11 @@ class ClientCertificate:
 
 @dataclass(frozen=True)
 class XOAuth2:
-    """Pro Santé Connect: `token` is asked for at each connection (it lives minutes) and never kept."""
+    """Pro Santé Connect: `token` is asked for at each connection (it lives minutes) and never kept.
+
+    To be used with TLS settings that show no certificate: servers that know one (Dovecot with `auth_ssl_username_from_cert`) put
+    its name in the place of the token's user, and refuse the login.
+    """
 
     user: str
     token: TokenProvider = field(repr=False)

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 _PRINTABLE = re.compile(r"[ -~]+|[^ -~]+")
 _PERMANENT = re.compile(rb"\[PERMANENTFLAGS \(([^)]*)\)", re.IGNORECASE)
-_UID = re.compile(rb"\bUID (\d+)", re.IGNORECASE)
-_SIZE = re.compile(rb"\bRFC822\.SIZE (\d+)", re.IGNORECASE)
+_UID = re.compile(rb"\bUID (\d{1,10})\b", re.IGNORECASE)
+_SIZE = re.compile(rb"\bRFC822\.SIZE (\d{1,19})\b", re.IGNORECASE)
 _FLAGS = re.compile(rb"\bFLAGS \(([^)]*)\)", re.IGNORECASE)
 _DATE = re.compile(rb'\bINTERNALDATE " ?(\d{1,2})-([A-Za-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-]\d{4})"', re.IGNORECASE)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -90,7 +90,7 @@ def read_marks(status_lines: Iterable[object]) -> tuple[frozenset[str], bool]:
 def read_uids(data: Iterable[object]) -> tuple[int, ...]:
     """The answer of UID SEARCH, in ascending order."""
     words = b" ".join(part for part in data if isinstance(part, bytes)).split()
-    return tuple(sorted({int(word) for word in words if word.isdigit()}))
+    return tuple(sorted({int(word) for word in words if word.isdigit() and len(word) <= 10}))
 
 
 def read_arrivals(data: FetchData) -> tuple[Arrival, ...]:

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from mssante.errors import MailboxLostError
+from mssante.errors import MailboxLostError, MssanteError
 
 _LONGEST_LINE = 4 * 1024 * 1024  # one SEARCH answer over half a million messages
-_LITERAL = re.compile(rb"\{(\d+)\}\r\n$")
+_LITERAL = re.compile(rb"\{(\d{1,12})\}\r\n$")
 _IDLE_TAG = b"TDUIDLE"
 
 
@@ -55,7 +55,7 @@ def told_as_lost() -> Iterator[None]:
     """Whatever imaplib and the network raise becomes `MailboxLostError`, without the server's text: it may quote content."""
     try:
         yield
-    except MailboxLostError:
+    except MssanteError:
         raise
     except TimeoutError:
         raise MailboxLostError("mailbox.timeout", "the server did not answer in time") from None
@@ -69,6 +69,9 @@ def told_as_lost() -> Iterator[None]:
         raise MailboxLostError("mailbox.dropped", "the server left or broke the rules") from None
     except imaplib.IMAP4.error:
         raise MailboxLostError("mailbox.protocol", "the server refuses a command") from None
+    except (ValueError, TypeError, LookupError, AttributeError):
+        # imaplib trusts what it reads: absurd numbers, broken Base64 and missing parts surface as these.
+        raise MailboxLostError("mailbox.nonsense", "the server makes no sense") from None
 
 
 class ImapLine(imaplib.IMAP4):

@@ -347,7 +347,7 @@ def _listed_name(line: object) -> str:
 
 def _number(data: object) -> int:
     first = data[0] if isinstance(data, list) and data else None
-    return int(first) if isinstance(first, bytes) and first.isdigit() else 0
+    return int(first) if isinstance(first, bytes) and first.isdigit() and len(first) <= 10 else 0
 
 
 def _keyword(keyword: str) -> str:

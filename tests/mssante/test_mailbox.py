@@ -25,9 +25,9 @@ from mssante.errors import (
     TokenUnavailableError,
 )
 from mssante.imap_folder import decode_name, encode_name, read_arrivals, read_marks, read_section
-from mssante.mailbox import Limits, Mail, Mailbox, MailboxSettings, Missing, Oversize
+from mssante.mailbox import FolderState, Limits, Mail, Mailbox, MailboxSettings, Missing, Oversize
 from mssante.testing import TestPki, make_test_pki
-from mssante.testing_mailbox import ImapFault, ImapMoment, MailboxDouble
+from mssante.testing_mailbox import ImapFault, ImapMoment, MailboxDouble, _Session
 from mssante.tls import TlsSettings
 
 MAIL = b"Subject: essai\r\nMessage-ID: <m1@test.mssante.fr>\r\n\r\nBonjour\r\n"
@@ -225,6 +225,60 @@ def test_what_the_server_says_never_leaves_in_an_error(double: MailboxDouble, ma
         mailbox.search()
     assert "279035121518989" not in str(caught.value) + repr(caught.value)
     assert caught.value.__cause__ is None and caught.value.__suppress_context__
+
+
+NONSENSE = [
+    b"\x00\xff\xfe\r\n",
+    b"* SEARCH un deux\r\n",
+    b"* SEARCH " + b"9" * 5000 + b"\r\n",
+    b"* SEARCH {3}\r\nabc\r\n",
+    b"* SEARCH {" + b"9" * 5000 + b"}\r\n",
+    b"* 1 FETCH (UID " + b"8" * 5000 + b" RFC822.SIZE 3)\r\n",
+    b"* 1 FETCH (UID 1 RFC822.SIZE " + b"8" * 5000 + b")\r\n",
+    b"* 1 FETCH (UID 1 BODY[] {0}\r\n)\r\n",
+    b"* 1 FETCH (UID 1 BODY[]<0> 12)\r\n",
+    b'* 1 FETCH (UID 1 INTERNALDATE "99-Foo-0000 99:99:99 +9999" RFC822.SIZE 1)\r\n',
+    b"* OK [UIDVALIDITY " + b"7" * 5000 + b"]\r\n",
+    b"+ \r\n",
+    b"ZZ99 OK\r\n",
+    b"* BYE 279035121518989\r\n",
+    b"\n\n\n",
+    b"* \r\n",
+]
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+@pytest.mark.parametrize("verb", ["select", "search", "fetch", "store"])
+def test_nonsense_is_read_over_or_ends_the_session_with_its_error(
+    double: MailboxDouble, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, nonsense: bytes, verb: str
+) -> None:
+    uid = double.deliver(MAIL)
+    mailbox.select("INBOX")
+    obey = getattr(_Session, f"_on_{verb}")
+
+    def babble(session: _Session, tag: str, command: str) -> str:
+        session._line.sendall(nonsense)
+        return str(obey(session, tag, command))
+
+    monkeypatch.setattr(_Session, f"_on_{verb}", babble)
+    act = {
+        "select": lambda: mailbox.select("INBOX"),
+        "search": lambda: mailbox.search(),
+        "fetch": lambda: mailbox.fetch(uid, 1000),
+        "store": lambda: mailbox.mark(uid, "$TduKept"),
+    }
+    told: object = ""
+    try:
+        told = act[verb]()
+    except MailboxError as error:
+        told = str(error)
+    match told:
+        case str():
+            assert told.startswith("mailbox.") and "279035121518989" not in told
+        case Mail(content=content):
+            assert content in (MAIL, b"")
+        case _:
+            assert told in ((uid,), (), True, Missing(uid)) or isinstance(told, FolderState)
 
 
 def test_nobody_listening_and_a_silent_greeting_are_told_apart(double: MailboxDouble, settings: MailboxSettings) -> None:

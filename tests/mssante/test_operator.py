@@ -112,6 +112,12 @@ SPOILT: dict[str, Callable[[Wallet], str]] = {
 }
 
 
+def test_a_certificate_shown_beside_a_token_spoils_the_login(person_box: PersonBox, app_tls: TlsSettings) -> None:
+    # The trap that the documentation of XOAuth2 names: the certificate's name takes the place of the token's user.
+    with pytest.raises(MailboxRefusedError, match=r"mailbox\.auth-refused"):
+        Mailbox.open(replace(person_box(DOCTOR, source="127.0.0.45"), tls=app_tls))
+
+
 @pytest.mark.parametrize(("number", "why"), list(enumerate(SPOILT)))
 def test_a_token_that_is_not_good_is_refused_with_its_status(
     real_operator: MailOperator, person_box: PersonBox, number: int, why: str

@@ -5,7 +5,7 @@ Dovecot checks by itself. Two submission ports: one that demands a client certif
 Needs root and the Debian packages postfix, dovecot-imapd, dovecot-lmtpd. Nothing of the machine's own mail set-up is read or
 changed, no system service is started. Traps met: Postfix's user must be able to cross the folders above its queue (never
 pytest's 0700 ones); Dovecot wants a CRL for each authority; failed logins slow down per source address; a client certificate
-that is presented overrides the token's user; Postfix's fingerprints ignore CRLs.
+that is presented takes the place of the token's user, and the login is refused; Postfix's fingerprints ignore CRLs.
 """
 
 from __future__ import annotations
