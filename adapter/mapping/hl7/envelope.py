@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from adapter.errors import InputError
 from adapter.mapping.engine import Extraction, Values
 from adapter.mapping.hl7.documents import BODY_CODES, body_text
+from adapter.mapping.hl7.leftovers import give_back_marks, give_back_recipients, give_back_sender
 from adapter.mapping.hl7.source import Hl7Source
 from adapter.mapping.transforms import finess_of, rpps_of
 from adapter.model.confidential import Confidential
@@ -59,6 +60,9 @@ def read_envelope(source: Hl7Source, found: Extraction) -> Envelope:
         patient_may_reply="FIN" not in found.one("patient_reply")["marks"],
     )
     control, visit = found.one("control"), found.one("visit")
+    sender, recipients = _sender(found.one("sender")), _recipients(source, found, destinations, findings)
+    give_back_sender(source, found.one("sender"), sender)
+    give_back_marks(source)
     return Envelope(
         flags=flags,
         visibility=Visibility(
@@ -75,8 +79,8 @@ def read_envelope(source: Hl7Source, found: Extraction) -> Envelope:
             reply_application=control["application"],
             reply_facility=control["facility"],
         ),
-        sender=_sender(found.one("sender")),
-        recipients=_recipients(found, destinations, findings),
+        sender=sender,
+        recipients=recipients,
         reply_to_address=found.one("reply")["address"],
         bodies=_bodies(source, findings),
         encounter_class=visit["encounter_class"],
@@ -129,12 +133,12 @@ def _organisation(row: Values) -> Organisation | None:
     return Organisation(name=name, finess=finess, national_id="" if finess else number)
 
 
-def _recipients(found: Extraction, asked: Destinations, findings: list[Finding]) -> tuple[Recipient, ...]:
+def _recipients(source: Hl7Source, found: Extraction, asked: Destinations, findings: list[Finding]) -> tuple[Recipient, ...]:
     """Those that the flags ask for: a PRT alone opens no destination, and a flag without PRT gives no professional."""
     recipients: list[Recipient] = []
     patient_address = ""
-    for row in found.many("recipients"):
-        recipient = _recipient(row)
+    rows = [(row, _recipient(row)) for row in found.many("recipients")]
+    for _, recipient in rows:
         if recipient.kind is RecipientKind.PATIENT:
             patient_address = recipient.address
             if not asked.patient:
@@ -145,6 +149,7 @@ def _recipients(found: Extraction, asked: Destinations, findings: list[Finding])
             findings.append(_not_asked("DESTMSSANTEPS"))
     if asked.patient:
         recipients.append(_patient(patient_address, ins_in(found), findings))
+    give_back_recipients(source, rows, recipients, ins_in(found))
     if asked.record:
         recipients.append(Recipient(RecipientKind.RECORD, role_hint="DESTDMP"))
     return tuple(recipients)
@@ -159,7 +164,7 @@ def _recipient(row: Values) -> Recipient:
         rpps=rpps_of(row["person_id"]),
         finess=organisation.finess,
         unit=organisation.unit,
-        name=person or organisation.name or row["device_name"],
+        name=person or organisation.name or row["device_name"] or row["device_id"],
         role_hint="RCT",
     )
 

@@ -45,9 +45,9 @@ def check_lineage(profile: Profile, found: Extraction, intent: Intent, header: D
     match intent:
         case Intent.REPLACE:
             return _check_replacement(profile, parent_in_message(found), header, place)
-        case Intent.NEW if header.replaces:
-            text = "The document says that it replaces another one, the message that it is new: it is sent as new."
-            return (_finding(_WARNING, "hl7.new-replaces", text, place, "199"),)
+        case Intent.NEW if header.replaces or parent_in_message(found):
+            text = "A document to replace is named, but the message says that this one is new: it is sent as new."
+            return (_finding(_WARNING, "hl7.new-replaces", text, place if header.replaces else "TXA-13", "199"),)
         case _:
             return ()
 

@@ -93,6 +93,10 @@ class Hl7Source:
             known = self._looked[segment.index, place] = segment.value(field, component, subcomponent=subcomponent).strip()
         return known
 
+    def give_back(self, segment: Segment, field: int, component: int = 1, repetition: int = 1) -> None:
+        """What was read and then served nothing counts as not read: it is listed like the rest."""
+        self._read.discard((segment.index, field, repetition, component, 1))
+
     def mark_payload(self, segment: Segment) -> None:
         """Remember the data of an OBX-5 of type ED as read."""
         self._read.add((segment.index, 5, 1, 5, 1))

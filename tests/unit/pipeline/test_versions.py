@@ -148,7 +148,7 @@ def test_a_resend_of_a_replacement_is_byte_identical(instance: Instance) -> None
 
 def test_a_replacement_of_a_version_that_every_channel_refused_is_sent(instance: Instance) -> None:
     first = instance.letter(_new())
-    instance.mail.script(refused("mailbox-unknown"))
+    instance.mail.script(refused("content-refused"))
     instance.fax.script(refused("content-refused"))
     instance.dispatch()
     instance.dispatch(FAX)
