@@ -82,6 +82,7 @@ name = "dpi-bicetre"
 application = "DPI"
 facility = "BICETRE"
 legal_entity = "{hospital}"
+{acks_to}
 {peers}
 [doors.http]
 port = {http}
@@ -109,11 +110,12 @@ timeout_seconds = 20
 
 [channels.fax]
 spool_directory = "data/fax"
-
+{hl7}
 [unclear]
 mssante_seconds = {unclear}
 shared_record_seconds = {unclear}
 fax_seconds = {unclear}
+hl7_push_seconds = {unclear}
 
 [log]
 format = "json"
@@ -129,11 +131,24 @@ legal_entity = "{hospital}"
 """
 
 
+_HL7 = """
+[[channels.hl7_push.partners]]
+name = "dpi-bicetre"
+host = "127.0.0.1"
+port = {port}
+application = "DPI"
+facility = "BICETRE"
+legal_entity = "{hospital}"
+answer_timeout_seconds = 5
+"""
+
+
 @dataclass(frozen=True)
 class StageSettings:
     """What a play may change. Durations in seconds; `ledger` is a database address, SQLite in the folder by default.
 
-    `more_peers` are further senders at the MLLP door, as (MSH-3, MSH-4).
+    `more_peers` are further senders at the MLLP door, as (MSH-3, MSH-4). `acks_port`: where the hospital's software listens for
+    acknowledgements; 0: nowhere.
     """
 
     workers: int = 1
@@ -141,6 +156,7 @@ class StageSettings:
     unclear_seconds: float = 900.0
     ledger: str = ""
     more_peers: tuple[tuple[str, str], ...] = ()
+    acks_port: int = 0
 
 
 class Stage:
@@ -183,9 +199,12 @@ class Stage:
         for name in ("reference-territory.toml", "units.csv"):
             shutil.copyfile(partners_root() / name, self.folder / name)
         peers = "".join(_PEER.format(application=a, facility=f, hospital=HOSPITAL) for a, f in self.settings.more_peers)
+        acks_port = self.settings.acks_port
         self.config_file.write_text(
             _CONFIG.format(
                 peers=peers,
+                acks_to='acks_to = "dpi-bicetre"' if acks_port else "",
+                hl7=_HL7.format(port=acks_port, hospital=HOSPITAL) if acks_port else "",
                 name=self.folder.name,
                 workers=self.settings.workers,
                 mailbox=SANDBOX_MAILBOX,

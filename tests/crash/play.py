@@ -38,16 +38,14 @@ class Letter:
     message: bytes
 
 
-def letters(count: int, tag: str) -> list[Letter]:
+def letters(count: int, tag: str, flags: tuple[str, ...] = ("DESTMSSANTEPS",)) -> list[Letter]:
     """Different letters for a reader who has secure mail."""
     base = build_n1()
     made = []
     for number in range(1, count + 1):
         control_id, document_id = f"{tag}{number:05d}", f"1.2.250.1.999.94.8.{number}"
         cda = with_new_ids(base, document_id)
-        made.append(
-            Letter(control_id, document_id, mdm_t02(cda, control_id, HOSPITAL_IS, [READER], open_flags=("DESTMSSANTEPS",)))
-        )
+        made.append(Letter(control_id, document_id, mdm_t02(cda, control_id, HOSPITAL_IS, [READER], open_flags=flags)))
     return made
 
 
