@@ -1,7 +1,8 @@
 """METADATA.XML before the schema of OASIS itself (ebRS 3.0, lcm.xsd), where a copy of it is at hand.
 
 The schema is not ours to hand on: `TDU_EBRS_SCHEMA` names a copy of lcm.xsd with rim.xsd and rs.xsd beside it. Without one these
-tests are skipped, in CI too: a machine cannot be asked for what no package installs. Our own grammar (tests/builders/ebrim.py), held to in every other test, must never accept more than it.
+tests are skipped, in CI too: a machine cannot be asked for what no package installs. Our own grammar (tests/builders/ebrim.py),
+held to in every other test, must never accept more than it.
 """
 
 from __future__ import annotations
