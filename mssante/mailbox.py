@@ -217,13 +217,16 @@ class Mailbox:
         chosen = frozenset(wanted)
         return tuple(arrival for arrival in arrivals if arrival.uid in chosen)
 
-    def fetch(self, uid: int, max_bytes: int) -> Mail | Oversize | Missing:
-        """Read one message, in pieces: never more than `max_bytes` and one piece are in memory. It stays unread."""
-        found = self.announce([uid])
-        if not found:
+    def fetch(self, uid: int, max_bytes: int, announced: Arrival | None = None) -> Mail | Oversize | Missing:
+        """Read one message, in pieces: never more than `max_bytes` and one piece are in memory. It stays unread.
+
+        `announced` spares the question how large it is, where `announce` has just been asked.
+        """
+        known = announced or next(iter(self.announce([uid])), None)
+        if known is None:
             return Missing(uid)
-        if found[0].size > max_bytes:
-            return Oversize(uid, found[0].size, self._section(uid, "HEADER", 0, _HEADER_BYTES) or b"")
+        if known.size > max_bytes:
+            return Oversize(uid, known.size, self._section(uid, "HEADER", 0, _HEADER_BYTES) or b"")
         content = bytearray()
         while True:
             piece = self._section(uid, "", len(content), self._limits.chunk_bytes)

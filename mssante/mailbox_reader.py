@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -27,6 +27,8 @@ from mssante.errors import (
     TrustError,
 )
 from mssante.mailbox import Arrival, FolderState, Mail, Mailbox, MailboxSettings, Missing, Oversize
+
+_ANNOUNCED_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,7 @@ class MailboxReader:
         marks = self._marks_in(state)
         uids = mailbox.search(after=floor, without=self._settings.keyword)
         kept = 0
-        for arrival in mailbox.announce(uids):
+        for arrival in _announced(mailbox, uids):
             received = self._receive(mailbox, state, arrival)
             if received is None:
                 continue
@@ -263,7 +265,7 @@ class MailboxReader:
             body = Unreadable(arrival.uid, attempts)
         else:
             self._attempts[place] = attempts + 1  # stays when the line breaks in the next call
-            body = mailbox.fetch(arrival.uid, self._settings.max_bytes)
+            body = mailbox.fetch(arrival.uid, self._settings.max_bytes, arrival)
         self._attempts.pop(place, None)
         if isinstance(body, Missing):
             return None
@@ -289,3 +291,9 @@ class MailboxReader:
             raise
         except MssanteError:
             return False
+
+
+def _announced(mailbox: Mailbox, uids: tuple[int, ...]) -> Iterator[Arrival]:
+    # Some at a time: the first visit to an old box may find a hundred thousand.
+    for start in range(0, len(uids), _ANNOUNCED_AT_ONCE):
+        yield from mailbox.announce(uids[start : start + _ANNOUNCED_AT_ONCE])

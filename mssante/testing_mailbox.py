@@ -183,6 +183,7 @@ class MailboxDouble:
                 line, _ = listener.accept()
             except OSError:
                 return
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.lines.append(line)
             threading.Thread(target=_Session(self, line).run, daemon=True).start()
 

@@ -220,6 +220,16 @@ def test_a_mail_above_the_cap_is_shown_without_content(double: MailboxDouble, ca
     assert EventKind.OVERSIZE in caller.kinds()
 
 
+def test_a_full_old_box_is_announced_some_at_a_time(double: MailboxDouble, caller: Caller, reader: MakeReader) -> None:
+    for number in range(600):
+        double.deliver(MAIL % number)
+    stop_after = 501
+    caller.decide = lambda received: Decision.KEPT if received.arrival.uid < stop_after else Decision.LATER
+    assert reader().read_once() == stop_after - 1
+    announced = [command for command in double.commands if "RFC822.SIZE" in command and "," in command]
+    assert [command.count(",") for command in announced] == [499, 99]
+
+
 # ── for good ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
