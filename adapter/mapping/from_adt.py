@@ -169,7 +169,7 @@ def _segments(cut: AdtMessage, event: AdtEvent) -> Iterable[Finding]:
             yield _finding(_ERROR, "hl7.segment-missing", f"The segment {name} is required.", name, "100")
     if event.act in _SECOND and len(cut.all("PID")) != 2:
         yield _finding(_ERROR, "hl7.segment-missing", "This event is about two patients.", "PID", "100")
-    if event.act in _TAKES_OVER and len(cut.all("PID")) != len(cut.all("MRG")):
+    if event.act in _TAKES_OVER and cut.has("MRG") and len(cut.all("PID")) != len(cut.all("MRG")):
         yield _finding(_ERROR, "hl7.segment-missing", "Each PID of this event has its MRG.", "MRG", "100")
     if event.act in (IdentityAct.UPDATE, IdentityAct.CHANGE_NUMBER) and len(cut.all("PID")) > 1:
         yield _finding(_ERROR, "hl7.segment-repeated", "This event is about one patient.", "PID", "198")
