@@ -49,8 +49,8 @@ def run(code):
 
 
 with OperatorDouble(made) as operator, MailboxDouble(made) as mailbox:
-    sent = send.replace('host="smtp.operateur.example", port=587', f'host="localhost", port={operator.port}')
-    assert sent != send
+    assert send.count('"smtp.operateur.example"') == send.count("port=587") == 1
+    sent = send.replace('"smtp.operateur.example"', '"localhost"').replace("port=587", f"port={operator.port}")
     assert run(sent) == "accepted", run(sent)
     (mail,) = operator.received
     assert mail.client == "labo-app"
