@@ -12,15 +12,16 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import Enum
 from typing import Any, Protocol
 
 from lxml import etree
 
 from adapter.formats.cda import read_cda
 from adapter.formats.hl7v2 import read_message
-from adapter.model.effects import UnreadNode
+from adapter.model.effects import Translation, UnreadNode
 from adapter.model.receipt import ContentKind
 
 _V3 = "{urn:hl7-org:v3}"
@@ -31,6 +32,9 @@ _FILE_LENGTH = 1000
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]+")
 _DATE = re.compile(r"\d{8,14}(?:\.\d+)?(?:[+-]\d{1,4})?")
 _TAG = re.compile(r"<[^>]+>")
+# The segments of a message: around a document, or all that there is.
+_ENVELOPE, _MESSAGE = "envelope", "message"
+_GROUPS = ("header", "narrative", "entries", _ENVELOPE, _MESSAGE, "answers")
 _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"), ("&#13;", " "))
 
 
@@ -49,10 +53,15 @@ class Share:
 
 @dataclass
 class Coverage:
-    """One document: its parts by name (`header`, `narrative: Titre`, `entries: Titre`, `PID`), and its embedded files."""
+    """One document: its parts by name (`header`, `narrative: Titre`, `entries: Titre`, `envelope: PID`), and its embedded files.
+
+    `read`, `ignored` and `unread` are the account that the translation itself gives, the values of an envelope among them.
+    """
 
     parts: dict[str, Share] = field(default_factory=dict)
     files: Share = field(default_factory=Share)
+    read: int = 0
+    ignored: int = 0
     unread: int = 0
 
     def of(self, name: str) -> Share:
@@ -62,8 +71,9 @@ class Coverage:
 
     @property
     def whole(self) -> Share:
-        """All parts together."""
-        return Share(sum(s.found for s in self.parts.values()), sum(s.total for s in self.parts.values()))
+        """All parts together, but for an envelope's: it says how to send, and only part of that is of the document."""
+        shares = [share for part, share in self.parts.items() if not part.startswith(_ENVELOPE)]
+        return Share(sum(share.found for share in shares), sum(share.total for share in shares))
 
 
 class Translated(Protocol):
@@ -81,11 +91,21 @@ class Translated(Protocol):
 
 
 def coverage_of(content: bytes, kind: ContentKind, translations: Sequence[Translated]) -> Coverage:
-    """What of a source reached the documents made of it. Raises InputError as the reader of its format does."""
-    haystack = _Haystack([translation.bundle for translation in translations])
-    found = Coverage(unread=sum(len(translation.unread) for translation in translations))
+    """What of a source reached what was made of it. Raises InputError as the reader of its format does.
+
+    An envelope says how to send a document: its values may also stand in the submission, which is what sends.
+    """
+    bundles: list[Mapping[str, object]] = [translation.bundle for translation in translations]
+    documents = [translation for translation in translations if isinstance(translation, Translation)]
+    haystack = _Haystack(bundles)
+    sending = _Haystack([*bundles, *({"told": _plain(document.submission)} for document in documents)])
+    found = Coverage(
+        read=sum(document.read_count for document in documents),
+        ignored=sum(pattern.count for document in documents for pattern in document.ignored),
+        unread=sum(len(translation.unread) for translation in translations),
+    )
     seen: set[tuple[str, str]] = set()
-    for part, value in _leaves(content, kind):
+    for part, value in _leaves(content, kind, documents):
         packed = " ".join(value.split())
         if len(packed) > _FILE_LENGTH and _BASE64.fullmatch(packed):
             found.files.total += 1
@@ -94,19 +114,35 @@ def coverage_of(content: bytes, kind: ContentKind, translations: Sequence[Transl
             seen.add((part, packed))
             share = found.parts.setdefault(part, Share())
             share.total += 1
-            share.found += haystack.holds(packed)
+            share.found += (sending if part.startswith(_ENVELOPE) else haystack).holds(packed)
     return found
+
+
+def _plain(value: object) -> object:
+    """A value of the domain as JSON data."""
+    if isinstance(value, Enum):
+        return value.value
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 # -- values of a source -----------------------------------------------------------------------------------------------------
 
 
-def _leaves(content: bytes, kind: ContentKind) -> Iterator[tuple[str, str]]:
+def _leaves(content: bytes, kind: ContentKind, documents: Sequence[Translation]) -> Iterator[tuple[str, str]]:
     match kind:
         case ContentKind.CDA:
             yield from _cda_leaves(read_cda(content).root, "header")
         case ContentKind.HL7V2:
-            yield from _hl7_leaves(content)
+            yield from _hl7_leaves(content, _ENVELOPE if documents else _MESSAGE)
+            for document in documents:
+                if document.submission.content_kind == "cda":
+                    yield from _cda_leaves(read_cda(document.source_document).root, "header")
+        case ContentKind.PDF:
+            yield "files", base64.b64encode(content).decode("ascii")
+        case ContentKind.FHIR:
+            yield from _fhir_leaves(content)
         case _:
             yield from _json_leaves(content)
 
@@ -149,12 +185,13 @@ def _own_leaves(element: etree._Element, part: str) -> Iterator[tuple[str, str]]
         yield part, element.text
 
 
-def _hl7_leaves(content: bytes) -> Iterator[tuple[str, str]]:
+def _hl7_leaves(content: bytes, part: str) -> Iterator[tuple[str, str]]:
     for segment in read_message(content).segments():
         for leaf, _ in segment.leaf_spans():
             if segment.name != "MSH" or leaf[0] > 2:
                 number, repetition, component, subcomponent = leaf
-                yield segment.name, segment.value(number, component, repetition=repetition, subcomponent=subcomponent)
+                value = segment.value(number, component, repetition=repetition, subcomponent=subcomponent)
+                yield f"{part}: {segment.name}", value
 
 
 def _json_leaves(content: bytes) -> Iterator[tuple[str, str]]:
@@ -164,6 +201,17 @@ def _json_leaves(content: bytes) -> Iterator[tuple[str, str]]:
         return
     for value in _strings(data):
         yield "answers", value
+
+
+def _fhir_leaves(content: bytes) -> Iterator[tuple[str, str]]:
+    """A partner's document by the kind of its resources; its Composition is the header, its narratives are told apart."""
+    for entry in json.loads(content.decode("utf-8-sig")).get("entry", ()):
+        resource = entry.get("resource", {})
+        kind = str(resource.get("resourceType", ""))
+        for key, value in resource.items():
+            inside = "header" if kind == "Composition" else f"entries: {kind}"
+            for text in _strings(value):
+                yield (f"narrative: {kind}" if text.startswith("<div") or key == "text" else inside), text
 
 
 def _strings(data: Any) -> Iterator[str]:
@@ -228,6 +276,8 @@ def add_up(total: Coverage, found: Coverage) -> None:
         group.total += share.total
     total.files.found += found.files.found
     total.files.total += found.files.total
+    total.read += found.read
+    total.ignored += found.ignored
     total.unread += found.unread
 
 
@@ -235,22 +285,37 @@ def as_data(name: str, found: Coverage) -> dict[str, object]:
     """For programs."""
     return {
         "file": name,
+        "percent": round(found.whole.percent, 2),
+        "groups": {name: {"found": share.found, "total": share.total} for name, share in groups_of(found).items()},
         "parts": {part: {"found": share.found, "total": share.total} for part, share in found.parts.items()},
         "files": {"found": found.files.found, "total": found.files.total},
+        "read": found.read,
+        "ignored": found.ignored,
         "unread": found.unread,
     }
 
 
+def groups_of(found: Coverage) -> dict[str, Share]:
+    """The shares of header, narrative, entries, envelope, answers: those that there are."""
+    return {group: found.of(group) for group in _GROUPS if found.of(group).total}
+
+
+def worst_first(covered: Iterable[tuple[str, Coverage]]) -> list[tuple[str, Coverage]]:
+    """Those that lose most first: by the share of values found, a lost file before all."""
+    return sorted(covered, key=lambda one: (one[1].files.percent == 100, one[1].whole.percent, one[0]))
+
+
 def as_lines(name: str, found: Coverage, *, detailed: bool) -> Iterator[str]:
-    """For people: the whole on one line, then every part that lost something."""
-    groups = [group for group in ("header", "narrative", "entries") if found.of(group).total]
-    shares = [f"{group} {_words(found.of(group))}" for group in groups] or [f"values {_words(found.whole)}"]
-    files = [f"files {found.files.found}/{found.files.total}"] if found.files.total else []
-    yield f"{name}: {', '.join((*shares, *files))}, {found.unread} unread"
-    for part, share in found.parts.items():
-        if detailed and share.found < share.total:
-            yield f"  {part}: {_words(share)}"
+    """For people: a table of its groups and embedded files, each with the parts that lost something when `detailed`."""
+    yield f"{name}: {found.whole.percent:.1f} %, {found.read} read, {found.ignored} left aside, {found.unread} unread"
+    for group, share in groups_of(found).items():
+        yield _row(group, share)
+        for part, lost in found.parts.items():
+            if detailed and part.startswith(f"{group}: ") and lost.found < lost.total:
+                yield _row(f"  {part.partition(': ')[2]}", lost)
+    if found.files.total:
+        yield _row("files", found.files)
 
 
-def _words(share: Share) -> str:
-    return f"{share.percent:.1f} % ({share.found}/{share.total})"
+def _row(name: str, share: Share) -> str:
+    return f"  {name[:48]:48} {share.percent:6.1f} % {share.found:>7} / {share.total}"

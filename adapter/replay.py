@@ -6,12 +6,15 @@ only on demand: they are patient content.
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from adapter.errors import TduError
 from adapter.fhir.bundle import write_json
@@ -53,20 +56,28 @@ def replay_all(receipts: Iterable[KeptReceipt], readers: Mapping[ContentKind, Un
         for receipt in held:
             yield from replay_one(receipt, readers)
         return
-    with multiprocessing.get_context("fork").Pool(workers, _keep_readers, (readers,)) as pool:
-        for replayed in pool.imap(_replay_in_worker, held, chunksize=16):
+    # A fork shares what is held: only ranks go to the workers, and what differs comes back.
+    with multiprocessing.get_context("fork").Pool(workers, _Worker.begin, (held, readers)) as pool:
+        for replayed in pool.imap(_Worker.replay, range(len(held)), chunksize=16):
             yield from replayed
 
 
-_worker_readers: dict[ContentKind, Understand] = {}
+class _Worker:
+    """What a forked worker was given."""
 
+    receipts: Sequence[KeptReceipt] = ()
+    readers: Mapping[ContentKind, Understand] = {}
 
-def _keep_readers(readers: Mapping[ContentKind, Understand]) -> None:
-    _worker_readers.update(readers)
+    @classmethod
+    def begin(cls, receipts: Sequence[KeptReceipt], readers: Mapping[ContentKind, Understand]) -> None:
+        """Remember it, and spare the garbage collector what came with the fork: none of it will go."""
+        cls.receipts, cls.readers = receipts, readers
+        gc.freeze()
 
-
-def _replay_in_worker(receipt: KeptReceipt) -> list[Replayed]:
-    return list(replay_one(receipt, _worker_readers))
+    @classmethod
+    def replay(cls, rank: int) -> list[Replayed]:
+        """One receipt."""
+        return list(replay_one(cls.receipts[rank], cls.readers))
 
 
 def replay_one(receipt: KeptReceipt, readers: Mapping[ContentKind, Understand]) -> Iterator[Replayed]:
@@ -90,7 +101,7 @@ def replay_one(receipt: KeptReceipt, readers: Mapping[ContentKind, Understand]) 
         changes: tuple[Change, ...] = ()
         written = write_json(translation.bundle)
         if written != kept.bundle:
-            changes = tuple(compare(_by_entry(json.loads(kept.bundle)), _by_entry(json.loads(written))))
+            changes = tuple(_differences(orjson.loads(kept.bundle), orjson.loads(written)))
         yield Replayed(
             receipt.receipt_id,
             kept.submission_id,
@@ -101,23 +112,44 @@ def replay_one(receipt: KeptReceipt, readers: Mapping[ContentKind, Understand]) 
         )
 
 
-def _by_entry(bundle: dict[str, Any]) -> dict[str, Any]:
-    """The Bundle with its entries named by what they are, so that one more resource does not shift all others.
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
+    """What differs between two Bundles, resources named by what they are: one more does not shift all others.
 
-    The Provenance names the mapping revision: it differs with every edit and says nothing of the patient's document.
+    Where both name the same resources under the same ids, those that are equal need no closer look.
     """
-    named: dict[str, Any] = {key: value for key, value in bundle.items() if key != "entry"}
+    first, second = _names(before), _names(after)
+    spared = _equal_entries(before, after) if first == second else frozenset()
+    yield from compare(_by_entry(before, first, spared), _by_entry(after, second, spared))
+
+
+def _equal_entries(before: dict[str, Any], after: dict[str, Any]) -> frozenset[str]:
+    pairs = zip(before.get("entry", []), after.get("entry", []), strict=False)
+    return frozenset(one.get("fullUrl", "") for one, other in pairs if one == other)
+
+
+def _names(bundle: dict[str, Any]) -> dict[str, str]:
+    """The name of each entry, by its fullUrl: `Observation[2]`."""
     seen: dict[str, int] = {}
-    known = {entry.get("fullUrl", ""): "" for entry in bundle.get("entry", [])}
+    known = {}
     for entry in bundle.get("entry", []):
         kind = entry["resource"]["resourceType"]
         seen[kind] = seen.get(kind, 0) + 1
         known[entry.get("fullUrl", "")] = f"{kind}[{seen[kind]}]"
+    return known
+
+
+def _by_entry(bundle: dict[str, Any], known: Mapping[str, str], spared: Collection[str]) -> dict[str, Any]:
+    """The Bundle with its entries by name, but for those spared.
+
+    The Provenance names the mapping revision: it differs with every edit and says nothing of the patient's document.
+    """
+    named: dict[str, Any] = {key: value for key, value in bundle.items() if key != "entry"}
     for entry in bundle.get("entry", []):
-        if entry["resource"]["resourceType"] == "Provenance":
+        url = entry.get("fullUrl", "")
+        if entry["resource"]["resourceType"] == "Provenance" or url in spared:
             continue
         resource = {key: value for key, value in entry["resource"].items() if key != "id"}
-        named[known[entry.get("fullUrl", "")]] = _with_names(resource, known)
+        named[known[url]] = _with_names(resource, known)
     return named
 
 

@@ -28,7 +28,7 @@ from adapter.cli.options import (
     read_config,
 )
 from adapter.config import Config
-from adapter.coverage import Coverage, add_up, as_data, as_lines, coverage_of
+from adapter.coverage import Coverage, add_up, as_data, as_lines, coverage_of, worst_first
 from adapter.errors import InputError
 from adapter.mapping.from_adt import is_adt
 from adapter.mapping.kinds import kind_of
@@ -184,13 +184,15 @@ def cover_files(
     ],
     form: FormOption = "",
     zone: ZoneOption = "Europe/Paris",
+    worst: Annotated[int, typer.Option("--worst", min=0, help="Only so many files, those that lose most first; 0: all.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how many of a source's values reached its FHIR: header, narrative and entries of each section, embedded files.
+    """Say how many of a source's values reached its FHIR: header, narrative, entries of each section, envelope, embedded files.
 
     Example: tdu coverage lettre.xml demande.hl7
+    Example: tdu coverage --worst 10 documents/*.xml
     """
-    rows, total, failed = [], Coverage(), False
+    covered, total, failed = [], Coverage(), False
     for path in files:
         try:
             arrival = arrival_from(path, form, zone)
@@ -200,14 +202,15 @@ def cover_files(
             typer.echo(f"{path}: {error}", err=True)
             failed = True
             continue
-        rows.append(as_data(str(path), found))
+        covered.append((str(path), found))
         add_up(total, found)
-        if not as_json:
-            typer.echo("\n".join(as_lines(str(path), found, detailed=True)))
+    shown = worst_first(covered)[:worst] if worst else covered
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
-    elif len(rows) > 1:
-        typer.echo("\n".join(as_lines(f"{len(rows)} files", total, detailed=False)))
+        typer.echo(json.dumps([as_data(name, found) for name, found in shown], ensure_ascii=False, indent=2))
+    else:
+        tables = ["\n".join(as_lines(name, found, detailed=True)) for name, found in shown]
+        summed = ["\n".join(as_lines(f"{len(covered)} files", total, detailed=False))] if len(covered) > 1 else []
+        typer.echo("\n\n".join((*tables, *summed)))
     if failed:
         raise typer.Exit(1)
 

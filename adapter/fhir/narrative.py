@@ -61,6 +61,7 @@ _SAFE_LINK = re.compile(r"(https?://|mailto:|tel:|#|urn:)\S*", re.IGNORECASE)
 _SAFE_VALUE = re.compile(r"[\w.%-]+")
 _INDENTATION = re.compile(r"\s*\n\s*")  # how the source was laid out, not what it says
 _IDENTIFIER = re.compile(r"[^\s]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def div_of(*paragraphs: str) -> str:
 
 def clean_text(text: str) -> str:
     """Text without the control characters that XML forbids."""
-    return "".join(c for c in text if c >= " " or c in "\t\n\r")
+    return _CONTROL.sub("", text)
 
 
 def div_of_narrative(block: etree._Element | None, find_media: FindMedia = lambda _: None) -> str:

@@ -7,13 +7,14 @@ itself names (`[conditions]`) bears its question in its id.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from adapter.fhir.bundle import Ids
 from adapter.fhir.locate import question_words
-from adapter.mapping.forms.questionnaire import Questionnaire
-from adapter.mapping.rules import RuleFile
+from adapter.mapping.forms.questionnaire import Questionnaire, load_questionnaire
+from adapter.mapping.rules import RuleFile, load_rules
 
 # Element → field of the rules, by kind of resource, and by the name under which its id was minted. The empty element stands for
 # all that has no line of its own.
@@ -90,39 +91,50 @@ _LISTED = {
 }
 
 
-def form_places(bundle: Mapping[str, Any], rules: RuleFile, ids: Ids, form: Questionnaire) -> dict[str, str]:
+def form_places(bundle: Mapping[str, Any], ids: Ids, form: Questionnaire) -> dict[str, str]:
     """For each resource id, and each `id.element` that is known better, the question that it comes from."""
-    known = {question.link_id: question.text for question in form.walk()}
     resources = [entry["resource"] for entry in bundle["entry"]]
-    names = _names(Counter(resource["resourceType"] for resource in resources), known, ids)
+    names = _names(Counter(resource["resourceType"] for resource in resources), form, ids)
     places: dict[str, str] = {}
     for resource in resources:
         kind, made = resource["resourceType"], str(resource["id"])
         name = names.get(made, "")
-        for element, field in _fields(kind, name, rules):
-            link_id = field if field in known else _link_of(field, rules, name if name.isdigit() else "")
-            if _without_rank(link_id) not in known:  # a part of an answer: of a file, its title
-                link_id = link_id.rpartition(".")[0]
-            text = known.get(_without_rank(link_id))
-            if text is not None:
-                key = "Composition" if kind == "Composition" else made
-                places[f"{key}.{element}" if element else key] = question_words(link_id, text)
+        key = "Composition" if kind == "Composition" else made
+        rank, told = (name, "") if name.isdigit() else ("", name)
+        for element, words in _questions_of(form.slug, kind, told, is_ranked=bool(rank)):
+            places[f"{key}.{element}" if element else key] = words.replace(".*", f"[{rank}]")
     return places
 
 
-def _names(kinds: Mapping[str, int], questions: Iterable[str], ids: Ids) -> dict[str, str]:
+@lru_cache(maxsize=1024)
+def _questions_of(slug: str, kind: str, name: str, *, is_ranked: bool) -> tuple[tuple[str, str], ...]:
+    """Elements of such a resource and the question of each, `.*` where the rank of a repeated group stands."""
+    known = {question.link_id: question.text for question in load_questionnaire(slug).walk()}
+    rules = load_rules(f"forms/{slug}")
+    found = {}
+    for element, field in _fields(kind, name, rules, is_ranked=is_ranked):
+        link_id = field if field in known else _link_of(field, rules)
+        if link_id.replace(".*", "") not in known:  # a part of an answer: of a file, its title
+            link_id = link_id.rpartition(".")[0]
+        if link_id.replace(".*", "") in known:
+            shown = link_id if is_ranked else link_id.replace(".*", "")
+            found[element] = question_words(shown, known[link_id.replace(".*", "")])
+    return tuple(found.items())
+
+
+def _names(kinds: Mapping[str, int], form: Questionnaire, ids: Ids) -> dict[str, str]:
     """Under which name a resource's id was minted: its rank in a list, a name of ours, or a question."""
     found = {ids.mint(kind, str(rank)): str(rank) for kind, count in kinds.items() for rank in range(1, count + 1)}
     found |= {ids.mint(kind, *name.split("|")): name for kind, name in _NAMED if kind in kinds}
     if "Condition" in kinds:
-        found |= {ids.mint("Condition", question): question for question in questions}
+        found |= {ids.mint("Condition", question.link_id): question.link_id for question in form.walk()}
     return found
 
 
-def _fields(kind: str, name: str, rules: RuleFile) -> Iterator[tuple[str, str]]:
+def _fields(kind: str, name: str, rules: RuleFile, *, is_ranked: bool) -> Iterator[tuple[str, str]]:
     """Element and field, the general ones first: what is said more precisely of a resource comes after, and wins."""
     yield from _KINDS.get(kind, {}).items()
-    if name.isdigit():
+    if is_ranked:
         group = _LISTED.get(kind, {}).get("", "").partition(".")[0]
         yield from _LISTED.get(kind, {}).items() if group in rules.groups else ()
     elif (kind, name) in _NAMED:
@@ -131,18 +143,12 @@ def _fields(kind: str, name: str, rules: RuleFile) -> Iterator[tuple[str, str]]:
         yield "", name
 
 
-def _link_of(field: str, rules: RuleFile, rank: str) -> str:
-    """The linkId of a field of the rules, with the rank of its group when that repeats; empty when the form has no such field."""
+def _link_of(field: str, rules: RuleFile) -> str:
+    """The linkId of a field of the rules, `.*` where its group repeats; empty when the form has no such field."""
     for candidate in _ELSEWHERE.get(field, (field,)):
         group_name, _, name = candidate.partition(".")
         group = rules.groups.get(group_name)
         if group is not None and name in group.fields:
-            base = group.base.replace(".*", f"[{rank}]" if rank else "")
             path = group.fields[name].paths[0]
-            return f"{base}.{path}" if base else path
+            return f"{group.base}.{path}" if group.base else path
     return ""
-
-
-def _without_rank(link_id: str) -> str:
-    head, bracket, tail = link_id.partition("[")
-    return head + tail.partition("]")[2] if bracket else link_id

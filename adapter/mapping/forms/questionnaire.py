@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from adapter.data import mappings_root
@@ -61,7 +61,7 @@ class Question:
     any_condition: bool = False
     items: tuple[Question, ...] = ()
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The question's key inside its group."""
         return self.link_id.rpartition(".")[2]
@@ -93,10 +93,14 @@ class Questionnaire:
 
     def question(self, link_id: str) -> Question:
         """The question of a linkId; MappingError when the form has none."""
-        for question in self.walk():
-            if question.link_id == link_id:
-                return question
-        raise MappingError("mapping.unknown-question", "no such question", where=f"{self.slug}:{link_id}")
+        found = self._by_link_id.get(link_id)
+        if found is None:
+            raise MappingError("mapping.unknown-question", "no such question", where=f"{self.slug}:{link_id}")
+        return found
+
+    @cached_property
+    def _by_link_id(self) -> dict[str, Question]:
+        return {question.link_id: question for question in self.walk()}
 
 
 def _walk(items: tuple[Question, ...]) -> Iterator[Question]:
@@ -128,6 +132,7 @@ def questionnaire_resource(slug: str) -> dict[str, Any]:
     return data
 
 
+@lru_cache(maxsize=1)
 def form_slugs() -> tuple[str, ...]:
     """The forms of this instance, in order."""
     suffix = ".questionnaire.json"

@@ -33,6 +33,7 @@ _Leaf = tuple[int, int, int, int]
 
 _SEGMENT = re.compile(r"(?P<name>[A-Z][A-Z0-9]{2})(?:\[(?P<test>[^\]]*)\])?(?:-(?P<rest>.+))?$")
 _FIELD = re.compile(r"(?P<field>\d+)(?:\[(?P<test>[^\]]*)\])?(?:\.(?P<component>\d+))?(?:\.(?P<subcomponent>\d+))?$")
+_PLAIN = re.compile(r"(?P<name>[A-Z][A-Z0-9]{2})(?:-(?P<field>\d+))?")
 _TEST = re.compile(r"(?P<place>\d+(?:\.\d+)*)(?P<sign>!?=)(?P<values>.*)$")
 
 
@@ -74,6 +75,7 @@ class Hl7Source:
         self.message = message
         self._read: set[_Place] = set()
         self._ignored: dict[_Place, str] = {}
+        self._ignored_fields: dict[tuple[str, int], str] = {}
         self._looked: dict[tuple[int, tuple[int, ...]], str] = {}
 
     @property
@@ -103,6 +105,10 @@ class Hl7Source:
 
     def ignore(self, path: str) -> None:
         """Leave everything at and below a path aside; what is read there all the same counts as read."""
+        plain = _PLAIN.fullmatch(path)
+        if plain is not None:  # by far the most: nothing is searched for them
+            self._ignored_fields[plain["name"], int(plain["field"] or 0)] = path
+            return
         for node in self.root.select(path):
             self._ignored[node.place] = path
 
@@ -117,10 +123,9 @@ class Hl7Source:
         read = more = 0
         for segment, leaf, span in self._leaves():
             places = _above((segment.index, *(leaf or (0, 0, 0, 0))))
-            pattern = next((self._ignored[place] for place in places if place in self._ignored), "")
             if any(place in self._read for place in places):
                 read += 1
-            elif pattern:
+            elif pattern := self._pattern_of(segment.name, places):
                 ignored[pattern] += 1
             elif len(left) < _MOST_LISTED:
                 left.append(self._node(segment, leaf, span))
@@ -128,6 +133,12 @@ class Hl7Source:
                 more += 1
         listed = (*left, UnreadNode("…", f"{more} more")) if more else tuple(left)
         return Account(listed, read, ignored)
+
+    def _pattern_of(self, name: str, places: tuple[_Place, ...]) -> str:
+        """The path under which a leaf is left aside, or empty."""
+        found = next((self._ignored[place] for place in places if place in self._ignored), "")
+        fields = self._ignored_fields
+        return found or fields.get((name, places[0][1])) or fields.get((name, 0), "")
 
     def _leaves(self) -> Iterator[tuple[Segment, _Leaf | None, tuple[int, int]]]:
         """Every leaf that holds a value."""
