@@ -36,6 +36,7 @@ from adapter.packaging.page.layout import (
     Words,
     break_lines,
     line_marks,
+    line_width,
     moved,
 )
 from adapter.packaging.page.letter import Letter, Part, all_facts, read_letter
@@ -294,7 +295,11 @@ def _running_head(letter: Letter, urgency: str) -> list[Mark]:
     room = BODY_WIDTH - (word_width + 6.0 if word else 0.0)
     runs = (Run(letter.running_head, Ink(bold=True)), Run(f" — {letter.title}"))
     lines = break_lines(runs, room, size)
+    if len(lines) > 1:  # cut, and it shows
+        lines = [*break_lines(runs, room - text_width(" …", "B", size), size)]
     marks = line_marks(lines[0], LEFT, 15.5, size)
+    if len(lines) > 1:
+        marks.append(Words(LEFT + line_width(lines[0], size), 15.5, " …", "", size))
     if word:
         marks.append(Words(RIGHT - word_width, 15.5, word, "B", size, ALARM))
     marks.append(Stroke(LEFT, 17.6, RIGHT, 17.6, 0.3, NAVY))

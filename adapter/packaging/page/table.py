@@ -38,6 +38,8 @@ _NARROWEST = 9.0
 _MAX_PICTURE = 120.0
 _MAX_NESTED_ROW = 100.0
 _MAX_DEPTH = 3
+_LONGEST_CAPTION = 160
+_ABOVE = 1.8  # white space over a table
 _LONG_TEXT = 200
 
 
@@ -83,12 +85,20 @@ def flow_blocks(sheet: Sheet, blocks: Sequence[Block], size: float, width: float
     for block in blocks:
         if isinstance(block, Table):
             table = TableSetter(block, width)
-            sheet.flow(waiting, table.opening_height())
+            sheet.flow(waiting, _ABOVE + table.opening_height())
             waiting = []
             table.flow(sheet)
         else:
-            waiting += block_atoms(block, width, size, 0)
+            atoms = block_atoms(block, width, size, 0)
+            waiting += [replace(atom, keep=True) for atom in atoms] if _names_what_follows(block) else atoms
     sheet.flow(waiting)
+
+
+def _names_what_follows(block: Block) -> bool:
+    """A short paragraph all in bold is a caption: it never stands alone at the foot of a page."""
+    if not isinstance(block, Paragraph) or not block.runs:
+        return False
+    return all(run.ink.bold for run in block.runs) and sum(len(run.text) for run in block.runs) <= _LONGEST_CAPTION
 
 
 def block_atoms(block: Block, width: float, size: float, depth: int) -> list[Atom]:
@@ -288,7 +298,7 @@ class TableSetter:
             flow_blocks(sheet, told_rows(self.table), 9.0, self.width)
             return
         if not sheet.fresh:
-            sheet.y += 1.8
+            sheet.y += _ABOVE
         heads = self.table.header_rows
         head_height = self._natural_height(0, heads)
         repeated = heads if head_height < sheet.whole / 3 else 0

@@ -151,7 +151,7 @@ class _FormSetter:
         rows = ask.printed_rows(ask.most(group))
         if group.get("repeats") and ask.most(group) != rows:
             note = "; ".join(part for part in (note, "au-delà de ces lignes, remplir un second formulaire") if part)
-        yield _group_title(group["text"] + (" *" if group.get("required") else ""), note)
+        yield _group_title(group["text"] + ("\u00a0*" if group.get("required") else ""), note)
         if group.get("repeats"):
             yield from self._table(group, rows)
         else:
@@ -227,7 +227,7 @@ class _FormSetter:
         """The question, its star, its condition and how to write the answer."""
         marks: list[Mark] = []
         y = 0.0
-        words = item["text"] + (" *" if item.get("required") else "")
+        words = item["text"] + ("\u00a0*" if item.get("required") else "")
         hint = _HINTS.get(item["type"], "")
         runs = [Run(words, Ink(bold=True))] + ([Run(f"  {hint}", Ink())] if hint else [])
         for line in break_lines(runs, width, _LABEL):

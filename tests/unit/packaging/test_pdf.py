@@ -80,6 +80,13 @@ def _picture(mode: str = "RGBA") -> str:
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
 
 
+def _strip(millimetres: int) -> str:
+    """A picture as high as this, in half millimetres over a first ten."""
+    out = io.BytesIO()
+    Image.new("L", (8, round((10 + millimetres / 2) * 96 / 25.4)), 128).save(out, "PNG")
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+
+
 # -- who, to whom, which ----------------------------------------------------------------------------------------------
 
 
@@ -379,6 +386,23 @@ def _flowed(table: str, width: float = BODY_WIDTH) -> Sheet:
     sheet = Sheet(first_top=13.0, top=23.0)
     flow_blocks(sheet, read_narrative(_div(table)), 9.5, width)
     return sheet
+
+
+@pytest.mark.parametrize("size", range(40, 62))
+def test_a_caption_is_on_the_page_of_its_table(size: int) -> None:
+    # Pictures of growing height move the caption down by half a millimetre at a time, over the foot of the page.
+    body = (
+        "<p>x</p>" * 26
+        + f"<p><img src='{_strip(size)}'/></p>"
+        + "<table><caption>LÉGENDE</caption><tr><th>QUESTION</th><td>réponse</td></tr></table>"
+    )
+    pages = _pages(render_pdf(_bundle(body)))
+    assert [("LÉGENDE" in page) for page in pages] == [("QUESTION" in page) for page in pages]
+
+
+def test_a_running_head_that_is_cut_shows_it() -> None:
+    long, short = (_pages(render_pdf(_bundle("<p>x</p>" * 90, title=title)))[1] for title in ("Lettre " * 30, "Lettre"))
+    assert "…" in long and "…" not in short
 
 
 def test_the_wide_spaces_of_bold_words_are_counted_in_a_line() -> None:
