@@ -124,7 +124,7 @@ def assemble(config: Config) -> Instance:
     directory = LiveDirectory(config.directory.everything)
     directory()  # a partners file that cannot be read stops the start, not the first letter
     channels = build_channels(config)
-    judge = Judge(inspectors_with(ledger.same_person), ENVELOPES, directory, instance_rules(config), clock=now, new_id=new_id)
+    judge = Judge(inspectors_with(ledger.same_person, directory), ENVELOPES, directory, instance_rules(config), clock=now, new_id=new_id)
     pipeline = Pipeline(
         ledger,
         judge,

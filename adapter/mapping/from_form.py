@@ -81,10 +81,10 @@ def _key_of(arrival: Arrival) -> str:
     return arrival.reference if arrival.door == "http" else ""
 
 
-def inspect_form(arrival: Arrival) -> Inspection:
+def inspect_form(arrival: Arrival, terms_of: TermsOf = no_terms) -> Inspection:
     """What a door must know at once: the form, its number, and every error in it. Pure and bounded."""
     try:
-        reading = _read(arrival)
+        reading = _read(arrival, terms_of)
     except InputError as error:
         finding = Finding(Severity.ERROR, error.code, error.message, error.where, error.remedy)
         fingerprint = hashlib.sha256(arrival.content).hexdigest()
@@ -113,7 +113,7 @@ def understand_form(arrival: Arrival, receipt_id: str, terms_of: TermsOf = no_te
 
     `terms_of` is the directory's word on pathway and delays; without one, the form's own hold.
     """
-    reading = _read(arrival)
+    reading = _read(arrival, terms_of)
     for error in errors_of(reading.findings):
         raise InputError(error.code, error.text, where=error.location, remedy=error.remedy)
     source = JsonSource(reading.checked.values)
@@ -171,7 +171,7 @@ def _header(reading: _Reading, found: Extraction) -> DocumentHeader:
     return form_header(reading.slug, number, found, reading.rules, _target_words(reading, found))
 
 
-def _read(arrival: Arrival) -> _Reading:
+def _read(arrival: Arrival, terms_of: TermsOf) -> _Reading:
     content = parse_pdf_form(arrival.content) if is_pdf(arrival.content) else parse_form(arrival.content)
     slug = _slug_of(arrival, content)
     form, rules = load_questionnaire(slug), load_rules(f"forms/{slug}")
@@ -181,11 +181,19 @@ def _read(arrival: Arrival) -> _Reading:
     checked = check_form(form, _form_rules(rules), shaped, zone, arrival.received_at.astimezone(zone).date())
     found = (*content.findings, *checked.findings, *findings_of(form, content, checked, rules))
     # A form that is refused is no request: nothing is searched in it.
-    alert = metformin_alert(checked, rules) if not errors_of(found) else None
+    alert = _alert(arrival, slug, checked, rules, terms_of) if not errors_of(found) else None
     found += (alert.finding(),) if alert else ()
     # Answers that cannot all be read are told apart as they were written.
     fingerprint = _fingerprint(slug, number, shaped if errors_of(found) else checked.values)
     return _Reading(slug, content, CheckedForm(form, checked.values, found), rules, fingerprint, number, alert)
+
+
+def _alert(arrival: Arrival, slug: str, checked: CheckedForm, rules: RuleFile, terms_of: TermsOf) -> MetforminAlert | None:
+    """What the form's own search says, unless the site that receives it has switched it off."""
+    if "safety" not in rules.data:
+        return None
+    terms = terms_of(_asked(arrival, slug, extract(rules, JsonSource(checked.values))))
+    return metformin_alert(checked, rules, switched_off="metformin" in terms.switched_off)
 
 
 def _slug_of(arrival: Arrival, content: FormContent) -> str:

@@ -89,11 +89,12 @@ class Asked:
 class Terms:
     """What the directory says of a request: how the service takes it, and the delays of the agreement in force, by their names.
 
-    Empty where it says nothing: the form's own defaults hold.
+    Empty where it says nothing: the form's own defaults hold. `switched_off`: the form's alerts that the target will not have.
     """
 
     pathway: str = ""
     agreed: Mapping[str, int] = field(default_factory=dict)
+    switched_off: frozenset[str] = frozenset()
 
 
 TermsOf = Callable[[Asked], Terms]

@@ -1,4 +1,4 @@
-"""Who reads each kind of content, told of the directory where a source's meaning depends on it: pathway and delays of forms."""
+"""Who inspects and reads each kind of content, told of the directory and of the patient index where a meaning depends on them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from functools import partial
 
 from adapter.errors import LedgerError, UnavailableError
-from adapter.mapping.from_form import understand_form
+from adapter.mapping.from_form import inspect_form, understand_form
 from adapter.mapping.kinds import INSPECTORS, READERS, Inspect, Understand, inspect_hl7
 from adapter.model.patient import PatientKeys, SamePerson
 from adapter.model.receipt import ContentKind
-from adapter.model.request import Asked, Terms
+from adapter.model.request import Asked, Terms, TermsOf
 from adapter.routing.directory import Directory
 from adapter.routing.terms import terms_of
 
 
-def inspectors_with(same_person: SamePerson) -> dict[ContentKind, Inspect]:
+def inspectors_with(same_person: SamePerson, directory: Callable[[], Directory]) -> dict[ContentKind, Inspect]:
     """The registry of inspectors, HL7 doors asking the patient index whether two numbers are one person.
 
     Raises UnavailableError when it cannot be read: later it may tell that they are.
@@ -28,13 +28,20 @@ def inspectors_with(same_person: SamePerson) -> dict[ContentKind, Inspect]:
             text = f"The patient index cannot be read now ({type(error).__name__}): nothing was kept."
             raise UnavailableError("patient-index.unreadable", text, remedy="Send it again later.") from error
 
-    return {**INSPECTORS, ContentKind.HL7V2: partial(inspect_hl7, same_person=ask)}
+    return {
+        **INSPECTORS,
+        ContentKind.HL7V2: partial(inspect_hl7, same_person=ask),
+        ContentKind.FORM: partial(inspect_form, terms_of=_asking(directory)),
+    }
 
 
 def readers_with(directory: Callable[[], Directory]) -> dict[ContentKind, Understand]:
     """The registry of readers, forms asking the directory in force when they are read."""
+    return {**READERS, ContentKind.FORM: partial(understand_form, terms_of=_asking(directory))}
 
+
+def _asking(directory: Callable[[], Directory]) -> TermsOf:
     def ask(asked: Asked) -> Terms:
         return terms_of(directory(), asked)
 
-    return {**READERS, ContentKind.FORM: partial(understand_form, terms_of=ask)}
+    return ask

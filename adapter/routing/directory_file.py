@@ -36,6 +36,7 @@ from adapter.routing.table_reader import Reader
 T = TypeVar("T")
 ORGANISATION_KINDS = ("hospital-site", "health-centre", "support-platform", "practice")
 PATHWAYS = ("simple", "complex")
+ALERTS = ("metformin",)
 
 _TABLES = (
     "domain", "legal_entity", "organisation", "pole", "department", "practitioner", "record", "agreement", "form_target",
@@ -247,7 +248,10 @@ def _form_target(r: Reader) -> FormTarget:
         pathway=r.choice("pathway", PATHWAYS) if r.text("pathway") else "",
         senders=r.texts("senders"),
         call_when_urgent=r.flag("call_when_urgent"),
+        switched_off=r.texts("switched_off"),
     )
+    if any(name not in ALERTS for name in target.switched_off):
+        r.complain("switched_off", f"must list alerts among: {', '.join(ALERTS)}")
     if bool(target.department) is bool(target.organisation):
         r.complain("department", "exactly one of department and organisation must be given")
     if any(kind not in ORGANISATION_KINDS for kind in target.senders):

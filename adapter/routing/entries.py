@@ -205,7 +205,8 @@ class FormTarget:
 
     `site` is the name that the form gives its target. `pathway`: how the service takes it (simple: one entry point, direct
     booking; complex: an orientation consultation first). `senders`: kinds of structures that may send it, empty for all.
-    `call_when_urgent`: who sends it as urgent is told the senior's telephone line at once.
+    `call_when_urgent`: who sends it as urgent is told the senior's telephone line at once. `switched_off`: the form's alerts that
+    this site does not want (the page then says that nothing was searched).
     """
 
     form: str
@@ -215,6 +216,7 @@ class FormTarget:
     pathway: str = ""
     senders: tuple[str, ...] = ()
     call_when_urgent: bool = False
+    switched_off: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

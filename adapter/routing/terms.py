@@ -15,11 +15,11 @@ def terms_of(directory: Directory, asked: Asked) -> Terms:
     """The terms of one request; empty when the directory knows neither its target nor an agreement."""
     hint = f"form-target:{asked.form}"
     target = directory.form_target(asked.form, asked.target)
-    pathway = target.pathway if target else ""
+    pathway, off = (target.pathway, frozenset(target.switched_off)) if target else ("", frozenset[str]())
     recipient = Recipient(RecipientKind.ORGANISATION, name=asked.target, role_hint=hint)
     found = directory.resolve(recipient, sender_finess=asked.requester_finess, on=asked.on, legal_entity=asked.legal_entity)
     if found.role is None:
-        return Terms(pathway)
+        return Terms(pathway, switched_off=off)
     sender = directory.sender_end(asked.requester_finess, asked.legal_entity)
     agreement = directory.agreement_between(sender, found.role, asked.on)
-    return Terms(pathway, dict(agreement.delays) if agreement else {})
+    return Terms(pathway, agreement.delays if agreement else {}, off)

@@ -139,7 +139,7 @@ class Instance:
             own.migrate()
         self.channels = dict(channels) if channels is not None else {name: ScriptedChannel(name) for name in ChannelName}
         rules = InstanceRules(production, timedelta(days=7))
-        inspectors = inspectors_with(self.ledger.same_person)
+        inspectors = inspectors_with(self.ledger.same_person, lambda: self.directory)
         judge = Judge(inspectors, ENVELOPES, lambda: self.directory, rules, clock=self.clock, new_id=_new_id)
         waits = dict.fromkeys(ChannelName, UNCLEAR_WAIT)
         settings = PipelineSettings(LEASE, waits, routes or rehearsal(), Level.FULL)

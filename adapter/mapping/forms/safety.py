@@ -65,8 +65,11 @@ class MetforminAlert(Confidential):
         return Finding(severity, code, self.sentence, self.location, remedy)
 
 
-def metformin_alert(checked: CheckedForm, rules: RuleFile) -> MetforminAlert | None:
-    """The alert of a form, or None when its rules have none or no exam calls for it."""
+def metformin_alert(checked: CheckedForm, rules: RuleFile, *, switched_off: bool = False) -> MetforminAlert | None:
+    """The alert of a form, or None when its rules have none or no exam calls for it.
+
+    `switched_off`: the partners file says that the site does not want it; the page then says so.
+    """
     told = rules.data.get("safety", {}).get("metformin")
     if told is None:
         return None
@@ -75,7 +78,7 @@ def metformin_alert(checked: CheckedForm, rules: RuleFile) -> MetforminAlert | N
         return None
     site = told["sites"].get(next(iter(checked.values_of("site")), ""), {})
     names = load_drug_names(told["names"])
-    if not site.get("enabled", True):
+    if switched_off or not site.get("enabled", True):
         kind, found = AlertKind.OFF, _NOTHING
     else:
         kind, found = _search(checked, told)

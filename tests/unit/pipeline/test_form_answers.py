@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from adapter.ledger.records import PayloadKind
 from adapter.model.finding import Severity
 from adapter.model.receipt import Answer, Principal, Verdict
-from tests.builders.directory import APHP_EJ, territory
+from adapter.routing.directory import load_directory
+from tests.builders.directory import APHP_EJ, territory, territory_files
 from tests.builders.form import build_imaging_request, form_bytes
 from tests.builders.instance import Instance
 from tests.builders.letter import build_entry_letter
@@ -40,6 +42,21 @@ def test_the_answer_lists_what_the_search_came_to(tmp_path: Path, treatment: str
     assert (alert["code"], alert["severity"]) == (code, severity)
     assert "scanner" in alert["text"] or "Cela ne vaut pas absence de contre-indication" in alert["text"]
     assert [w["code"] for w in told["warnings"]] == ([code] if severity == "warning" else [])
+
+
+def test_a_site_that_switched_the_search_off_is_answered_that_nothing_was_searched(tmp_path: Path) -> None:
+    files = territory_files()
+    name, target = "reference-territory.toml", b'form = "demande-imagerie"\nsite = "bct"\n'
+    off = load_directory(files | {name: files[name].replace(target, target + b'switched_off = ["metformin"]\n')})
+    house = Instance(tmp_path, directory=off)
+    content = form_bytes(build_imaging_request())
+    answer = house.accept(content, door="http", principal=Principal("x", "token", APHP_EJ), form="demande-imagerie")
+    (alert,) = json.loads(answer.body)["alerts"]
+    assert alert["code"] == "safety.metformin-off" and "aucune recherche n’a été faite" in alert["text"]
+    house.prepare()
+    (trace,) = house.timeline(answer.receipt_id).submissions
+    bundle = house.ledger.read_payload(PayloadKind.BUNDLE, trace.submission.id, legal_entity=APHP_EJ).decode()
+    assert "DetectedIssue" not in bundle and "désactivée par le site" in bundle
 
 
 def test_a_request_without_an_injected_ct_has_no_alert(tmp_path: Path) -> None:

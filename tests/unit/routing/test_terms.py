@@ -6,10 +6,11 @@ from datetime import date
 
 import pytest
 
+from adapter.errors import ConfigurationError
 from adapter.model.request import Asked, Terms
 from adapter.routing.directory import load_directory
 from adapter.routing.terms import terms_of
-from tests.builders.directory import APHP_EJ, BAGNEUX, IVRY, small_text, territory
+from tests.builders.directory import APHP_EJ, BAGNEUX, IVRY, small_text, territory, territory_files
 
 ON = date(2026, 11, 20)
 
@@ -68,3 +69,21 @@ department = "imaging"
     directory = load_directory({"small.toml": small_text(more=more).encode()})
     found = terms_of(directory, Asked("demande-imagerie", "site", "949990311", "949990212", ON))
     assert found.agreed["urgent_imaging_hours"] == hours
+
+
+def test_a_site_switches_an_alert_of_a_form_off_in_the_partners_file() -> None:
+    files = territory_files()
+    name = "reference-territory.toml"
+    target = b'form = "demande-imagerie"\nsite = "abc"\n'
+    assert target in files[name]
+    directory = load_directory(files | {name: files[name].replace(target, target + b'switched_off = ["metformin"]\n')})
+    off, on = (terms_of(directory, Asked("demande-imagerie", site, IVRY, APHP_EJ, ON)) for site in ("ABC", "BCT"))
+    assert (off.switched_off, on.switched_off) == (frozenset({"metformin"}), frozenset())
+
+
+def test_an_alert_that_no_form_has_cannot_be_switched_off() -> None:
+    files = territory_files()
+    name = "reference-territory.toml"
+    target = b'form = "demande-imagerie"\nsite = "abc"\n'
+    with pytest.raises(ConfigurationError, match="must list alerts among: metformin"):
+        load_directory(files | {name: files[name].replace(target, target + b'switched_off = ["iodine"]\n')})
