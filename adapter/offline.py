@@ -25,9 +25,11 @@ from adapter.model.plan import ChannelName
 from adapter.model.receipt import Arrival, ContentKind, Principal
 from adapter.packaging.build import Document, readable_pdf, travelling_cda, written_templates
 from adapter.packaging.fax_page import FaxCover, build_fax
+from adapter.packaging.hl7.er7 import Header
+from adapter.packaging.hl7.mdm import LocalDocument, build_mdm
 from adapter.packaging.parcel import SenderProfile
 from adapter.packaging.xdm import build_xdm_zip
-from adapter.pipeline.plan import stable_id
+from adapter.pipeline.plan import control_id_of, stable_id
 from adapter.requests.steps import project_task
 
 
@@ -39,6 +41,7 @@ class Target(StrEnum):
     XDM = "xdm"
     PDF = "pdf"
     FAX = "fax"
+    MDM = "mdm"
 
 
 @dataclass(frozen=True, repr=False)
@@ -135,6 +138,10 @@ def render(translation: Translation, target: Target, sender: SenderProfile, at: 
                 date=f"{at:%d/%m/%Y}",
             )
             return (Output(".tiff", build_fax(readable_pdf(document, ""), cover, sender.stamp).tiff),)
+        case Target.MDM:
+            cda = travelling_cda(document, readable_pdf(document, sender.stamp))
+            carried = LocalDocument(translation.submission, cda, sender.mailbox)
+            return (Output(".mdm.hl7", build_mdm(carried, _header(translation, sender, at))),)
 
 
 def _fhir(translation: Translation) -> tuple[Output, ...]:
@@ -143,6 +150,12 @@ def _fhir(translation: Translation) -> tuple[Output, ...]:
         return (bundle,)
     task = project_task(translation.steps, translation.bundle)
     return (bundle, Output(".task.json", write_json(task)))
+
+
+def _header(translation: Translation, sender: SenderProfile, at: datetime) -> Header:
+    """An MSH to nobody in particular, always a test."""
+    control_id = control_id_of(stable_id("offline", translation.submission.document.unique_id))
+    return Header(sender.hl7.application, sender.finess, "", "", at, control_id, "T")
 
 
 def _unsent(translation: Translation) -> Delivery:

@@ -261,6 +261,7 @@ def closed_channels(settings: Config) -> set[ChannelName]:
         ChannelName.SECURE_MAIL: settings.channels.mssante,
         ChannelName.SHARED_RECORD: settings.channels.shared_record,
         ChannelName.FAX: settings.channels.fax,
+        ChannelName.HL7_PUSH: settings.channels.hl7_push,
     }
     return {name for name, table in tables.items() if table is None}
 

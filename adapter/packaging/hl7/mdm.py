@@ -153,10 +153,10 @@ def _telecoms(patient: PatientIdentity) -> str:
 
 
 def _record(submission: Submission) -> str:
-    """TXA. A replacement names what it replaces: a receiver must refuse it otherwise."""
+    """TXA. A replacement names what it replaces, else a receiver must refuse it; a cancelled version names its own parent."""
     document = submission.document
-    replaces = submission.intent is Intent.REPLACE
-    if replaces and not document.replaces:
+    names_parent = submission.intent is not Intent.NEW and document.replaces
+    if submission.intent is Intent.REPLACE and not names_parent:
         raise RenditionError("mdm.no-parent", "a replacement names no document that it replaces", where="TXA-13")
     return segment(
         "TXA",
@@ -166,7 +166,7 @@ def _record(submission: Submission) -> str:
         stamp_of(document.created),
         *("",) * 7,
         _entity(document.unique_id),
-        _entity(document.replaces) if replaces else "",
+        _entity(document.replaces) if names_parent else "",
         *("",) * 3,
         "AU",
     )

@@ -49,6 +49,21 @@ def test_each_kind_of_file_becomes_each_rendition(
     assert made.startswith(BEGINNINGS[target])
 
 
+@pytest.mark.parametrize("source", ["letter", "cda"])
+def test_a_letter_becomes_the_message_that_local_software_would_get(
+    source: str, tdu: Terminal, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    file: Path = request.getfixturevalue(source)
+    assert tdu("translate", file, "--to", "mdm", "--out", tmp_path / "out").exit_code == 0
+    assert b"|MDM^T02^MDM_T02|" in (tmp_path / "out" / f"{file.stem}.mdm.hl7").read_bytes()
+
+
+def test_a_form_about_a_patient_without_any_number_is_no_message(form: Path, tdu: Terminal, tmp_path: Path) -> None:
+    """PID-3 is required: software that got it would have nobody to file it under."""
+    result = tdu("translate", form, "--form", "demande-imagerie", "--to", "mdm", "--out", tmp_path / "out")
+    assert result.exit_code == 1 and "mdm.no-patient-number" in result.output
+
+
 def test_what_is_made_is_found_right_by_validate(cda: Path, tdu: Terminal, tmp_path: Path, told: Callable[..., Any]) -> None:
     for target in ("fhir", "cda", "xdm"):
         tdu("translate", cda, "--to", target, "--out", tmp_path / "out")

@@ -199,7 +199,7 @@ def test_each_intent_has_its_event_status_and_order(intent: Intent, event: str, 
     assert message.header.text(9) == f"MDM^{event}^MDM_T02"
     assert message.segments("OBX")[0].value(11) == status
     assert message.value("ORC", 1) == order
-    assert message.value("TXA", 13) == ("1.2.250.1.999.94.7.500" if intent is Intent.REPLACE else "")
+    assert message.value("TXA", 13) == ("" if intent is Intent.NEW else "1.2.250.1.999.94.7.500")
 
 
 def test_the_segments_stand_in_the_volets_order() -> None:
