@@ -16,7 +16,7 @@ from adapter.ledger.patient_rows import ABOUT, ids_under, local_id_text, read_re
 from adapter.ledger.records import PayloadKind
 from adapter.ledger.rows import Sealed, read_chunk
 from adapter.ledger.vault import Vault
-from adapter.model.identity import LocalIdentifier, PatientIdentity
+from adapter.model.identity import Ins, LocalIdentifier, PatientIdentity
 from adapter.model.patient import (
     KeptUpdate,
     PatientEntry,
@@ -53,10 +53,22 @@ def same_person(database: Database, legal_entity: str, one: PatientKeys, other: 
         known = reader.person(one)
         if not known:
             return False
-        numbers = {entry.number for entry in known}
-        if numbers & set(patient_numbers(other.numbers)):
-            return True
-        return other.ins is not None and any(other.ins in entry.former_ins for entry in known)
+        return _is_of(reader, known, other)
+
+
+def _is_of(reader: _Reader, known: Sequence[PatientRecord], other: PatientKeys) -> bool:
+    """Whether the other source's numbers are this person's: an IPP that is, else a matricule that was, and is nobody else's.
+
+    A matricule wrongly given to this person, then withdrawn, is most likely that of the patient whom the document is about.
+    """
+    numbers, named = {entry.number for entry in known}, patient_numbers(other.numbers)
+    if numbers & set(named):
+        return True
+    if {number.authority for number in named} & {number.authority for number in numbers}:
+        return False
+    if other.ins is None or not any(other.ins in entry.former_ins for entry in known):
+        return False
+    return not any(bearer.facts.ins == other.ins and bearer.number not in numbers for bearer in reader.bearers(other.ins))
 
 
 def find_entries(database: Database, reference: str, legal_entity: str) -> list[PatientEntry]:
@@ -107,6 +119,10 @@ class _Reader:
             bearers = [entry for entry in found if keys.ins in entry.former_ins]
             first = [entry for entry in bearers if entry.facts.ins == keys.ins] or bearers
         return self._with_ties(first)
+
+    def bearers(self, ins: Ins) -> list[PatientRecord]:
+        """Every entry that bears or bore a matricule."""
+        return [entry for entry in self._read([("ins", ins.value)]) if ins in entry.former_ins]
 
     def current_of(self, entries: Sequence[PatientRecord]) -> PatientRecord:
         """The entry that lives: the end of the merges that start from the first one."""

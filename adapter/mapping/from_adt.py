@@ -54,7 +54,8 @@ class AdtTranslation(Confidential):
 
 def is_adt(content: bytes) -> bool:
     """True for an ADT message, told from its first line; False for what cannot be read."""
-    return read_control(content[:LONGEST_MSH]).event.startswith("ADT")
+    start = content[:LONGEST_MSH]
+    return b"ADT" in start and read_control(start).event.startswith("ADT")
 
 
 def inspect_adt(arrival: Arrival) -> Inspection:

@@ -248,6 +248,22 @@ def test_after_a_merge_both_numbers_are_one_person(world: World) -> None:
     assert entry.state == "merged"
 
 
+def test_a_former_ins_names_its_former_bearer_unless_it_is_somebody_elses_now(world: World) -> None:
+    elsewhere = LocalIdentifier("CDA-1", "1.2.250.1.999.77", "PI")
+    ours, document = PatientKeys(None, (number(),)), PatientKeys(INS, (elsewhere,))
+    tell(world, build_adt("A28", control_id="1"))
+    tell(world, build_adt("A31", ins="", status="PROV", control_id="2", at="20261121090000"))
+    assert world.ledger.same_person(ENTITY, ours, document)
+    tell(world, build_adt("A28", ipp="THE-RIGHT-ONE", control_id="3", at="20261121100000"))
+    assert not world.ledger.same_person(ENTITY, ours, document)
+
+
+def test_another_number_of_the_same_authority_is_another_patient_whatever_the_ins_was(world: World) -> None:
+    tell(world, build_adt("A28", control_id="1"))
+    tell(world, build_adt("A31", ins="", status="PROV", control_id="2", at="20261121090000"))
+    assert not world.ledger.same_person(ENTITY, PatientKeys(None, (number(),)), PatientKeys(INS, (number("B"),)))
+
+
 def test_a_link_makes_one_person_and_its_end_makes_two(world: World) -> None:
     one, two = PatientKeys(None, (number("ONE"),)), PatientKeys(None, (number("TWO"),))
     tell(world, build_adt("A24", ipp="ONE", second="TWO", control_id="1"))
@@ -298,7 +314,7 @@ def test_deciding_the_patients_item_decides_each_document(world: World) -> None:
     assert world.states(waiting) == {"role:a/mssante": "cancelled", "role:a/fax": "cancelled"}
     orders = [c for c in world.ledger.claim_receipts("w1", 50, LEASE) if c.receipt.kind is ContentKind.CORRECTION]
     assert [json.loads(order.content) for order in orders] == [
-        {"submission": sent.id, "act": "cancel", "reason": "identity-merged"}
+        {"submission": sent.id, "act": "cancel", "reason": "identity-merged", "patient": parent.about_id}
     ]
 
 
