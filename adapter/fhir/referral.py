@@ -11,7 +11,7 @@ from typing import Any
 
 from adapter.fhir import profiles as p
 from adapter.fhir.document import coding_of
-from adapter.fhir.narrative import generated
+from adapter.fhir.service_request import active_request
 from adapter.model.confidential import Confidential
 from adapter.model.document import Code
 
@@ -42,30 +42,12 @@ class Referral(Confidential):
 
 
 def referral_request(referral: Referral, *, resource_id: str) -> Resource:
-    """The ServiceRequest. A sent request never changes its meaning: a correction is another one."""
-    concept = {"url": "concept", "valueCodeableConcept": {"text": referral.reason}}
-    resource: Resource = {
-        "resourceType": "ServiceRequest",
-        "id": resource_id,
-        "meta": {"profile": [p.SERVICE_REQUEST_DOCUMENT]},
-        "text": generated(referral.act.label),
-        "extension": [{"url": p.EXT_REQUEST_REASON, "extension": [concept]}],
-        "identifier": [referral.identifier],
-        "requisition": referral.requisition,
-        "status": "active",
-        "intent": referral.intent,
-        "category": [{"coding": [coding_of(referral.kind)]}],
-        "priority": referral.priority,
-        "code": {"coding": [coding_of(referral.act)], "text": referral.act.label},
-        "subject": referral.subject,
-        "encounter": referral.encounter,
-        **referral.occurrence,
-        "authoredOn": referral.authored,
-        "requester": referral.requester,
-        "performer": [referral.performer],
-        "reasonCode": [{"text": referral.reason}],
-        "supportingInfo": list(referral.supporting),
-    }
-    if referral.notes:
-        resource["note"] = [{"text": text} for text in referral.notes]
-    return resource
+    """The ServiceRequest."""
+    act = referral.act
+    return active_request(
+        resource_id, act.label, profile=p.SERVICE_REQUEST_DOCUMENT, reason=referral.reason, identifier=referral.identifier,
+        requisition=referral.requisition, intent=referral.intent, category=[coding_of(referral.kind)], priority=referral.priority,
+        code={"coding": [coding_of(act)], "text": act.label}, subject=referral.subject, encounter=referral.encounter,
+        occurrence=referral.occurrence, authored=referral.authored, requester=referral.requester,
+        performer=referral.performer, supporting=referral.supporting, notes=referral.notes,
+    )  # fmt: skip

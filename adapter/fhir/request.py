@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapter.fhir import profiles as p
-from adapter.fhir.narrative import generated
+from adapter.fhir.service_request import active_request
 from adapter.model.confidential import Confidential
 from adapter.model.document import Code
 
@@ -56,52 +56,22 @@ class Order(Confidential):
 
 
 def service_request(exam: RequestedExam, order: Order, *, resource_id: str) -> Resource:
-    """The ServiceRequest of one exam. A sent order never changes its meaning: a correction is another order."""
-    occurrence = {"start": order.start} | ({"end": order.end} if order.end else {})
-    resource: Resource = {
-        "resourceType": "ServiceRequest",
-        "id": resource_id,
-        "meta": {"profile": [p.SERVICE_REQUEST_IMAGING]},
-        "text": generated(exam.wording),
-        "extension": [_reason(order.aim)],
-        "identifier": [
-            {
-                "type": {"coding": [{"system": p.V2_IDENTIFIER_TYPES, "code": "PLAC"}]},
-                "system": f"{order.namespace}/placer-order",
-                "value": exam.identifier,
-            }
-        ],
-        "requisition": requisition_of(order),
-        "status": "active",
-        "intent": "order",
-        "category": [{"coding": [_IMAGING]}, {"coding": [_coding(exam.modality)]}],
-        "priority": order.priority,
-        "code": {"text": exam.wording},
-        "subject": order.subject,
-        "encounter": order.encounter,
-        "occurrencePeriod": occurrence,
-        "authoredOn": order.authored,
-        "requester": order.requester,
-        "performer": [order.performer],
-        "reasonCode": [{"text": order.aim}],
-    }
-    if order.supporting:
-        resource["supportingInfo"] = list(order.supporting)
-    resource["bodySite"] = _body_sites(exam)
-    notes = [*order.notes, *([exam.detail] if exam.detail else [])]
-    if notes:
-        resource["note"] = [{"text": text} for text in notes]
-    return resource
+    """The ServiceRequest of one exam; its reason is the aim of the exam (finaliteExamen)."""
+    placer = {"coding": [{"system": p.V2_IDENTIFIER_TYPES, "code": "PLAC"}]}
+    number = {"type": placer, "system": f"{order.namespace}/placer-order", "value": exam.identifier}
+    period = {"start": order.start} | ({"end": order.end} if order.end else {})
+    return active_request(
+        resource_id, exam.wording, profile=p.SERVICE_REQUEST_IMAGING, reason=order.aim, identifier=number,
+        requisition=requisition_of(order), intent="order", category=[_IMAGING, _coding(exam.modality)], priority=order.priority,
+        code={"text": exam.wording}, subject=order.subject, encounter=order.encounter, occurrence={"occurrencePeriod": period},
+        authored=order.authored, requester=order.requester, performer=order.performer, supporting=order.supporting,
+        notes=(*order.notes, *((exam.detail,) if exam.detail else ())), body_sites=_body_sites(exam),
+    )  # fmt: skip
 
 
 def requisition_of(order: Order) -> Resource:
     """The Identifier that all lines of one form share."""
     return {"system": f"{order.namespace}/requisition", "value": order.requisition}
-
-
-def _reason(aim: str) -> Resource:
-    """R5 ServiceRequest.reason in R4: the aim of the exam (finaliteExamen)."""
-    return {"url": p.EXT_REQUEST_REASON, "extension": [{"url": "concept", "valueCodeableConcept": {"text": aim}}]}
 
 
 def _body_sites(exam: RequestedExam) -> list[Resource]:

@@ -14,6 +14,7 @@ from typing import Any
 from adapter.fhir import profiles as p
 from adapter.fhir.document import binary_resource, coding_of
 from adapter.fhir.narrative import generated
+from adapter.fhir.service_request import active_request
 from adapter.model.confidential import Confidential
 from adapter.model.document import Code
 
@@ -51,37 +52,19 @@ class StayOrder(Confidential):
 
 def stay_request(order: StayOrder, *, resource_id: str) -> Resource:
     """The ServiceRequest of a stay."""
-    reason = {"url": p.EXT_REQUEST_REASON, "extension": [{"url": "concept", "valueCodeableConcept": {"text": order.reason}}]}
-    extensions: list[Resource] = [reason]
+    extensions: list[Resource] = []
     if order.single_room is not None:
         extensions.append({"url": EXT_SINGLE_ROOM, "valueBoolean": order.single_room})
     if order.pathway is not None:
         extensions.append({"url": p.EXT_PATHWAY, "valueCodeableConcept": {"coding": [coding_of(order.pathway)]}})
-    resource: Resource = {
-        "resourceType": "ServiceRequest",
-        "id": resource_id,
-        "meta": {"profile": [p.SERVICE_REQUEST_DOCUMENT]},
-        "text": generated(order.caption),
-        "extension": extensions,
-        "identifier": [order.identifier],
-        "requisition": order.requisition,
-        "status": "active",
-        "intent": "order",
-        "category": [{"coding": [_ADMISSION]}],
-        "priority": order.priority,
-        "code": {"coding": [coding_of(order.kind), coding_of(order.translation)], "text": order.caption},
-        "subject": order.subject,
-        "encounter": order.encounter,
-        **order.occurrence,
-        "authoredOn": order.authored,
-        "requester": order.requester,
-        "performer": [order.performer],
-        "reasonCode": [{"text": order.reason}],
-        "supportingInfo": list(order.supporting),
-    }
-    if order.notes:
-        resource["note"] = [{"text": text} for text in order.notes]
-    return resource
+    return active_request(
+        resource_id, order.caption, profile=p.SERVICE_REQUEST_DOCUMENT, reason=order.reason, identifier=order.identifier,
+        requisition=order.requisition, intent="order", category=[_ADMISSION], priority=order.priority,
+        code={"coding": [coding_of(order.kind), coding_of(order.translation)], "text": order.caption},
+        subject=order.subject, encounter=order.encounter, occurrence=order.occurrence, authored=order.authored,
+        requester=order.requester, performer=order.performer, supporting=order.supporting, notes=order.notes,
+        extension=extensions,
+    )  # fmt: skip
 
 
 def isolation_flag(*, resource_id: str, subject: Resource, author: Resource, text: str) -> Resource:

@@ -7,35 +7,28 @@ tells (médecin traitant and who referred), else a person is asked. Never a pati
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-import structlog
 from fastapi import APIRouter, Request, Response
 
 from adapter.formats.detect import detect_content
-from adapter.intake.committer import Count, Intake, NotKeptError, TryLaterError, count_nothing
+from adapter.intake.committer import Count, Intake, count_nothing
 from adapter.intake.http_forms import (
     FHIR_JSON,
     JSON,
-    OUR_DEFECT,
     Authenticate,
     FormsSettings,
     HttpRefusalError,
-    answer_response,
     idempotency_key,
-    later_response,
-    outcome_response,
     read_body,
+    respond,
 )
 from adapter.model.finding import Finding, Severity
 from adapter.model.receipt import Arrival, ContentKind, Principal
-
-log = structlog.get_logger()
 
 _KINDS = {
     FHIR_JSON: ContentKind.FHIR,
@@ -61,27 +54,10 @@ def documents_router(
 
     @router.post("/documents")
     async def receive_document(request: Request) -> Response:
-        try:
-            arrival = await _arrival(request, settings, authenticate(request), clock)
-            answer = await asyncio.wrap_future(intake.take(arrival))
-        except HttpRefusalError as refusal:
-            count(f"http.{refusal.status.value}")
-            log.info("http.refused", door="documents", status=refusal.status.value, code=refusal.code)
-            return outcome_response(refusal.status, refusal.finding)
-        except TryLaterError as error:
-            count("http.503")
-            log.warning("http.later", door="documents", code=error.code)
-            return later_response()
-        except NotKeptError as error:
-            count("http.500")
-            log.error("http.defect", door="documents", code=error.code)
-            return outcome_response(HTTPStatus.INTERNAL_SERVER_ERROR, OUR_DEFECT)
-        response = answer_response(answer)
-        count(f"http.{response.status_code}")
-        log.info(
-            "http.answered", door="documents", receipt=answer.receipt_id, status=response.status_code, kept=answer.kept.value
-        )
-        return response
+        async def arrive() -> Arrival:
+            return await _arrival(request, settings, authenticate(request), clock)
+
+        return await respond(arrive, intake, count, door="documents")
 
     return router
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -73,29 +73,35 @@ def forms_router(
 
     @router.post("/forms/{slug}")
     async def receive_form(slug: str, request: Request) -> Response:
-        try:
-            arrival = await _arrival(slug, request, settings, authenticate(request), clock)
-            answer = await asyncio.wrap_future(intake.take(arrival))
-        except HttpRefusalError as refusal:
-            count(f"http.{refusal.status.value}")
-            # An address that is no form of ours is the caller's text: it may hold anything.
-            known = slug if slug in settings.forms else ""
-            log.info("http.refused", form=known, status=refusal.status.value, code=refusal.code)
-            return outcome_response(refusal.status, refusal.finding)
-        except TryLaterError as error:
-            count("http.503")
-            log.warning("http.later", form=slug, code=error.code)
-            return later_response()
-        except NotKeptError as error:
-            count("http.500")
-            log.error("http.defect", form=slug, code=error.code)
-            return outcome_response(HTTPStatus.INTERNAL_SERVER_ERROR, OUR_DEFECT)
-        response = answer_response(answer)
-        count(f"http.{response.status_code}")
-        log.info("http.answered", form=slug, receipt=answer.receipt_id, status=response.status_code, kept=answer.kept.value)
-        return response
+        async def arrive() -> Arrival:
+            return await _arrival(slug, request, settings, authenticate(request), clock)
+
+        # An address that is no form of ours is the caller's text: it may hold anything.
+        return await respond(arrive, intake, count, door=f"forms/{slug}" if slug in settings.forms else "forms")
 
     return router
+
+
+async def respond(arrive: Callable[[], Awaitable[Arrival]], intake: Intake[Any], count: Count, *, door: str) -> Response:
+    """The answer to one request, durable or not; `door` names it in logs."""
+    try:
+        answer = await asyncio.wrap_future(intake.take(await arrive()))
+    except HttpRefusalError as refusal:
+        count(f"http.{refusal.status.value}")
+        log.info("http.refused", door=door, status=refusal.status.value, code=refusal.code)
+        return outcome_response(refusal.status, refusal.finding)
+    except TryLaterError as error:
+        count("http.503")
+        log.warning("http.later", door=door, code=error.code)
+        return later_response()
+    except NotKeptError as error:
+        count("http.500")
+        log.error("http.defect", door=door, code=error.code)
+        return outcome_response(HTTPStatus.INTERNAL_SERVER_ERROR, OUR_DEFECT)
+    response = answer_response(answer)
+    count(f"http.{response.status_code}")
+    log.info("http.answered", door=door, receipt=answer.receipt_id, status=response.status_code, kept=answer.kept.value)
+    return response
 
 
 def outcome_response(status: HTTPStatus, finding: Finding) -> Response:
