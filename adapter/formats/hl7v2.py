@@ -175,20 +175,35 @@ class Segment(Confidential):
             start, end = self.field_span(field)
             if start == end:
                 continue
+            find = self.line.find  # most fields have no parts: three looks, nothing cut
+            if (
+                find(component_sign, start, end) < 0 > find(subcomponent_sign, start, end)
+                and find(repetition_sign, start, end) < 0
+            ):
+                yield (field, 1, 1, 1), (start, end)
+                continue
             for r, repetition in enumerate(_cut(self.line, repetition_sign, start, end), 1):
                 for c, component in enumerate(_cut(self.line, component_sign, *repetition), 1):
                     for s, (first, last) in enumerate(_cut(self.line, subcomponent_sign, *component), 1):
                         if first < last:
                             yield (field, r, c, s), (first, last)
 
+    def _is_plain(self, start: int, end: int) -> bool:
+        _, *signs = self.message.separators.as_bytes
+        return all(self.line.find(sign, start, end) < 0 for sign in signs)
+
     def span(self, field: int, component: int = 1, repetition: int = 1, subcomponent: int = 1) -> tuple[int, int]:
         """Where a value lies in `line`; an empty span when absent."""
         start, end = self.field_span(field)
-        if start == end or self._is_delimiters(field):
+        if start == end or (field <= 2 and self._is_delimiters(field)):
             return (start, end) if repetition == component == subcomponent == 1 else (0, 0)
-        signs = self.message.separators.as_bytes
-        for sign, number in zip(signs[1:], (repetition, component, subcomponent), strict=True):
-            start, end = _nth(self.line, sign, number, start, end)
+        _, repetition_sign, component_sign, subcomponent_sign = self.message.separators.as_bytes
+        line = self.line
+        for sign, number in ((repetition_sign, repetition), (component_sign, component), (subcomponent_sign, subcomponent)):
+            if number > 1:
+                start, end = _nth(line, sign, number, start, end)
+            elif (at := line.find(sign, start, end)) >= 0:
+                end = at
         return start, end
 
     def _is_delimiters(self, field: int) -> bool:
@@ -197,11 +212,16 @@ class Segment(Confidential):
     def _cut_fields(self, number: int) -> None:
         """Cut as many fields as are asked for, once: a hostile line has millions that nobody looks at."""
         sign = self.message.separators.as_bytes[0]
-        while self._cut_to <= self.end and len(self._fields) <= number:
-            at = self.line.find(sign, self._cut_to, self.end)
-            stop = self.end if at < 0 else at
-            self._fields.append((self._cut_to, stop))
-            self._cut_to = self.end + 1 if at < 0 else at + len(sign)
+        line, end, fields, width, start = self.line, self.end, self._fields, len(sign), self._cut_to
+        while start <= end and len(fields) <= number:
+            at = line.find(sign, start, end)
+            if at < 0:
+                fields.append((start, end))
+                start = end + 1
+            else:
+                fields.append((start, at))
+                start = at + width
+        self._cut_to = start
 
     def field_span(self, field: int) -> tuple[int, int]:
         """Where a whole field lies in `line`; `(0, 0)` when absent."""
@@ -209,7 +229,8 @@ class Segment(Confidential):
             if field == 1:
                 return 3, 4
             field -= 1
-        self._cut_fields(field)
+        if field >= len(self._fields):
+            self._cut_fields(field)
         return self._fields[field] if 0 < field < len(self._fields) else (0, 0)
 
 

@@ -54,6 +54,7 @@ from adapter.mapping.hl7.lineage import (
     check_lineage,
     check_requester,
     check_visibility_change,
+    is_oid,
     parent_in_message,
 )
 from adapter.mapping.hl7.pdf import pdf_header
@@ -268,15 +269,20 @@ def _reading(message: Message, profile: Profile) -> _Reading:
     envelope = read_envelope(source, extraction)
     action, said = find_action(message, profile)
     intent = action.intent if action else Intent.NEW
-    _give_back_parent(source, intent)
+    _give_back_record(source, intent)
     return _Reading(source, profile, extraction, envelope, pid_identity(extraction), intent, envelope.findings + said)
 
 
-def _give_back_parent(source: Hl7Source, intent: Intent) -> None:
-    """TXA-13 serves replacements only."""
+def _give_back_record(source: Hl7Source, intent: Intent) -> None:
+    """TXA-13 serves replacements only, and a component 3 that is no OID serves nothing."""
     record = source.message.first("TXA")
-    if record is not None and intent is not Intent.REPLACE:
-        source.give_back(record, 13, 1)
+    if record is None:
+        return
+    for field in (12, 13):
+        if not is_oid(record.value(field, 3).strip()):
+            source.give_back(record, field, 3)
+    if intent is not Intent.REPLACE:
+        source.give_back(record, 13)
         source.give_back(record, 13, 3)
 
 
@@ -326,7 +332,7 @@ def _submission(arrival: Arrival, receipt_id: str, reading: _Reading, header: Do
         bodies=envelope.bodies,
         encounter_class=envelope.encounter_class,
         unit_codes=envelope.unit_codes,
-        control_id=control_of(reading.source.message).control_id,
+        control_id=reading.source.message.header.value(10).strip()[:LONGEST_CONTROL],
         content_kind=kind,
     )
 
@@ -379,7 +385,10 @@ def _translation(arrival: Arrival, receipt_id: str, reading: _Reading, segment: 
     document = CarriedDocument(segment, content, translated.header)
     submission = _submission(arrival, receipt_id, reading, translated.header)
     bundle = _with_message_identity(translated.bundle, translated.header, submission.document)
-    findings = reading.findings + _lineage_findings(reading, document) + translated.findings
+    lineage = _lineage_findings(reading, document)
+    if any(finding.code == "hl7.other-document-id" for finding in lineage):
+        reading.source.give_back(reading.source.message.segments("TXA")[0], 12)
+    findings = reading.findings + lineage + translated.findings
     message = reading.source.account()
     return Translation(
         submission=submission,

@@ -15,9 +15,10 @@ sys.path.insert(0, str(ROOT))
 from adapter.formats.hl7v2 import read_message  # noqa: E402
 from adapter.formats.hl7v2_ack import write_ack  # noqa: E402
 from adapter.formats.mllp_frames import FrameReader, frame_message  # noqa: E402
+from adapter.mapping.from_cda import translate_cda  # noqa: E402
 from adapter.mapping.from_hl7v2 import envelope_hl7v2, inspect_hl7v2, understand_hl7v2  # noqa: E402
 from adapter.model.receipt import Arrival, Principal  # noqa: E402
-from tests.builders.cda import build_ldl_ses, build_n1  # noqa: E402
+from tests.builders.cda import build_ldl_ses, build_n1, tiny_pdf  # noqa: E402
 from tests.builders.hl7 import build_mdm  # noqa: E402
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -28,6 +29,7 @@ SEGUR = "cda-hl7v2-2.1-segur__MDM__new-MDM__message-MDM-CR-Radio-INIT-N1"
 def messages() -> dict[str, bytes]:
     """What is measured, by name."""
     found = {
+        "own N1, small PDF": build_mdm(build_n1(pdf=tiny_pdf())),
         "own discharge letter N3": build_mdm(build_ldl_ses()),
         "own N1, 400 kB PDF": build_mdm(build_n1(pdf=b"%PDF-1.4\n" + bytes(range(256)) * 1600)),
     }
@@ -38,11 +40,11 @@ def messages() -> dict[str, bytes]:
 
 
 def per_second(call: Callable[[], object], seconds: float = 0.6) -> float:
-    """The best rate of three runs."""
+    """The best of three runs, by second of processor: neighbours take none of it away."""
     best = 0.0
     for _ in range(3):
-        times, start = 0, time.perf_counter()
-        while (elapsed := time.perf_counter() - start) < seconds:
+        times, start = 0, time.process_time()
+        while (elapsed := time.process_time() - start) < seconds:
             call()
             times += 1
         best = max(best, times / elapsed)
@@ -78,7 +80,11 @@ def main() -> None:
         if inspect_hl7v2(_arrival(content)).verdict.value != "accepted":
             continue
         print(f"  envelope {1000 / per_second(lambda c=content: envelope_hl7v2(_arrival(c), 'r')):.2f} ms", end="")
-        print(f" · understand {1000 / per_second(lambda c=content: understand_hl7v2(_arrival(c), 'r')):.2f} ms")
+        document = understand_hl7v2(_arrival(content), "r")[0].source_document
+        whole = per_second(lambda c=content: understand_hl7v2(_arrival(c), "r"))
+        inside = per_second(lambda d=document: translate_cda(d, "Europe/Paris"))
+        print(f" · to FHIR {whole:,.0f}/s before model validation", end="")
+        print(f" ({1000 / whole:.2f} ms, of which the document {1000 / inside:.2f} ms)")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def parent_in_message(found: Extraction) -> str:
     if not record or not record["parent_id"]:
         return ""
     root = record["parent_root"]
-    return f"{root}^{record['parent_id']}" if _is_oid(root) else str(record["parent_id"])
+    return f"{root}^{record['parent_id']}" if is_oid(root) else str(record["parent_id"])
 
 
 def is_named_by(written: str, unique_id: str) -> bool:
@@ -92,10 +92,10 @@ def check_visibility_change(intent: Intent, changes: bool) -> tuple[Finding, ...
 
 def _written(record: Values) -> str:
     root = record["unique_id_root"]
-    return f"{root}^{record['unique_id']}" if _is_oid(root) else str(record["unique_id"])
+    return f"{root}^{record['unique_id']}" if is_oid(root) else str(record["unique_id"])
 
 
-def _is_oid(text: str) -> bool:
+def is_oid(text: str) -> bool:
     """TXA-12.3 holds an OID, or the name of an authority: only the former is a part of the id."""
     return "." in text and text.replace(".", "").isdigit()
 

@@ -130,3 +130,14 @@ def test_older_profiles_need_no_order_segment() -> None:
     content = build_mdm(SECOND, **REPLACES, drop=("ORC", "OBR"), change={"MSH-21": "2.0^CISIS_CDA_HL7_V2"})
     assert {severity for *_, severity in _told(content)} == {"w"}
     assert envelope_hl7v2(_arrival(content), "r")[0].intent is Intent.REPLACE
+
+
+def test_numbers_of_txa_that_serve_nothing_are_listed() -> None:
+    def unread(**change: str) -> list[str]:
+        content = build_mdm(FIRST, change={place.replace("_", "-"): value for place, value in change.items()})
+        return [node.path for node in understand_hl7v2(_arrival(content), "r")[0].unread if node.path.startswith("TXA")]
+
+    assert unread() == []
+    assert unread(TXA_12="1.2.3.999") == ["TXA-12.1"]
+    assert unread(TXA_12=f"{ROOT}.1^Organisation-Y^somebody") == ["TXA-12.3"]
+    assert unread(TXA_13=f"{ROOT}.0^^1.2.3") == ["TXA-13.1", "TXA-13.3"]
