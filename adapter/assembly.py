@@ -26,7 +26,7 @@ from adapter.channels.mssante import SecureMailSettings
 from adapter.channels.registry import channel_class
 from adapter.channels.shared_record import SharedRecordSettings
 from adapter.config import Config, LegalEntity, Mode
-from adapter.config.settings import Hl7Partner, Hl7Push, MailSecurity
+from adapter.config.settings import DirectoryFiles, Hl7Partner, Hl7Push, MailSecurity
 from adapter.errors import TduError
 from adapter.fhir.validate import Level
 from adapter.ledger.ledger import Ledger
@@ -67,7 +67,7 @@ class LiveDirectory:
     address must not believe that it is in use.
     """
 
-    def __init__(self, files: tuple[Path, ...]) -> None:
+    def __init__(self, files: DirectoryFiles) -> None:
         self._files = files
         self._lock = threading.Lock()
         self._seen: tuple[tuple[str, int, int, int], ...] = ()
@@ -77,7 +77,7 @@ class LiveDirectory:
     def __call__(self) -> Directory:
         """The directory in force now."""
         with self._lock:
-            seen = tuple(_stamp(path) for path in self._files)
+            seen = tuple(_stamp(path) for path in self._files.everything)
             if self._directory is None or seen != self._seen:
                 self._directory = self._load()
                 self._seen = seen
@@ -85,7 +85,7 @@ class LiveDirectory:
 
     def _load(self) -> Directory:
         try:
-            directory = load_directory({str(path): path.read_bytes() for path in self._files})
+            directory = load_directory(self._files.read())
         except (OSError, ValueError, TduError) as error:
             if self._directory is None:
                 raise
@@ -121,10 +121,12 @@ class Instance:
 def assemble(config: Config) -> Instance:
     """Wire one process; opens the ledger, so call it after any fork."""
     ledger = open_ledger(config)
-    directory = LiveDirectory(config.directory.everything)
+    directory = LiveDirectory(config.directory)
     directory()  # a partners file that cannot be read stops the start, not the first letter
     channels = build_channels(config)
-    judge = Judge(inspectors_with(ledger.same_person, directory), ENVELOPES, directory, instance_rules(config), clock=now, new_id=new_id)
+    judge = Judge(
+        inspectors_with(ledger.same_person, directory), ENVELOPES, directory, instance_rules(config), clock=now, new_id=new_id
+    )
     pipeline = Pipeline(
         ledger,
         judge,

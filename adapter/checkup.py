@@ -72,7 +72,7 @@ def _check_ledger(config: Config) -> Check:
 
 def _check_directory(config: Config) -> Check:
     try:
-        directory = load_directory({str(path): path.read_bytes() for path in config.directory.everything})
+        directory = load_directory(config.directory.read())
     except OSError as error:
         return Check("partners file", False, f"{error.filename} cannot be read ({type(error).__name__})")
     except TduError as error:

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from adapter import __version__
-from adapter.cli import desk, forms, offline, replaying, running
+from adapter.cli import desk, directory, forms, offline, replaying, running
 from adapter.errors import ConfigurationError, TduError, VaultError
 
 
@@ -44,6 +44,7 @@ running.register(app)
 offline.register(app)
 forms.register(app)
 desk.register(app)
+directory.register(app)
 replaying.register(app)
 
 

@@ -232,7 +232,7 @@ def explain(
         raise typer.BadParameter("give a file, or --to with an RPPS, FINESS or mailbox: one of them")
     settings = read_config(config)
     legal_entity = chosen_entity(settings, entity)
-    directory = LiveDirectory(settings.directory.everything)()
+    directory = LiveDirectory(settings.directory)()
     day = chosen_day(on, settings.instance.time_zone)
     if file is not None:
         submissions = _submissions_in(file, form, settings.instance.time_zone, legal_entity)

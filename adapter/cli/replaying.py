@@ -47,7 +47,7 @@ def replay(
         receipts = list(ledger.kept_receipts(wanted, limit, legal_entity=legal_entity))
     finally:
         ledger.close()  # before workers are forked
-    replayed = list(replay_all(receipts, readers_with(LiveDirectory(settings.directory.everything))))
+    replayed = list(replay_all(receipts, readers_with(LiveDirectory(settings.directory))))
     if as_json:
         typer.echo(json.dumps([_as_data(r, values) for r in replayed], ensure_ascii=False, indent=2))
         return

@@ -12,8 +12,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
+from adapter.config.mailboxes import check_mailboxes, mailbox_secrets
 from adapter.config.reading import Problem
-from adapter.config.settings import Config, Hl7Partner, Mode, Secret, TlsClient, TlsServer
+from adapter.config.settings import AccessToken, Config, Hl7Partner, Mode, Secret, TlsClient, TlsServer
 
 FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}")
 OID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
@@ -71,6 +72,8 @@ def _named_entities(config: Config) -> Iterator[tuple[str, str]]:
         yield "doors.http.legal_entity", doors.http.legal_entity
     for n, folder in enumerate(doors.folders, start=1):
         yield f"doors.folders[{n}].legal_entity", folder.legal_entity
+    for n, box in enumerate(doors.mailboxes, start=1):
+        yield f"doors.mailboxes[{n}].legal_entity", box.legal_entity
     for n, partner in enumerate(_partners(config), start=1):
         yield f"channels.hl7_push.partners[{n}].legal_entity", partner.legal_entity
 
@@ -121,6 +124,7 @@ def _check_zones(config: Config) -> Iterator[Problem]:
     zones += [(f"doors.mllp.peers[{n}].zone", p.zone) for n, p in enumerate(doors.mllp.peers if doors.mllp else (), start=1)]
     zones += [("doors.http.zone", doors.http.zone)] if doors.http else []
     zones += [(f"doors.folders[{n}].zone", f.zone) for n, f in enumerate(doors.folders, start=1)]
+    zones += [(f"doors.mailboxes[{n}].zone", box.zone) for n, box in enumerate(doors.mailboxes, start=1)]
     known = available_timezones()
     told: set[str] = set()  # a door that takes the instance's wrong zone is not wrong itself
     for place, zone in zones:
@@ -152,20 +156,70 @@ def _check_files(config: Config) -> Iterator[Problem]:
         yield from _check_file(f"directory.files[{n}]", path)
     if config.directory.trusted_domains is not None:
         yield from _check_file("directory.trusted_domains", config.directory.trusted_domains)
-    for place, tls in _tls_settings(config):
-        for key in ("certificate", "key", "client_ca", "ca", "crl"):
-            file: Path | None = getattr(tls, key, None)
-            if file is not None:
-                yield from _check_file(f"{place}.{key}", file)
-        if (tls.certificate is None) != (tls.key is None):
-            yield Problem(place, "certificate and key go together.")
+    if config.directory.annuaire is not None:
+        yield from _check_file("directory.annuaire.key_file", config.directory.annuaire.key_file)
+        if config.directory.annuaire.copy_file.suffix != ".json":
+            yield Problem("directory.annuaire.copy_file", "must end in .json.")
+    for place, tls in tls_settings(config):
+        yield from _check_tls(place, tls)
 
 
-def _tls_settings(config: Config) -> Iterator[tuple[str, TlsServer | TlsClient]]:
+def _check_tls(place: str, tls: TlsServer | TlsClient) -> Iterator[Problem]:
+    for key in ("certificate", "key", "key_password_file", "client_ca", "ca"):
+        file: Path | None = getattr(tls, key, None)
+        if file is not None:
+            yield from _check_file(f"{place}.{key}", file)
+    lists = tls.revocation_lists
+    if lists is not None and not lists.is_dir():
+        yield from _check_file(f"{place}.revocation_lists", lists)
+    is_container = tls.certificate is not None and tls.certificate.suffix.lower() in (".p12", ".pfx")
+    if is_container and tls.key is not None:
+        yield Problem(f"{place}.key", "a container (.p12, .pfx) holds its own key.", "Remove key.")
+    if not is_container and (tls.certificate is None) != (tls.key is None):
+        yield Problem(place, "certificate and key go together.")
+    if isinstance(tls, TlsServer) and lists is not None and tls.client_ca is None:
+        yield Problem(f"{place}.revocation_lists", "no client certificate is asked for.", "Set client_ca, or remove it.")
+
+
+def _check_mail_operator(config: Config) -> Iterator[Problem]:
+    operator = config.channels.mssante
+    if operator is None:
+        return
+    place = "channels.mssante"
+    if operator.token is not None:
+        yield from check_token(f"{place}.token", operator.token)
+        if not operator.user or operator.password is not None:
+            yield Problem(f"{place}.user", "a token is the one of a user, without a password.", "Set user, remove password.")
+        if operator.tls.certificate is not None:
+            # Servers that see a certificate put its name in the place of the token's user.
+            yield Problem(f"{place}.tls.certificate", "goes without a token.", "A mailbox is opened by one or the other.")
+    if not operator.host and not any(entity.sender.mailbox for entity in config.legal_entities):
+        yield Problem(f"{place}.host", "missing, and no sender's mailbox whose domain could tell it.", "Set it.")
+
+
+def check_token(place: str, token: AccessToken) -> Iterator[Problem]:
+    """What is wrong with where a token comes from."""
+    if sum((token.file is not None, bool(token.command), token.refresh_token_file is not None)) != 1:
+        yield Problem(place, "must name one of: file, command, refresh_token_file.")
+    if token.refresh_token_file is not None:
+        yield from _check_file(f"{place}.refresh_token_file", token.refresh_token_file)
+        parts = urlsplit(token.endpoint)
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+            yield Problem(f"{place}.endpoint", "must be the https address of the sign-in service's token endpoint.")
+        if not token.client_id:
+            yield Problem(f"{place}.client_id", "missing.", "Write the name that the sign-in service gave to this software.")
+    if token.ca is not None:
+        yield from _check_file(f"{place}.ca", token.ca)
+
+
+def tls_settings(config: Config) -> Iterator[tuple[str, TlsServer | TlsClient]]:
+    """Every TLS table of the file, with its place."""
     if config.doors.mllp and config.doors.mllp.tls:
         yield "doors.mllp.tls", config.doors.mllp.tls
     if config.doors.http and config.doors.http.tls:
         yield "doors.http.tls", config.doors.http.tls
+    for n, box in enumerate(config.doors.mailboxes, start=1):
+        yield f"doors.mailboxes[{n}].tls", box.tls
     if config.channels.mssante:
         yield "channels.mssante.tls", config.channels.mssante.tls
     if config.channels.shared_record:
@@ -191,10 +245,13 @@ def _check_secrets(config: Config, environ: Mapping[str, str]) -> Iterator[Probl
 def _secrets(config: Config) -> Iterator[tuple[str, Secret]]:
     for n, token in enumerate(config.doors.http.tokens if config.doors.http else (), start=1):
         yield f"doors.http.tokens[{n}].token", token.token
+    yield from mailbox_secrets(config)
     if config.ledger.password:
         yield "ledger.password", config.ledger.password
     if config.channels.mssante and config.channels.mssante.password:
         yield "channels.mssante.password", config.channels.mssante.password
+    if config.channels.mssante and config.channels.mssante.token and config.channels.mssante.token.client_secret:
+        yield "channels.mssante.token.client_secret", config.channels.mssante.token.client_secret
     if config.channels.shared_record and config.channels.shared_record.token:
         yield "channels.shared_record.token", config.channels.shared_record.token
 
@@ -252,6 +309,9 @@ def _own_names(config: Config) -> Iterator[tuple[str, str]]:
     for n, entity in enumerate(config.legal_entities, start=1):
         yield f"legal_entities[{n}].sender.mailbox", entity.sender.mailbox
         yield f"legal_entities[{n}].sender.reply_to", entity.sender.reply_to
+    for n, box in enumerate(config.doors.mailboxes, start=1):
+        yield f"doors.mailboxes[{n}].address", box.address
+        yield f"doors.mailboxes[{n}].error_mailbox", box.error_mailbox
     if config.channels.mssante:
         yield "channels.mssante.host", config.channels.mssante.host
     if config.channels.shared_record:
@@ -279,6 +339,8 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _check_zones,
     _check_doors,
     _check_partners,
+    check_mailboxes,
     _check_files,
+    _check_mail_operator,
     _check_ledger,
 )

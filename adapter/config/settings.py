@@ -89,27 +89,46 @@ class Secret:
 
 @dataclass(frozen=True)
 class TlsServer:
-    """A door's TLS. With `client_ca`, only clients that it signed may connect."""
+    """A door's TLS. With `client_ca`, only clients that it signed may connect; `revocation_lists` turns revoked ones away.
+
+    `certificate` may be a PKCS#12 container (`.p12`, `.pfx`), then without `key`. Files may change at any time.
+    """
 
     certificate: Path
-    key: Path
+    key: Path | None = None
+    key_password_file: Path | None = None
     client_ca: Path | None = None
+    revocation_lists: Path | None = None
 
 
 @dataclass(frozen=True)
 class TlsClient:
-    """Our own certificate towards a partner, and who may sign theirs (`ca`; absent: the system's list)."""
+    """Our own certificate towards a partner, and who may sign theirs (`ca`; absent: the system's list).
+
+    With `revocation_lists` (a file or a folder of them) a partner whose certificate is on one is refused.
+    """
 
     certificate: Path | None = None
     key: Path | None = None
+    key_password_file: Path | None = None
     ca: Path | None = None
+    revocation_lists: Path | None = None
 
 
 @dataclass(frozen=True)
-class TlsClientWithCrl(TlsClient):
-    """The same, with the lists of revoked certificates (PEM): a partner whose certificate is on one is refused."""
+class AccessToken:
+    """Where a mailbox's access token (Pro Santé Connect) comes from, one of the three. It is never kept on disk.
 
-    crl: Path | None = None
+    `file`: another program renews it. `command`: told on its standard output. `refresh_token_file`: asked from `endpoint`.
+    """
+
+    file: Path | None = None
+    command: tuple[str, ...] = ()
+    refresh_token_file: Path | None = None
+    endpoint: str = ""
+    client_id: str = ""
+    client_secret: Secret | None = None
+    ca: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +188,17 @@ class LedgerStore:
 
 
 @dataclass(frozen=True)
+class NationalDirectory:
+    """The national directory (Annuaire Santé), asked by `tdu directory refresh`. `key_file` holds the API key."""
+
+    key_file: Path
+    base_url: str = "https://gateway.api.esante.gouv.fr/fhir/v2"
+    copy_file: Path = Path("annuaire.json")
+    max_age_days: int = bounded(7, 0, 365)
+    timeout_seconds: float = bounded(30.0, 0.1, 600)
+
+
+@dataclass(frozen=True)
 class DirectoryFiles:
     """The partners files: organisations, units, roles, endpoints, equipment dates, agreements.
 
@@ -177,11 +207,18 @@ class DirectoryFiles:
 
     files: tuple[Path, ...] = ()
     trusted_domains: Path | None = None
+    annuaire: NationalDirectory | None = None
 
     @property
     def everything(self) -> tuple[Path, ...]:
-        """All files that the directory is made of."""
-        return (*self.files, *((self.trusted_domains,) if self.trusted_domains else ()))
+        """All files that the directory is made of. The national directory's copy may not be there yet."""
+        copy = (self.annuaire.copy_file,) if self.annuaire else ()
+        return (*self.files, *((self.trusted_domains,) if self.trusted_domains else ()), *copy)
+
+    def read(self) -> dict[str, bytes]:
+        """The content of each, by name; OSError when one that must be there is not."""
+        late = self.annuaire.copy_file if self.annuaire else None
+        return {str(path): path.read_bytes() for path in self.everything if path != late or path.exists()}
 
 
 @dataclass(frozen=True)
@@ -248,6 +285,65 @@ class FolderDoor:
     max_file_bytes: int = bounded(67_108_864, 1024, 1_073_741_824)
 
 
+class DoubtfulMail(StrEnum):
+    """What becomes of a document that a mailbox may not let through by itself."""
+
+    PARK = "park"
+    DELIVER = "deliver"
+
+
+class ReceiptForm(StrEnum):
+    """How a refusal is written in an MDN: as volet 1.1.3 has it, or as the older software of volet 1.1 knows it."""
+
+    CURRENT = "current"
+    LEGACY = "legacy"
+
+
+@dataclass(frozen=True)
+class MailWard:
+    """One row of a mailbox's recipient table: what was written to `address`, or names `unit`, goes to `deliver_to`."""
+
+    deliver_to: str
+    address: str = ""
+    unit: str = ""
+    finess: str = ""
+
+
+@dataclass(frozen=True)
+class MailboxDoor:
+    """A secure mailbox that is read for documents and receipts.
+
+    `deliver_to`: `role:…` (a role's id in plans) or `software:…` (an HL7 partner); empty: the role that holds `address`.
+    """
+
+    name: str
+    address: str
+    host: str
+    port: int = bounded(143, 1, 65535)
+    security: MailSecurity = MailSecurity.STARTTLS
+    server_name: str = ""
+    tls: TlsClientWithCrl = field(default_factory=TlsClientWithCrl)
+    user: str = ""
+    password: Secret | None = None
+    token: Secret | None = None
+    folders: tuple[str, ...] = ("INBOX",)
+    keyword: str = "$TduKept"
+    move_to: str = ""
+    skip_existing: bool = False
+    legal_entity: str = ""
+    zone: str = ""
+    deliver_to: str = ""
+    poll_seconds: float = bounded(60.0, 0.05, 3600)
+    max_message_bytes: int = bounded(41_943_040, 65_536, 268_435_456)
+    error_mailbox: str = ""
+    receipts: ReceiptForm = ReceiptForm.CURRENT
+    unqualified: DoubtfulMail = DoubtfulMail.PARK
+    masked: DoubtfulMail = DoubtfulMail.PARK
+    wants_return_path: bool = True
+    patient_domains: tuple[str, ...] = ("patient.mssante.fr", "patient.formation.mssante.fr")
+    wards: tuple[MailWard, ...] = ()
+
+
 @dataclass(frozen=True)
 class Doors:
     """What comes in. An absent door is closed."""
@@ -255,18 +351,26 @@ class Doors:
     mllp: MllpDoor | None = None
     http: HttpDoor | None = None
     folders: tuple[FolderDoor, ...] = ()
+    mailboxes: tuple[MailboxDoor, ...] = ()
 
 
 @dataclass(frozen=True)
 class SecureMailOperator:
-    """Our MSSanté operator's SMTP service."""
+    """Our MSSanté operator's SMTP service. Without `host`, DNS tells it (SRV records of the sender's mail domain).
 
-    host: str
+    DNS names hosts of that domain only; an operator that serves many domains is named in `trusted_hosts`.
+    """
+
+    host: str = ""
     port: int = bounded(587, 1, 65535)
     security: MailSecurity = MailSecurity.STARTTLS
+    trusted_hosts: tuple[str, ...] = ()
+    server_name: str = ""
     tls: TlsClient = field(default_factory=TlsClient)
+    sasl_external: bool = False
     user: str = ""
     password: Secret | None = None
+    token: AccessToken | None = None
     timeout_seconds: float = bounded(60.0, 0.1, 600)
     max_message_bytes: int = bounded(26_214_400, 65_536, 1_073_741_824)
 
@@ -310,7 +414,7 @@ class Hl7Partner:
     server_name: str = ""
     connect_timeout_seconds: float = bounded(10.0, 0.1, 600)
     answer_timeout_seconds: float = bounded(30.0, 0.1, 600)
-    tls: TlsClientWithCrl | None = None
+    tls: TlsClient | None = None
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,20 @@ from dataclasses import dataclass
 from datetime import date
 
 from adapter.model.effects import Parked
+from adapter.model.inbox import LOCAL, LOCAL_ROLE, LOCAL_SOFTWARE
 from adapter.model.parties import Recipient, RecipientKind
+from adapter.model.plan import ChannelName
 from adapter.model.submission import Submission, Urgency
 from adapter.routing.directory_file import read_entries
 from adapter.routing.entries import (
     Agreement,
     DomainKind,
     Entries,
+    Equipment,
     FormTarget,
     LegalEntity,
     Organisation,
+    Period,
     PractitionerRole,
     Record,
     Role,
@@ -31,10 +35,12 @@ from adapter.routing.entries import (
     Unit,
 )
 from adapter.routing.identifiers import domain_is_under, is_mail_address
+from adapter.routing.national import NOTHING_LISTED, NationalListing, read_listing
 from adapter.routing.reasons import EXPLANATIONS, PATHWAY_WORDS, unit_advice
 from adapter.routing.roles import RoleMaker
 
 _TARGET_HINT = "form-target"
+COPY_SUFFIX = ".json"
 # Where each kind of unit code stands in an HL7 message: a finding names places, never values.
 _UNIT_PLACES = {"location": "PV1-3", "medical": "ZBE-7", "care": "ZBE-8"}
 
@@ -62,21 +68,27 @@ class SenderEnd:
 
 
 def load_directory(files: Mapping[str, bytes]) -> Directory:
-    """The directory of the given files (name → content); ConfigurationError that lists every problem."""
+    """The directory of the given files (name → content); ConfigurationError that lists every problem.
+
+    A name that ends in `.json` is the copy of the national directory that `tdu directory refresh` keeps.
+    """
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{name}\0{len(files[name])}\0".encode())
         digest.update(files[name])
-    return Directory(read_entries(files), digest.hexdigest()[:16])
+    copies = [read_listing(content, name) for name, content in files.items() if name.endswith(COPY_SUFFIX)]
+    entries = read_entries({name: content for name, content in files.items() if not name.endswith(COPY_SUFFIX)})
+    return Directory(entries, digest.hexdigest()[:16], copies[0] if copies else NOTHING_LISTED)
 
 
 class Directory:
     """A frozen snapshot; `revision` names its content. Lookups take the civil day they are for."""
 
-    def __init__(self, entries: Entries, revision: str) -> None:
+    def __init__(self, entries: Entries, revision: str, national: NationalListing = NOTHING_LISTED) -> None:
         self.revision = revision
         self.entries = entries
-        self._roles = RoleMaker(entries)
+        self._national = national
+        self._roles = RoleMaker(entries, national)
         self._entities = {x.key: x for x in entries.legal_entities}
         self._organisations = {x.key: x for x in entries.organisations}
         self._departments = {x.key: x for x in entries.departments}
@@ -173,11 +185,24 @@ class Directory:
 
     def resolve(self, recipient: Recipient, *, sender_finess: str, on: date, legal_entity: str = "") -> Resolution:
         """One role, or why not. `legal_entity` (FINESS EJ) tells whose unit table and record it is when it is not said."""
+        found = self._resolve(recipient, sender_finess, on, legal_entity)
+        return _none("national-conflict") if self._is_listed_elsewhere(recipient, found.role) else found
+
+    def _is_listed_elsewhere(self, recipient: Recipient, role: Role | None) -> bool:
+        """True when the national directory lists this role's mailbox, and for somebody else."""
+        if role is None or not role.mailbox or role.kind in (RecipientKind.PATIENT, RecipientKind.RECORD):
+            return False
+        finess = self._finess_of(role) if role.organisation else (recipient.finess,)
+        return self._national.contradicts(role.mailbox, role.rpps or recipient.rpps, finess)
+
+    def _resolve(self, recipient: Recipient, sender_finess: str, on: date, legal_entity: str) -> Resolution:
         sender = self.sender_end(sender_finess, legal_entity)
         if recipient.kind is RecipientKind.RECORD:
             return self._resolve_record(sender, on)
         if recipient.kind is RecipientKind.PATIENT:
             return self._resolve_patient(recipient, on)
+        if recipient.role_hint.startswith((LOCAL_ROLE, LOCAL_SOFTWARE)):
+            return self._resolve_local(recipient.role_hint, on)
         if recipient.address:
             return self._resolve_address(recipient, on)
         if recipient.rpps:
@@ -187,6 +212,20 @@ class Directory:
         if recipient.finess or recipient.unit:
             return self._resolve_structure(recipient, sender, on)
         return _none("unknown-recipient")
+
+    def _resolve_local(self, named: str, on: date) -> Resolution:
+        """Whom a mailbox of ours is read for: a role of the partners files, or software by its name."""
+        if named.startswith(LOCAL_SOFTWARE):
+            partner = named.removeprefix(LOCAL_SOFTWARE)
+            fed = (Equipment(ChannelName.HL7_PUSH, Period(), partner),)
+            role = Role(f"software:{partner}", RecipientKind.APPLICATION, partner, levels=(fed,))
+            return Resolution(role, explanation="Logiciel que la configuration nomme pour cette boîte.")
+        known = self.role(named.removeprefix(LOCAL))
+        if known is None:
+            return _none("unknown-recipient")
+        if not known.period.holds(on):
+            return _none("closed-role")
+        return Resolution(known, explanation="Fonction que la configuration nomme pour cette boîte.")
 
     def _resolve_record(self, sender: SenderEnd, on: date) -> Resolution:
         record = self.record_for(sender, on)

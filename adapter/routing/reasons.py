@@ -9,6 +9,7 @@ EXPLANATIONS: Mapping[str, str] = {
     "bad-address": "L'adresse indiquée n'est pas une adresse de messagerie.",
     "untrusted-domain": "Le domaine de l'adresse n'est pas dans l'espace de confiance à cette date.",
     "address-conflict": "L'adresse, le professionnel ou la structure indiqués se contredisent : vérifier le destinataire.",
+    "national-conflict": "L'annuaire national attribue cette adresse à quelqu'un d'autre : vérifier le destinataire.",
     "closed-role": "La fonction ou le service visé n'est pas ouvert à cette date : indiquer qui lui succède.",
     "ambiguous-role": "Plusieurs destinataires possibles : préciser la structure, le service ou l'adresse.",
     "internal-role": "Ce professionnel n'a de fonction que dans la structure émettrice : indiquer l'adresse.",

@@ -1,4 +1,7 @@
-"""Makes roles of entries: one identity, one mailbox, one fax and the equipment levels above it for each possible recipient."""
+"""Makes roles of entries: one identity, one mailbox, one fax and the equipment levels above it for each possible recipient.
+
+A structure or a person without a mailbox takes the one that the national directory lists for them, when one alone fits.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,16 @@ from collections.abc import Iterable
 
 from adapter.model.parties import RecipientKind
 from adapter.routing.entries import Department, Entries, Organisation, PractitionerRole, Role, Unit
+from adapter.routing.national import NOTHING_LISTED, NationalListing
 
 
 class RoleMaker:
     """Knows the structures and departments that roles stand in."""
 
-    def __init__(self, entries: Entries) -> None:
+    def __init__(self, entries: Entries, national: NationalListing = NOTHING_LISTED) -> None:
         self._entries = entries
+        self._national = national
+        self._legal_finess = {x.key: x.finess for x in entries.legal_entities}
         self._organisations = {x.key: x for x in entries.organisations}
         self._departments = {x.key: x for x in entries.departments}
 
@@ -23,8 +29,7 @@ class RoleMaker:
         yield from map(self.of_person, self._entries.roles)
         yield from (self.of_unit(unit) for unit in self._entries.units if unit.mailbox or unit.fax)
 
-    @staticmethod
-    def of_organisation(o: Organisation) -> Role:
+    def of_organisation(self, o: Organisation) -> Role:
         """The structure as a whole."""
         return Role(
             id=f"role:org:{o.key}",
@@ -32,7 +37,7 @@ class RoleMaker:
             display=o.name,
             organisation=o.key,
             legal_entity=o.legal_entity,
-            mailbox=o.mailbox,
+            mailbox=o.mailbox or self._national.of_structure(o.finess),
             fax=o.fax,
             phone_line=o.phone,
             levels=(o.equipment,),
@@ -92,7 +97,7 @@ class RoleMaker:
             legal_entity=o.legal_entity,
             department=r.department,
             rpps=r.rpps,
-            mailbox=r.mailbox,
+            mailbox=r.mailbox or self._national.of_person(r.rpps, (o.finess, self._legal_finess[o.legal_entity])),
             fax=r.fax,
             inbox=r.inbox,
             phone_line=r.phone or (d.senior_line if d else "") or o.phone,

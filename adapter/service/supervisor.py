@@ -49,7 +49,7 @@ class _Crew:
 def serve(config: Config) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code (0 after an orderly stop)."""
     configure_logs(config.log)
-    LiveDirectory(config.directory.everything)()  # a wrong partners file is said here, not by workers that die one after another
+    LiveDirectory(config.directory)()  # a wrong partners file is said here, not by workers that die one after another
     migrate_ledger(config)
     listeners = bind_doors(config)
     stopping = threading.Event()

@@ -12,6 +12,7 @@ from adapter.assembly import LiveDirectory, build_channels, route_settings
 from adapter.channels.fax import FaxSpoolChannel
 from adapter.channels.shared_record import SharedRecordChannel
 from adapter.config import load_config
+from adapter.config.settings import DirectoryFiles
 from adapter.errors import ConfigurationError
 from adapter.model.plan import ChannelName
 from tests.builders.directory import small_text
@@ -101,7 +102,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def test_a_corrected_partners_file_is_in_force_at_once(partners: Path) -> None:
-    live = LiveDirectory((partners,))
+    live = LiveDirectory(DirectoryFiles((partners,)))
     before = live().revision
     _write(partners, small_text(more="# a new line\n"))
     assert live().revision != before
@@ -110,7 +111,7 @@ def test_a_corrected_partners_file_is_in_force_at_once(partners: Path) -> None:
 
 @pytest.mark.parametrize("wrong", ["this is no TOML", small_text(more="[[organisation]]\nkey = 3\n")])
 def test_a_wrong_new_version_leaves_the_old_one_in_force_and_says_so_once(partners: Path, wrong: str) -> None:
-    live = LiveDirectory((partners,))
+    live = LiveDirectory(DirectoryFiles((partners,)))
     before = live().revision
     with structlog.testing.capture_logs() as logs:
         _write(partners, wrong)
@@ -120,7 +121,7 @@ def test_a_wrong_new_version_leaves_the_old_one_in_force_and_says_so_once(partne
 
 
 def test_a_mended_file_ends_the_alarm(partners: Path) -> None:
-    live = LiveDirectory((partners,))
+    live = LiveDirectory(DirectoryFiles((partners,)))
     live()
     _write(partners, "this is no TOML")
     live()
@@ -130,7 +131,7 @@ def test_a_mended_file_ends_the_alarm(partners: Path) -> None:
 
 
 def test_a_file_that_goes_away_leaves_the_last_good_directory(partners: Path) -> None:
-    live = LiveDirectory((partners,))
+    live = LiveDirectory(DirectoryFiles((partners,)))
     before = live().revision
     partners.unlink()
     assert (live().revision, live.problem) == (before, "FileNotFoundError")
@@ -140,4 +141,4 @@ def test_there_is_no_start_without_a_directory(tmp_path: Path) -> None:
     path = tmp_path / "partners.toml"
     path.write_text("this is no TOML")
     with pytest.raises(ConfigurationError):
-        LiveDirectory((path,))()
+        LiveDirectory(DirectoryFiles((path,)))()
