@@ -185,7 +185,8 @@ class MllpClient:
             data = line.socket.recv(_CHUNK)
             if not data:
                 raise ConnectionResetError
-            for frame in line.frames.feed(data):
+            frames = line.frames.feed(data)
+            for number, frame in enumerate(frames, 1):
                 if frame.condition is not FrameCondition.COMPLETE:
                     self._lost("hl7_push.unreadable-answer", control_id, condition=frame.condition.value)
                     return None
@@ -194,6 +195,8 @@ class MllpClient:
                     self._foreign(_named(message), control_id)
                     return None
                 if message.value("MSA", 1).strip() != _COMMIT_ACCEPT:
+                    if frames[number:]:  # ours, and more that nobody asked for: the next message gets a new line
+                        self._foreign(_named(_read(frames[number].content)), control_id)
                     return _acknowledgement(message)
 
     def _foreign(self, named: str, expected: str) -> None:

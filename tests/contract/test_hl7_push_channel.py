@@ -14,9 +14,11 @@ import trustme
 from adapter.channels.hl7_push import Hl7PushChannel, Hl7PushSettings
 from adapter.channels.mllp_client import MllpPartner, MllpTls
 from adapter.formats.hl7v2 import read_message
+from adapter.formats.mllp_frames import frame_message
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.packaging.parcel import FaxContent, Hl7Content, Parcel
 from tests.servers.mllp_peer import (
+    Call,
     MllpPeer,
     Step,
     acknowledgement,
@@ -141,15 +143,29 @@ def test_a_late_acknowledgement_is_not_the_next_messages(peer: MllpPeer) -> None
 
 
 def test_an_acknowledgement_that_comes_while_nothing_is_asked_is_thrown_away_with_its_connection(peer: MllpPeer) -> None:
-    def twice(call: object) -> None:
-        call.answer("AA")  # type: ignore[attr-defined]
-        call.answer("AA", named="T0002")  # type: ignore[attr-defined]
+    def twice(call: Call) -> None:
+        call.answer("AA")
+        threading.Event().wait(0.3)
+        call.answer("AA", named="T0002")
 
     peer.script(twice, refuse("904"))
     channel = channel_to(peer)
     assert channel.send(parcel("T0001")).kind is OutcomeKind.ACCEPTED
-    threading.Event().wait(0.1)
+    threading.Event().wait(0.8)
     with structlog.testing.capture_logs() as logs:
+        assert channel.send(parcel("T0002")).cause == "identity-904"
+    assert any(line["event"] == "hl7_push.foreign-ack" and line["named"] == "T0002" for line in logs)
+    assert peer.connections == 2
+
+
+def test_two_acknowledgements_in_one_packet_are_one_answer_and_a_reset(peer: MllpPeer) -> None:
+    def both(call: Call) -> None:
+        call.send(frame_message(acknowledgement("AA", "T0001")) + frame_message(acknowledgement("AA", "T0002")))
+
+    peer.script(both, refuse("904"))
+    channel = channel_to(peer)
+    with structlog.testing.capture_logs() as logs:
+        assert channel.send(parcel("T0001")).kind is OutcomeKind.ACCEPTED
         assert channel.send(parcel("T0002")).cause == "identity-904"
     assert any(line["event"] == "hl7_push.foreign-ack" and line["named"] == "T0002" for line in logs)
     assert peer.connections == 2
