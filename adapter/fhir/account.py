@@ -41,7 +41,7 @@ def with_account(bundle: Resource, source_id: str, provenance_id: str, maker: Ma
     """The Bundle with its Provenance and, when something was left, the section that says so. `source_id`: the source's Binary."""
     entries = list(bundle["entry"])
     composition = entries[0]["resource"]
-    source = next((e["resource"] for e in entries if e["resource"]["id"] == source_id), None)
+    source = next((e["resource"] for e in entries if e["resource"].get("id") == source_id), None)
     left = list(unread)
     if left:
         section = _section(composition, left, source)

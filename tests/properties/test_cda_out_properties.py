@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import string
-from datetime import date
+from datetime import UTC, date, datetime
+from html import unescape
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from lxml import etree
 from adapter.fhir import profiles as p
 from adapter.fhir.narrative import div_of_narrative
 from adapter.mapping.from_cda import translate_cda
+from adapter.mapping.from_form import understand_form
+from adapter.model.receipt import Arrival, Principal
 from adapter.packaging.cda_out.narrative import Anchors, Narrative
 from adapter.packaging.cda_out.xml import V3
 from tests.builders.fhir_document import (
@@ -25,6 +28,8 @@ from tests.builders.fhir_document import (
     send,
     subject_of,
 )
+from tests.builders.form import build_imaging_request, form_bytes
+from tests.builders.letter import build_entry_letter as build_letter_form
 from tests.unit.packaging.test_cda_structured import _stay, again, read
 
 pytestmark = pytest.mark.properties
@@ -150,6 +155,132 @@ def test_allergies_keep_agent_onset_and_reactions(allergies: list[Any]) -> None:
     second = translate_cda(again(first.submission, first.bundle))
     kinds = ("AllergyIntolerance",)
     assert not told(first.bundle, kinds) - told(second.bundle, kinds) - {"Active"}
+
+
+# -- documents of forms: everything a person wrote, header included ---------------------------------------------------------
+
+_PEOPLE = ("Patient", "Practitioner", "PractitionerRole", "Organization", "RelatedPerson")
+_CLINICAL = ("MedicationStatement", "AllergyIntolerance", "Condition", "Procedure", "Observation", "ServiceRequest")
+# What FHIR wants around a value and CDA has no word for: states and categories that are constants of ours, the English names of
+# LOINC, a unit's French spelling beside its UCUM code, the kind of an identifier.
+_OURS = {
+    "active", "confirmed", "unconfirmed", "problem-list-item", "laboratory", "vital-signs", "exam", "Imaging", "PLAC",
+    "Education note",
+    "Creatinine [Moles/volume] in Serum or Plasma", "Creatinine [Mass/volume] in Serum or Plasma", "Body weight", "Active",
+    "Gestational age--at birth", "µmol/L", "semaines", "Créatinine",
+}  # fmt: skip
+
+
+def squeezed(words: str) -> str:
+    return "".join(words.split())
+
+
+def lost_of(first: Any, second: Any, kinds: tuple[str, ...], *, narrative: bool = False) -> set[str]:
+    """Values of the first bundle that the second holds nowhere: in no resource, nor (where the volet takes no entry) in words."""
+    every = tuple({entry["resource"]["resourceType"] for entry in second["entry"]})
+    held = {squeezed(value) for value in told(second, every)}
+    words = squeezed("".join(_divs(second["entry"][0]["resource"].get("section", ())))) if narrative else ""
+    return {value for value in told(first, kinds) - _OURS if squeezed(value) not in held and squeezed(value) not in words}
+
+
+def _divs(sections: Any) -> Any:
+    for section in sections:
+        yield unescape("".join(etree.fromstring(section["text"]["div"]).itertext()))
+        yield from _divs(section.get("section", ()))
+
+
+def understood(form: dict[str, Any]) -> Any:
+    arrival = Arrival(form_bytes(form), "http", Principal("x", "token", "750712184"), datetime(2026, 11, 21, 12, tzinfo=UTC))
+    (translation,) = understand_form(arrival, "receipt")
+    return translation
+
+
+PAST = st.dates(min_value=date(1950, 1, 1), max_value=date(2026, 11, 19)).map(str)
+PARTIAL = st.builds(lambda day, cut: day[:cut], PAST, st.sampled_from([4, 7, 10]))
+LETTERS = st.fixed_dictionaries(
+    {
+        "lettre.motif": WORDS,
+        "lettre.commentaire": WORDS,
+        "patient.nom": WORDS,
+        "patient.prenom": WORDS,
+        "medecin.nom": WORDS,
+        "traitements": st.lists(
+            st.fixed_dictionaries({"nom": WORDS, "posologie": WORDS}, optional={"commentaire": WORDS}), min_size=1, max_size=3
+        ),
+        "allergies": st.lists(
+            st.fixed_dictionaries(
+                {"produit": WORDS}, optional={"reaction": WORDS, "gravite": st.sampled_from(["legere", "moderee", "grave"])}
+            ),
+            min_size=1, max_size=3,
+        ),
+        "antecedents": st.lists(
+            st.fixed_dictionaries({"libelle": WORDS}, optional={"code": st.just("I48"), "debut": PARTIAL}), min_size=1, max_size=3
+        ),
+        "chirurgie": st.lists(
+            st.fixed_dictionaries({"acte": WORDS}, optional={"code": st.just("NEKA020"), "date": PARTIAL}), min_size=1, max_size=3
+        ),
+    }
+)  # fmt: skip
+
+
+@settings(max_examples=30, deadline=None)
+@given(LETTERS)
+def test_an_entry_letter_of_a_form_keeps_every_value_out_and_back(changes: dict[str, Any]) -> None:
+    first = understood(build_letter_form(**changes))
+    second = translate_cda(again(first.submission, first.bundle))
+    assert not lost_of(first.bundle, second.bundle, (*_CLINICAL, *_PEOPLE))
+
+
+EXAMS = st.lists(
+    st.fixed_dictionaries(
+        {"modalite": st.sampled_from(["TDM", "ECHO", "DOPPLER", "RADIO", "IRM"]), "region": WORDS},
+        optional={
+            "cote": st.sampled_from(["droit", "gauche", "bilateral"]),
+            "injection": st.sampled_from(["avec", "sans", "non-precise"]),
+            "precision": WORDS,
+        },
+    ),
+    min_size=1,
+    max_size=3,
+)
+REQUESTS_OF_EXAMS = st.fixed_dictionaries(
+    {
+        "examens": EXAMS,
+        "demande.but": WORDS,
+        "demande.resultats-anterieurs": WORDS,
+        "demande.urgence": st.sampled_from(["urgent", "semi-urgent", "non urgent"]),
+        "patient.nom": WORDS,
+        "prescripteur.nom": WORDS,
+        "contre-indications.insuffisance-renale": st.just(True),
+        "contre-indications.creatinine": st.integers(20, 900),
+        "contre-indications.creatinine-unite": st.sampled_from(["umol/L", "mg/L"]),
+        "contre-indications.creatinine-date": PAST.filter(lambda day: day > "1961-04-12"),
+        "contre-indications.allergie": st.just(True),
+        "contre-indications.allergie-precision": WORDS,
+        "contre-indications.diabete-traitement": WORDS,
+    }
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(REQUESTS_OF_EXAMS)
+def test_an_imaging_request_of_a_form_keeps_every_value_out_and_back(changes: dict[str, Any]) -> None:
+    first = understood(build_imaging_request(**changes))
+    second = translate_cda(again(first.submission, first.bundle))
+    assert not lost_of(first.bundle, second.bundle, (*_CLINICAL, *_PEOPLE), narrative=True)
+    words = squeezed("".join(_divs(second.bundle["entry"][0]["resource"]["section"])))
+    for alert in (e["resource"] for e in first.bundle["entry"] if e["resource"]["resourceType"] == "DetectedIssue"):
+        assert squeezed(alert["code"]["text"]) in words  # an alert has no entry in the volet: its words stand on the page
+
+
+def test_a_value_that_is_taken_out_is_seen_to_be_lost() -> None:
+    """The judge of these properties is itself judged: each clinical value removed from the CDA is missed."""
+    first = understood(build_letter_form())
+    cda = again(first.submission, first.bundle)
+    for value in ("Apixaban", "Prothèse de hanche", "NEKA020"):
+        assert value.encode() in cda
+        spoilt = translate_cda(cda.replace(value.encode(), b"X"))
+        assert any(value in lost for lost in lost_of(first.bundle, spoilt.bundle, _CLINICAL, narrative=True)), value
 
 
 BLOCKS = st.recursive(

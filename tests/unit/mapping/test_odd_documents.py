@@ -9,11 +9,14 @@ import pytest
 from adapter.fhir.bundle import resources_of
 from adapter.fhir.validate import Level, validate_bundle
 from adapter.mapping.from_cda import understand_cda
+from adapter.mapping.from_fhir import understand_fhir
 from adapter.mapping.from_form import inspect_form, understand_form
 from adapter.model.effects import Translation
 from adapter.model.finding import errors_of
 from adapter.model.receipt import Arrival, Principal
 from tests.builders.cda import build_ldl_ses
+from tests.builders.fhir_document import build_entry_letter as build_letter_bundle
+from tests.builders.fhir_document import send
 from tests.builders.form import build_imaging_request, form_bytes
 from tests.builders.letter import build_entry_letter
 
@@ -66,4 +69,13 @@ def test_what_is_no_code_stays_in_the_form_and_is_coded_nowhere(written: str, co
     (translation,) = understand_form(arrival(form_bytes(letter)), "r")
     (operation,) = resources_of(translation.bundle, "Procedure")
     assert [coding["code"] for coding in operation["code"].get("coding", [])] == codes
+    assert errors_of(validate_bundle(translation.bundle, Level.FULL)) == ()
+
+
+def test_a_partners_resource_without_an_id_is_taken() -> None:
+    bundle = build_letter_bundle()
+    for entry in bundle["entry"]:
+        if entry["resource"]["resourceType"] == "AllergyIntolerance":
+            del entry["resource"]["id"]
+    (translation,) = understand_fhir(arrival(send(bundle)), "r")
     assert errors_of(validate_bundle(translation.bundle, Level.FULL)) == ()
