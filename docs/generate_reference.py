@@ -81,7 +81,7 @@ def heading(place: str) -> str:
 
 def type_words(hint: Any) -> str:
     """A type in an operator's words."""
-    names = {"str": "text", "int": "whole number", "float": "number", "Path": "path", "Secret": "secret"}
+    names = {"str": "text", "int": "whole number", "float": "number", "Path": "path", "Secret": "secret", "bool": "true or false"}
     parts = [part for part in get_args(hint) if part not in (type(None), ...)] or [hint]
     kind = parts[0]
     if issubclass(kind, str) and kind is not str:

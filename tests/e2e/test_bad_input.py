@@ -91,7 +91,7 @@ MLLP_CASES: dict[str, tuple[Callable[[str], bytes], tuple[str, str, str, str]]] 
         lambda m: build_oru(private_n1("1.2.3"), control_id=m, patient=PATIENT, change={"MSH-12": "2.6"}),
         ("MSH^1^12", "203", "", "hl7.version"),
     ),
-    "unknown type": (lambda m: mdm(m, change={"MSH-9": "ADT^A01^ADT_A01"}), ("MSH^1^9^1^1", "200", "", "hl7.unknown-type")),
+    "unknown type": (lambda m: mdm(m, change={"MSH-9": "BAR^P01^BAR_P01"}), ("MSH^1^9^1^1", "200", "", "hl7.unknown-type")),
     "unknown event": (lambda m: mdm(m, change={"MSH-9": "MDM^T99^MDM_T02"}), ("MSH^1^9^1^2", "201", "", "hl7.unknown-event")),
     "no type": (lambda m: mdm(m, change={"MSH-9": ""}), ("MSH^1^9", "101", "", "hl7.required-field")),
     "processing id": (lambda m: mdm(m, change={"MSH-11": "Z"}), ("MSH^1^11", "202", "", "hl7.processing-id")),
