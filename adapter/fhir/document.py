@@ -8,11 +8,12 @@ Source: FR Document Core 0.1.0 (draft) over HL7 UV clinical-document. Choices of
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import pybase64
 
 from adapter.fhir import profiles as p
 from adapter.fhir.bundle import Ids, document_bundle, reference_to, uri_identifier
@@ -139,7 +140,7 @@ def document_bundle_from(
 
 def binary_resource(content: bytes, media_type: str, id: str) -> Resource:  # noqa: A002 - FHIR's word
     """A file, byte for byte."""
-    data = base64.b64encode(content).decode("ascii")
+    data = pybase64.b64encode_as_string(content)  # a hundred times faster than base64: half of a document is its files
     return {"resourceType": "Binary", "id": id, "contentType": media_type, "data": data}
 
 

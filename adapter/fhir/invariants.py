@@ -233,3 +233,8 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
     "Narrative": (),
 }
 CLAIMS |= dict.fromkeys(("Age", "Count", "Distance", "Duration", "SimpleQuantity", "Money"), CLAIMS["Quantity"])
+# Those that look at the names of a node's elements alone, whatever their values.
+OF_NAMES = frozenset({
+    "ext-1", "ref-1", "qty-3", "rat-1", "att-1", "cpt-2", "tim-1", "tim-2", "tim-6", "tim-7", "tim-8", "tim-10", "cmp-1", "cmp-2",
+    "pat-1", "org-1", "obs-6", "obs-3", "app-2", "app-1", "ppc-1", "prr-1", "imm-1", "fhs-1", "fhs-2", "mad-1", "bdl-5",
+})  # fmt: skip

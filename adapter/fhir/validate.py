@@ -16,7 +16,8 @@ from typing import Any
 from adapter.fhir import profiles as p
 from adapter.fhir.invariants import CLAIMS, EVERY_RESOURCE, broken_claims
 from adapter.fhir.models import model_findings
-from adapter.fhir.structure import Element, Shape, is_resource, is_valid, shape_of
+from adapter.fhir.plan import Sort, Step, sort_of
+from adapter.fhir.structure import Element, Shape, is_resource, is_valid
 from adapter.fhir.xhtml_check import narrative_fault
 from adapter.model.finding import Finding, Severity
 from adapter.model.identity import INS_OIDS, ins_is_valid
@@ -105,8 +106,8 @@ class _Walk:
 
     def _look_at_resource(self, resource: Resource, place: _Place) -> None:
         kind = _kind_of(resource)
-        shape = shape_of(kind) if is_resource(kind) else None
-        if shape is None:
+        sort = sort_of(kind) if is_resource(kind) else None
+        if sort is None:
             if self._whole:
                 self._tell("fhir.unknown-resource", "No such resource in FHIR R4.", place)
             return
@@ -116,23 +117,63 @@ class _Walk:
             for name, holds, text in EVERY_RESOURCE:
                 if not holds(resource):
                     self._tell(f"fhir.{name}", text, place)
-        self._look_at(resource, kind, shape, place)
+        self._look_at(resource, sort, place)
 
-    def _look_at(self, node: Resource, kind: str, shape: Shape, place: _Place) -> None:
-        elements = shape.elements
+    def _look_at(self, node: Resource, sort: Sort, place: _Place) -> None:
+        plan = sort.plan_of(node)
+        if plan is None:  # something is wrong with its names: each is told, with its place
+            self._look_at_each(node, sort.kind, sort.shape, place)
+            return
+        for step in plan:
+            value = node[step.name]
+            if step.test is None:
+                self._look_below(value, step, place)
+            elif not step.test(value):
+                self._look_at_element(step.name, value, step.element, place)
+        if sort.kind in _RULED:
+            self._apply_rules(node, sort.kind, place)
+        if sort.claims and self._whole:
+            for claim, holds, text in sort.claims:
+                if not holds(node):
+                    self._tell(f"fhir.{claim}", text, place)
+
+    def _look_below(self, value: object, step: Step, place: _Place) -> None:
+        if step.sort is None:
+            self._look_at_rare(step, value, place)
+        elif not step.repeats:
+            self._look_at_one(value, step, (place, step.name, -1))
+        elif isinstance(value, list) and value:
+            for rank, item in enumerate(value):
+                self._look_at_one(item, step, (place, step.name, rank))
+        else:
+            self._look_at_element(step.name, value, step.element, place)
+
+    def _look_at_one(self, value: object, step: Step, place: _Place) -> None:
+        if isinstance(value, dict) and value and step.sort is not None:
+            self._look_at(value, step.sort, place)
+            if step.is_reference and step.element is not None:
+                self._look_at_reference(value, step.element, place)
+        elif step.element is not None:
+            self._look_at_value(value, step.element, place)
+
+    def _look_at_rare(self, step: Step, value: object, place: _Place) -> None:
+        """What is beside a primitive, a whole resource, a list of primitives."""
+        if step.is_extended:
+            self._look_at_extended(step.name[1:], value, step.element, place)
+        elif step.element is not None:
+            self._look_at_element(step.name, value, step.element, place)
+
+    def _look_at_each(self, node: Resource, kind: str, shape: Shape, place: _Place) -> None:
+        """The long way, which tells what is wrong with names."""
         chosen = 0
         for key, value in node.items():
-            element = elements.get(key)
+            element = shape.elements.get(key)
             if element is None:
                 self._look_at_stranger(key, value, shape, place)
                 continue
             if element.choice:
                 chosen += 1
-            if element.is_plain and not element.repeats:  # by far the most frequent
-                if not is_valid(element.kind, value):
-                    self._tell_shape("The value is not of its type.", place, key)
-            else:
-                self._look_at_element(key, value, element, place)
+            self._look_at_element(key, value, element, place)
         self._look_at_whole(node, kind, shape, place, chosen)
 
     def _look_at_whole(self, node: Resource, kind: str, shape: Shape, place: _Place, chosen: int) -> None:
@@ -178,7 +219,9 @@ class _Walk:
         for choice in shape.mandatory_choices - set(seen):
             self._tell_shape("One type of a mandatory choice must stand.", place, f"{choice}[x]")
 
-    def _look_at_element(self, key: str, value: object, element: Element, place: _Place) -> None:
+    def _look_at_element(self, key: str, value: object, element: Element | None, place: _Place) -> None:
+        if element is None:
+            return
         if not element.repeats:
             self._look_at_value(value, element, (place, key, -1))
         elif not isinstance(value, list):
@@ -204,8 +247,8 @@ class _Walk:
             self._tell_shape("An object is never empty.", place)
         elif kind == "Resource":
             self._look_at_resource(value, place)
-        elif (shape := shape_of(kind)) is not None:
-            self._look_at(value, kind, shape, place)
+        elif (sort := sort_of(kind)) is not None:
+            self._look_at(value, sort, place)
             if kind == "Reference":
                 self._look_at_reference(value, element, place)
 
@@ -214,10 +257,10 @@ class _Walk:
         if element is None or not element.is_primitive:
             self._tell_shape("R4 knows no such element.", place, "_?")
             return
-        shape = shape_of("Element") or Shape({}, (), frozenset(), frozenset())
+        sort = sort_of("Element")
         for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, dict) and item:
-                self._look_at(item, "Element", shape, (place, f"_{key}", -1))
+            if isinstance(item, dict) and item and sort is not None:
+                self._look_at(item, sort, (place, f"_{key}", -1))
             elif item is not None:
                 self._tell_shape("An object is meant.", place, f"_{key}")
 

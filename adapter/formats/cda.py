@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+import pybase64
 from lxml import etree
 
 from adapter.errors import InputError
@@ -29,6 +30,7 @@ _PLAIN_TEXT_NODE_BYTES = 10_000_000
 _ENCODINGS = frozenset({"utf-8", "utf8", "utf-16", "utf-16le", "utf-16be", "us-ascii", "ascii", "iso-8859-1", "iso-8859-15",
                         "latin1", "windows-1252"})  # fmt: skip
 _PROLOG = re.compile(rb"\s*(?:<\?.*?\?>|<!--.*?-->)", re.DOTALL)
+_START = re.compile(rb"\s*(.{0,9})", re.DOTALL)
 _DECLARED_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 
 # What the first bytes of an embedded file say it is; labels in real documents are often wrong.
@@ -125,17 +127,25 @@ def sniff_media_type(content: bytes) -> str:
 
 def decode_base64(text: str, where: str = "component/nonXMLBody/text") -> tuple[bytes, bool]:
     """Decode Base64 with white space inside; the flag tells that missing padding was added. Raises InputError."""
-    packed = "".join(text.split())
-    missing = -len(packed) % 4
+    missing = 0
+    try:  # as nearly all come, whole and on one line: at once
+        content = pybase64.b64decode(text.strip(), validate=True)
+    except ValueError:
+        packed = "".join(text.split())
+        missing = -len(packed) % 4
+        content = _decoded(packed + "=" * missing, where)
+    if not content:
+        raise InputError("cda.bad-body", "The embedded file is empty.", where=where)
+    return content, missing > 0
+
+
+def _decoded(packed: str, where: str) -> bytes:
     try:
-        content = base64.b64decode(packed + "=" * missing, validate=True)
+        return base64.b64decode(packed, validate=True)
     except (binascii.Error, ValueError):
         raise InputError(
             "cda.bad-body", "The embedded file is not valid Base64.", where=where, remedy="Send the document again, whole."
         ) from None
-    if not content:
-        raise InputError("cda.bad-body", "The embedded file is empty.", where=where)
-    return content, missing > 0
 
 
 def _refuse_doctype(content: bytes) -> None:
@@ -146,8 +156,9 @@ def _refuse_doctype(content: bytes) -> None:
     position = 0
     while (match := _PROLOG.match(prolog, position)) is not None:
         position = match.end()
-    rest = prolog[position:].lstrip()
-    if rest[:9].upper() == b"<!DOCTYPE":
+    start = _START.match(prolog, position)
+    rest = start[1] if start is not None else b""
+    if rest.upper() == b"<!DOCTYPE":
         raise InputError("cda.doctype", "A DOCTYPE is never accepted.", remedy="Remove the DOCTYPE; CDA needs none.")
     if rest[:1] != b"<" or rest[:2] == b"<!":
         raise InputError("cda.not-xml", "This is not an XML document.")

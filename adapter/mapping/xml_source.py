@@ -1,7 +1,7 @@
 """XML as the engine sees it: nodes that each remember what was read of them. CDA's default namespace is taken for granted.
 
 A document costs what its nodes cost: a thousand are made for a letter, and each is asked twice. Hence attributes are taken out of
-libxml2 once, into a dict by plain name, and what is read leaves a second dict: whatever that still holds was not read.
+libxml2 once, into a dict, and what is read leaves a second dict: whatever that still holds was not read.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from lxml import etree
 
@@ -30,19 +29,19 @@ _PREFIXES = {
 _NAMESPACES = {prefix: namespace for namespace, prefix in _PREFIXES.items()}
 
 
-@lru_cache(maxsize=4096)
-def _plain_name(tag: str) -> str:
+class _PlainNames(dict[str, str]):
     """`{urn:hl7-org:v3}id` → `id`; known extension namespaces get their usual prefix, whatever the file's own."""
-    if not tag.startswith("{"):
-        return tag
-    namespace, name = tag[1:].split("}", 1)
-    return _PREFIXES.get(namespace, f"{{{namespace}}}") + name
+
+    def __missing__(self, tag: str) -> str:
+        namespace, _, name = tag[1:].rpartition("}")
+        plain = _PREFIXES.get(namespace, f"{{{namespace}}}") + name if tag.startswith("{") else tag
+        if len(self) < _MOST_NAMES:
+            self[tag] = plain
+        return plain
 
 
-@lru_cache(maxsize=1024)
-def _attribute_name(tag: str) -> str:
-    """The same for an attribute: one without prefix has no namespace, so that one of CDA's own keeps its whole name."""
-    return tag if tag.startswith(f"{{{_V3}}}") else _plain_name(tag)
+_MOST_NAMES = 4096
+_PLAIN_NAMES = _PlainNames()
 
 
 @lru_cache(maxsize=1024)
@@ -50,6 +49,12 @@ def _full_tag(name: str) -> str:
     """The way back, for elements: `id` → `{urn:hl7-org:v3}id`."""
     prefix, colon, local = name.rpartition(":")
     return f"{{{_NAMESPACES.get(prefix + colon, _V3)}}}{local}"
+
+
+@lru_cache(maxsize=256)
+def _full_attribute(name: str) -> str:
+    """An attribute has a namespace only when it has a prefix."""
+    return _full_tag(name) if ":" in name else name
 
 
 def local_name(name: str) -> str:
@@ -90,7 +95,7 @@ def _path(element: etree._Element) -> str:
     while parent is not None:
         twins = list(parent.iterchildren(str(current.tag)))
         position = f"[{twins.index(current) + 1}]" if len(twins) > 1 else ""
-        parts.append(_plain_name(str(current.tag)) + position)
+        parts.append(_PLAIN_NAMES[str(current.tag)] + position)
         current, parent = parent, parent.getparent()
     return "/".join(reversed(parts)) or "."
 
@@ -155,13 +160,14 @@ class XmlSource:
         if node.is_taken:
             return  # what a pattern would have left aside came along
         for name, value in node.left.items():
-            if not value:
+            if not _is_said(value):
                 continue
-            pattern = self._ignored_attributes.get(name) or self.ignoring(node, f"@{name}", inside=True)
+            plain = _PLAIN_NAMES[name]
+            pattern = self._ignored_attributes.get(plain) or self.ignoring(node, f"@{plain}", inside=True)
             if pattern:
                 ignored[pattern] = ignored.get(pattern, 0) + 1
             else:
-                left.append((node, f"@{_plain_name(name)}", value))
+                left.append((node, f"@{plain}", value))
         if not node.is_text_read and _is_said(node.element.text):
             left.append((node, "text()", node.element.text or ""))
         for child in node.children():
@@ -171,6 +177,7 @@ class XmlSource:
 
     def is_ignored_attribute(self, node: XmlNode, name: str) -> bool:
         """True when a pattern covers an attribute."""
+        name = _PLAIN_NAMES[name]
         return name in self._ignored_attributes or bool(self.ignoring(node, f"@{name}", inside=True))
 
     def ignoring(self, node: XmlNode, last: str, *, inside: bool = False) -> str:
@@ -178,7 +185,7 @@ class XmlSource:
         for above, path in self._ignored_paths.get(last, ()):
             current = node.element if inside else node.element.getparent()
             for name in reversed(above):
-                if current is None or _plain_name(str(current.tag)) != name:
+                if current is None or _PLAIN_NAMES[str(current.tag)] != name:
                     break
                 current = current.getparent()
             else:
@@ -219,26 +226,29 @@ def _kind_of(name: str, last: str, value: str) -> str:
 
 
 class XmlNode:
-    """An element. Made by the thousand: slots, no dataclass. Children are made once, at the first look, and found by name.
+    """An element. Made by the thousand: slots, and whole branches at once. Children are found by name.
 
-    `attributes` are all of them by plain name, trimmed; `left` those that nothing read; `is_taken`: read whole.
+    `attributes` are all of them, by lxml's names; `left` those that nothing read; `is_taken`: read whole.
     """
 
     __slots__ = ("_children", "_named", "attributes", "element", "is_taken", "is_text_read", "left", "name", "source")
 
     attribute = ""
+    attributes: dict[str, str]
+    left: dict[str, str]
+    _children: list[XmlNode] | None  # None: not looked at yet
+    _named: dict[str, list[XmlNode]]
 
     def __init__(self, source: XmlSource, element: etree._Element) -> None:
         self.source = source
         self.element = element
-        self.name = _plain_name(element.tag)
-        pairs: Any = element.items()  # the stubs have bytes here, which a parsed file never gives
-        self.attributes: dict[str, str] = {k if k[0] != "{" else _attribute_name(k): v.strip() for k, v in pairs}
+        self.name = _PLAIN_NAMES[element.tag]
+        self.attributes = dict(element.items())  # type: ignore[arg-type] # text, in a parsed file
         self.left = self.attributes.copy()
         self.is_taken = False
         self.is_text_read = False
-        self._children: list[XmlNode] | None = None
-        self._named: dict[str, list[XmlNode]] = _NO_NAMES
+        self._children = None
+        self._named = _NO_NAMES
 
     @property
     def path(self) -> str:
@@ -255,38 +265,48 @@ class XmlNode:
         """An attribute by plain name (`root`, `xsi:type`), marked as read; empty when absent."""
         value = self.attributes.get(name)
         if value is None:
-            return ""
+            if ":" not in name:
+                return ""
+            name = _full_attribute(name)
+            value = self.attributes.get(name, "")
         self.left.pop(name, None)
-        return value
+        return value.strip()
 
     def look(self, name: str) -> str:
         """An attribute, without reading it: what decides how a node is understood may still be unread data."""
-        return self.attributes.get(name, "")
+        return self.attributes.get(_full_attribute(name) if ":" in name else name, "").strip()
 
     def children(self, name: str = "") -> list[XmlNode]:
         """Child elements, all or those of one name. Not to be changed: a node keeps them."""
         children = self._children
         if children is None:
-            children = self._load()
+            children = self._grow()
         return self._named.get(name, _NO_NODES) if name else children
 
-    def _load(self) -> list[XmlNode]:
-        source = self.source
-        children = [XmlNode(source, child) for child in self.element.iterchildren(etree.Element)]
-        self._children = children
-        if children:
-            named = self._named = {}
-            for child in children:
-                if child.name in named:
-                    named[child.name].append(child)
-                else:
-                    named[child.name] = [child]
+    def _grow(self) -> list[XmlNode]:
+        """The whole branch at once, which takes half the time of growing node by node; but narratives and the body wait."""
+        children = self._children = []
+        if not len(self.element):
+            return children
+        source, named = self.source, dict[str, list[XmlNode]]()
+        waits = _WAITING.get(self.name, "")
+        for element in self.element.iterchildren(etree.Element):
+            child = XmlNode(source, element)
+            name = child.name
+            if name != waits:
+                child._grow()
+            children.append(child)
+            if name in named:
+                named[name].append(child)
+            else:
+                named[name] = [child]
+        self._named = named
         return children
 
     def first(self, path: str) -> XmlNode | None:
         """The first node at a path, or None."""
         if self._children is None:
-            self._load()
+            self._grow()
         found = self._named.get(path)  # one plain step: by far the most frequent
         if found is None:
             if path.isalpha():
@@ -321,7 +341,7 @@ class XmlNode:
 
     def _candidates(self, name: str) -> list[XmlNode]:
         if name[0] == "@":
-            return [XmlAttribute(self, name[1:])] if name[1:] in self.attributes else _NO_NODES
+            return [XmlAttribute(self, name[1:])] if _full_attribute(name[1:]) in self.attributes else _NO_NODES
         if name == ".":
             return [self]
         if name == "text()":
@@ -331,7 +351,7 @@ class XmlNode:
     def _tests(self, path: str, value: str) -> bool:
         """A predicate looks without reading: what selects a node may still be unread data, so it is not marked."""
         if path[0] == "@":
-            return self.attributes.get(path[1:]) == value
+            return _full_attribute(path[1:]) in self.attributes and self.look(path[1:]) == value
         return any(node.said() == value for node in self.select(path))
 
     def said(self) -> str:
@@ -368,7 +388,7 @@ class XmlNode:
         if source.ignoring(self, self.name):
             return False
         for name, value in self.left.items():
-            if value and not source.is_ignored_attribute(self, name):
+            if _is_said(value) and not source.is_ignored_attribute(self, name):
                 return True
         if not self.is_text_read and _is_said(self.element.text):
             return True
@@ -405,5 +425,7 @@ class XmlAttribute(XmlNode):
         return self.element
 
 
+# What is not looked at with the rest, by the name above: much of it is read whole, and a header is often asked for alone.
+_WAITING = {"section": "text", "ClinicalDocument": "component"}
 _NO_NODES: list[XmlNode] = []
 _NO_NAMES: dict[str, list[XmlNode]] = {}

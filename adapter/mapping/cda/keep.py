@@ -110,7 +110,7 @@ def _scalar(node: XmlNode, at: EntryContext, names: set[str], kind: str) -> Fhir
 def _parts(node: XmlNode, at: EntryContext, *, whole: bool) -> list[Fhir]:
     """The attributes, words and children of an element; only what nobody read unless the whole is asked for."""
     said = node.attributes if whole else node.left
-    parts = [_attribute(node, name) for name, value in said.items() if value and name not in _FIXED]
+    parts = [_attribute(node, name) for name, value in said.items() if value.strip() and local_name(name) not in _FIXED]
     words = " ".join((node.element.text or "").split())
     if words and (whole or not node.is_text_read):
         parts.append({"url": "text", "valueString": words})
@@ -127,7 +127,7 @@ def _parts(node: XmlNode, at: EntryContext, *, whole: bool) -> list[Fhir]:
 
 
 def _attribute(node: XmlNode, name: str) -> Fhir:
-    return {"url": _url(name), "valueString": " ".join(node.look(name).split())}
+    return {"url": _url(name), "valueString": " ".join(node.attributes.get(name, "").split())}
 
 
 def _url(name: str) -> str:

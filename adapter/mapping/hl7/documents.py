@@ -10,6 +10,8 @@ import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pybase64
+
 from adapter.errors import InputError
 from adapter.formats.hl7v2 import Message, Segment, decode_escapes
 from adapter.mapping import from_cda
@@ -96,7 +98,7 @@ def decode_base64(data: bytes, where: str) -> tuple[bytes, bool]:
     if missing == 3:
         raise InputError("hl7.base64", "The Base64 data is cut short.", where=where, remedy="Send the whole data.")
     try:
-        return binascii.a2b_base64(packed + b"=" * missing, strict_mode=True), bool(missing)
+        return pybase64.b64decode(packed + b"=" * missing, validate=True), bool(missing)
     except binascii.Error:
         raise InputError("hl7.base64", "The Base64 data cannot be decoded.", where=where) from None
 
