@@ -26,7 +26,7 @@ from adapter.channels.mssante import SecureMailSettings
 from adapter.channels.registry import channel_class
 from adapter.channels.shared_record import SharedRecordSettings
 from adapter.config import Config, LegalEntity, Mode
-from adapter.config.settings import DirectoryFiles, Hl7Partner, Hl7Push, MailSecurity
+from adapter.config.settings import DirectoryFiles, Hl7Partner, Hl7Push, MailSecurity, TlsClient
 from adapter.errors import TduError
 from adapter.fhir.validate import Level
 from adapter.ledger.ledger import Ledger
@@ -237,13 +237,17 @@ def _hl7_push(config: Config) -> Hl7PushSettings | None:
     return Hl7PushSettings(tuple(_mllp_partner(partner) for partner in push.partners))
 
 
+def _mllp_tls(tls: TlsClient, server_name: str) -> MllpTls:
+    return MllpTls(tls.certificate, tls.key, tls.ca, tls.revocation_lists, server_name, tls.key_password_file)
+
+
 def _mllp_partner(partner: Hl7Partner) -> MllpPartner:
     tls = partner.tls
     return MllpPartner(
         name=partner.name,
         host=partner.host,
         port=partner.port,
-        tls=MllpTls(tls.certificate, tls.key, tls.ca, tls.crl, partner.server_name) if tls is not None else None,
+        tls=_mllp_tls(tls, partner.server_name) if tls is not None else None,
         connect_timeout_seconds=partner.connect_timeout_seconds,
         answer_timeout_seconds=partner.answer_timeout_seconds,
     )

@@ -34,13 +34,14 @@ _COMMIT_ACCEPT = "CA"
 
 @dataclass(frozen=True)
 class MllpTls:
-    """Our certificate towards the partner, who may sign theirs, and the lists of what was revoked (PEM)."""
+    """Our certificate towards the partner, who may sign theirs, and the lists of what was revoked (PEM: a file, or a folder)."""
 
     certificate: Path | None = None
     key: Path | None = None
     authorities: Path | None = None
     revocation_lists: Path | None = None
     server_name: str = ""
+    key_password_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -214,9 +215,12 @@ def tls_context(tls: MllpTls) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.certificate is not None:
         # An encrypted key would make OpenSSL ask at the terminal: an empty password makes it fail instead.
-        context.load_cert_chain(str(tls.certificate), str(tls.key) if tls.key else None, password="")
+        password = tls.key_password_file.read_text(encoding="utf-8").strip() if tls.key_password_file is not None else ""
+        context.load_cert_chain(str(tls.certificate), str(tls.key) if tls.key else None, password=password)
     if tls.revocation_lists is not None:
-        context.load_verify_locations(cafile=str(tls.revocation_lists))
+        lists = tls.revocation_lists
+        for file in sorted(lists.iterdir()) if lists.is_dir() else (lists,):
+            context.load_verify_locations(cafile=str(file))
         context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
     return context
 

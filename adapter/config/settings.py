@@ -322,7 +322,7 @@ class MailboxDoor:
     port: int = bounded(143, 1, 65535)
     security: MailSecurity = MailSecurity.STARTTLS
     server_name: str = ""
-    tls: TlsClientWithCrl = field(default_factory=TlsClientWithCrl)
+    tls: TlsClient = field(default_factory=TlsClient)
     user: str = ""
     password: Secret | None = None
     token: Secret | None = None

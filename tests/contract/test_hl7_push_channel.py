@@ -5,11 +5,15 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import structlog
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from adapter.channels.hl7_push import Hl7PushChannel, Hl7PushSettings
 from adapter.channels.mllp_client import MllpPartner, MllpTls
@@ -297,11 +301,6 @@ class Pki:
 
     def revoke(self, revoked: bool) -> str:
         """A list of what was revoked, which names the server's certificate or nothing."""
-        from datetime import UTC, datetime, timedelta
-
-        from cryptography import x509
-        from cryptography.hazmat.primitives import hashes, serialization
-
         issuer = x509.load_pem_x509_certificate(self.authority.cert_pem.bytes())
         key = serialization.load_pem_private_key(self.authority.private_key_pem.bytes(), None)
         now = datetime.now(UTC)
@@ -349,6 +348,20 @@ def test_a_revoked_certificate_is_refused(pki: Pki, secure_peer: MllpPeer, revok
     outcome = channel_to(secure_peer, pki.tls(crl=pki.revoke(revoked))).send(parcel())
     assert (outcome.kind is OutcomeKind.ACCEPTED) is not revoked
     assert (outcome.cause == "tls-failed") is revoked
+
+
+def test_revocation_lists_may_be_a_folder_and_a_key_may_have_a_password(pki: Pki, secure_peer: MllpPeer) -> None:
+    (pki.folder / "lists").mkdir()
+    (pki.folder / pki.revoke(True)).rename(pki.folder / "lists" / "ours.pem")
+    key = serialization.load_pem_private_key((pki.folder / "client.key").read_bytes(), None)
+    sealed = serialization.BestAvailableEncryption(b"sesame")
+    kind = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
+    (pki.folder / "client.key").write_bytes(key.private_bytes(*kind, sealed))
+    assert channel_to(secure_peer, pki.tls()).send(parcel()).cause == "tls-failed"
+    (pki.folder / "password").write_text("sesame\n")
+    opened = replace(pki.tls(), key_password_file=pki.folder / "password")
+    assert channel_to(secure_peer, opened).send(parcel()).kind is OutcomeKind.ACCEPTED
+    assert channel_to(secure_peer, replace(opened, revocation_lists=pki.folder / "lists")).send(parcel()).cause == "tls-failed"
 
 
 def test_a_missing_certificate_file_is_a_tls_fault_not_a_crash(pki: Pki, secure_peer: MllpPeer) -> None:

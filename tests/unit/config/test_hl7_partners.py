@@ -88,7 +88,7 @@ def test_documents_of_a_test_instance_go_to_its_sandbox_partner(tmp_path: Path) 
             {"partner": '[channels.hl7_push.partners.tls]\nca = "no.pem"'},
             "channels.hl7_push.partners[1].tls.ca: there is no file",
         ),
-        ({"partner": '[channels.hl7_push.partners.tls]\ncrl = "no.crl"'}, "partners[1].tls.crl: there is no file"),
+        ({"partner": '[channels.hl7_push.partners.tls]\nrevocation_lists = "no.crl"'}, "partners[1].tls.revocation_lists: "),
         ({"mode": "production", "sandbox": "", "host": "ris.test"}, "channels.hl7_push.partners[1].host: is a test or training"),
     ],
 )
