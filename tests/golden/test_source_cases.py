@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,24 @@ def test_a_source_gives_exactly_its_expected_outputs(source: str) -> None:
     assert set(outputs) == set(expected)
     for name, value in outputs.items():
         assert value == expected[name], name
+
+
+@pytest.mark.conformance
+def test_the_independent_checker_finds_no_error_in_any_source_case(shared_dir: Path) -> None:
+    files = sorted(
+        {str(path.parent / "fhir.json") for path in (CASES / s for s in SOURCES) if (path.parent / "fhir.json").is_file()}
+    )
+    checker = shared_dir / "tools" / "fhir_check.py"
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", str(checker), "--fr", *files], capture_output=True, text=True, timeout=100
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(("template", "model"), [("1.2.250.1.213.1.1.1.21", "ldl-ees"), ("1.2.250.1.213.1.1.1.29", "ldl-ses")])
+def test_partners_letters_leave_structured(template: str, model: str) -> None:
+    written = [path.read_text(encoding="utf-8") for path in CASES.glob("fhir-*/leaves.cda")]
+    assert sum(f'<templateId root="{template}"' in text for text in written) >= (2 if model == "ldl-ses" else 1)
 
 
 def test_there_are_cases_of_both_sources() -> None:
