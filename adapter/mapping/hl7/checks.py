@@ -179,6 +179,9 @@ def check_cardinality(message: Message, profile: Profile) -> tuple[Finding, ...]
     if not participations:
         findings.append(_finding(_ERROR, "hl7.no-participation", "At least one PRT is required.", "PRT", "198"))
     for participation in participations:
+        if sum(bool(participation.value(15, 4, turn).strip()) for turn in range(1, participation.repetitions(15) + 1)) > 1:
+            text = "A participation is one recipient: of several addresses the first is used."
+            findings.append(_finding(_WARNING, "hl7.several-addresses", text, f"{participation.place}-15", "198"))
         if participation.value(4).strip() not in _PARTICIPATIONS:
             text = "This participation is neither SB, nor RCT, nor REPLY."
             findings.append(_finding(_WARNING, "hl7.unknown-participation", text, f"{participation.place}-4", "103"))

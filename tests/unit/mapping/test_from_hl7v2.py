@@ -568,3 +568,15 @@ def test_an_unknown_condition_of_answer_is_told() -> None:
     assert _warnings(build_mdm(LETTER, change={"MSH-15": "XX", "MSH-16": "al"})) == [("hl7.ack-condition", "MSH-15")]
     control = _inspect(build_mdm(LETTER, change={"MSH-15": "NE", "MSH-16": "er"})).control
     assert (control.accept_ack, control.application_ack) == ("NE", "ER")
+
+
+def test_several_addresses_of_one_participation_are_told_and_the_first_one_is_used() -> None:
+    telephone, first, second = "0102030405^PRN^PH", "^NET^X.400^a@test.mssante.fr", "^^X.400^b@test.mssante.fr"
+    one = build_mdm(LETTER, change={"PRT[2]-15": f"{telephone}~{first}"})
+    assert _warnings(one) == []
+    assert _submission(one).recipients[0].address == "a@test.mssante.fr"
+    two = build_mdm(LETTER, change={"PRT[2]-15": f"{first}~{second}"})
+    assert _warnings(two) == [("hl7.several-addresses", "PRT[2]-15")]
+    assert _submission(two).recipients[0].address == "a@test.mssante.fr"
+    (translation,) = understand_hl7v2(_arrival(two), "r")
+    assert "PRT[2]-15(2).4" in [node.path for node in translation.unread]
