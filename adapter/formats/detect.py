@@ -1,4 +1,4 @@
-"""Says what bytes are from their first ones: HL7 v2, CDA, form (JSON, or a PDF that names its form) or unknown.
+"""Says what bytes are from their first ones: HL7 v2, CDA, form (JSON, or a PDF that names its form), mail or unknown.
 
 Only the kind is decided here: whether the content is right is its reader's business.
 """
@@ -21,6 +21,10 @@ _ROOT = re.compile(r"\s*<(?:[\w.-]+:)?ClinicalDocument[\s/>]")
 # A self-presentable document: the style sheet that shows it carries it (opened by the reader, never run).
 _STYLE_SHEET = re.compile(r"\s*<(?:[\w.-]+:)?(?:stylesheet|transform)\s[^>]*http://www\.w3\.org/1999/XSL/Transform")
 _CARRIED = re.compile(rb"<(?:[\w.-]+:)?ClinicalDocument[\s/>]")
+# A mail saved to a file: an mbox line at most, then fields. The head of a mail with a long trace is some kilobytes.
+_MAIL_HEAD_BYTES = 64 * 1024
+_FIELD = re.compile(rb"(?:From [^\n]*\n)?[!-9;-~]{1,76}[ \t]*:")
+_MAIL_FIELDS = re.compile(rb"(?im)^(from|to|subject|date|message-id|mime-version|received|return-path|content-type)[ \t]*:")
 
 
 def detect_content(content: bytes) -> ContentKind:
@@ -34,7 +38,15 @@ def detect_content(content: bytes) -> ContentKind:
         return ContentKind.CDA if _root_is_clinical_document(content) else ContentKind.UNKNOWN
     if form_code_of(content):
         return ContentKind.FORM
-    return ContentKind.PDF if is_pdf(content) else ContentKind.UNKNOWN
+    if is_pdf(content):
+        return ContentKind.PDF
+    return ContentKind.MAIL if is_mail(content) else ContentKind.UNKNOWN
+
+
+def is_mail(content: bytes) -> bool:
+    """True when the content begins with header fields, two of them those that mails have."""
+    head = content[:_MAIL_HEAD_BYTES]
+    return _FIELD.match(head) is not None and len({name.lower() for name in _MAIL_FIELDS.findall(head)}) >= 2
 
 
 def _json_kind(content: bytes) -> ContentKind:

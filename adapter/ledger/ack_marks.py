@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert, select
 
 from adapter.ledger import tables
 from adapter.ledger.database import Transaction
-from adapter.model.delivery import DeliveryState, Purpose
+from adapter.model.delivery import Delivery, DeliveryState, Purpose
 from adapter.model.parties import RecipientKind
 from adapter.model.plan import ChannelName, RoutePlan
 from adapter.model.submission import Submission
@@ -78,6 +78,37 @@ def mark_unserved(tx: Transaction, submission: Submission, plan: RoutePlan) -> N
     ]
     if rows:
         tx.execute(insert(tables.ack_pending), rows)
+
+
+def mark_too_old(tx: Transaction, submission: Submission, delivery: Delivery) -> None:
+    """What came by mail after a newer version of it is refused to its sender: 900. Other doors told what they keep at once."""
+    if submission.mail is not None and submission.acks.any:
+        _insert(tx, submission, delivery.id, delivery.role_id, delivery.channel.value, S.REFUSED, "identity-900")
+
+
+def mark_served(tx: Transaction, submission: Submission, serving: Row) -> None:
+    """The same document came by another mail: its sender gets the answer that is known already."""
+    state = S(serving["state"])
+    if submission.mail is not None and submission.acks.any and state in _NEWS:
+        _insert(tx, submission, serving["id"], serving["role_id"], serving["channel"], state, serving["cause"])
+
+
+def _insert(
+    tx: Transaction, submission: Submission, delivery_id: str, role_id: str, channel: str, state: DeliveryState, cause: str
+) -> None:
+    row = {
+        "legal_entity": submission.legal_entity,
+        "submission_id": submission.id,
+        "delivery_id": delivery_id,
+        "role_id": role_id,
+        "channel": channel,
+        "state": state.value,
+        "cause": cause,
+        "source": PLAN,
+        "detail": "",
+        "at": tx.now,
+    }
+    tx.execute(insert(tables.ack_pending), [row])
 
 
 def _take_back(tx: Transaction, row: Row) -> None:

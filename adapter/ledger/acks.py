@@ -22,20 +22,25 @@ from adapter.ledger.rows import delivery_row, read_chunk, read_plan, read_submis
 from adapter.ledger.work_items import add_work_items
 from adapter.model.ack import AckKind, BusinessAck, Proof, Told
 from adapter.model.confidential import Confidential
-from adapter.model.delivery import Delivery, Purpose
+from adapter.model.delivery import Delivery, DeliveryState, Purpose
 from adapter.model.plan import RoutePlan
+from adapter.model.receipt import ReceiptState
 from adapter.model.submission import Submission
 from adapter.model.work_item import WorkAbout, WorkItem
 
 Row = Mapping[Any, Any]
 _ACK = TypeAdapter(BusinessAck)
 _BATCH = 100
+_TAKEN = frozenset({DeliveryState.INTEGRATED.value, DeliveryState.CANCELLED.value, DeliveryState.SUPERSEDED.value})
 _DAMAGED_ADVICE = "Accusé dû à l'émetteur, mais contenu illisible dans le registre : prévenir l'émetteur et le support."
 
 
 @dataclass(frozen=True, repr=False)
 class AckCase(Confidential):
-    """One submission whose sender waits: what happened since, oldest first, and what was told before."""
+    """One submission whose sender waits: what happened since, oldest first, and what was told before.
+
+    `mail_is_done`: every document of the mail that brought it was taken, and nothing of that mail waits for a person.
+    """
 
     submission: Submission
     plan: RoutePlan
@@ -43,6 +48,7 @@ class AckCase(Confidential):
     proofs: tuple[Proof, ...]
     told: tuple[Told, ...]
     count: int
+    mail_is_done: bool = True
 
 
 @dataclass(frozen=True, repr=False)
@@ -103,7 +109,17 @@ def _case(tx: Transaction, submission_id: str, marks: Sequence[Row]) -> AckCase:
     peer = tx.execute(select(r.c.principal).where(r.c.id == submission.receipt_id)).scalar() or ""
     told = _told_before(tx, submission_id)
     proofs = tuple(_proof(row) for row in marks)
-    return AckCase(submission, plan, peer, proofs, _last_told(told), len(told))
+    is_done = submission.mail is None or _is_taken_whole(tx, submission.receipt_id)
+    return AckCase(submission, plan, peer, proofs, _last_told(told), len(told), is_done)
+
+
+def _is_taken_whole(tx: Transaction, receipt_id: str) -> bool:
+    """One receipt answers for a whole mail: it says yes once all of it was taken."""
+    r, s, d = tables.receipt, tables.submission, tables.delivery
+    state = tx.execute(select(r.c.state).where(r.c.id == receipt_id)).scalar()
+    mine = select(d.c.state).join(s, s.c.id == d.c.submission_id).where(s.c.receipt_id == receipt_id)
+    documents = tx.execute(mine.where(d.c.purpose == Purpose.DOCUMENT.value)).scalars()
+    return state == ReceiptState.PREPARED.value and all(one in _TAKEN for one in documents)
 
 
 def _proof(row: Row) -> Proof:

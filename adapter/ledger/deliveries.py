@@ -18,10 +18,11 @@ from adapter.ledger import moves, suspensions, tables
 from adapter.ledger.acks import read_ack
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import ClaimedDelivery, PartnerChoice, PayloadKind, Settlement
-from adapter.ledger.rows import Sealed, delivery_value, read_bundle, read_plan, read_submission
+from adapter.ledger.rows import Sealed, delivery_value, read_bundle, read_chunk, read_plan, read_submission
 from adapter.ledger.status import MOVING
 from adapter.ledger.vault import Vault
 from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item, add_work_items, close_work_items, greet_partner
+from adapter.model.ack import AckKind
 from adapter.model.delivery import DeliveryState, Purpose, check_transition
 from adapter.model.plan import ChannelName, RoutePlan
 from adapter.model.submission import Intent
@@ -140,11 +141,18 @@ def _acks_among(database: Database, rows: Sequence[Row]) -> tuple[list[ClaimedDe
         try:
             submission = read_submission(sealed.open(database.vault, row["submission_id"], PayloadKind.SUBMISSION))
             ack = read_ack(sealed.open(database.vault, row["id"], PayloadKind.ACK))
-        except VaultError as error:
+            original = _answered_mail(database, submission.receipt_id) if ack.kind is AckKind.MAIL else b""
+        except (VaultError, LedgerError) as error:
             _park_damaged(database, row, error.code)
             continue
-        claimed.append(ClaimedDelivery(delivery_value(row), submission, NO_PLAN, {}, b"", "", ack=ack))
+        claimed.append(ClaimedDelivery(delivery_value(row), submission, NO_PLAN, {}, b"", "", ack=ack, original=original))
     return claimed, rest
+
+
+def _answered_mail(database: Database, receipt_id: str) -> bytes:
+    """The mail that an answer by mail returns whole."""
+    with database.read() as connection:
+        return read_chunk(connection, database.vault, receipt_id, PayloadKind.CONTENT)
 
 
 def _park_damaged(database: Database, row: Row, code: str) -> None:

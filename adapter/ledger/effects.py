@@ -86,6 +86,8 @@ def _commit(
         apply_evidence(tx, stored.evidences, receipt["legal_entity"], reactions)
     items = _with_parked_item(tx, receipt, stored)
     add_work_items(tx, items)
+    if isinstance(stored.outcome, Parked):
+        _tell_answered(tx, receipt, stored.outcome)
     _finish_receipt(tx, receipt, stored)
     ids = tuple(one.translation.submission.id for one in stored.submissions)
     moves.refresh_status(tx, {*ids, *tally.touched})
@@ -100,6 +102,14 @@ def _held_receipt(tx: Transaction, receipt_id: str, fence: int) -> Row:
     if row["fence"] != fence:
         raise StaleClaimError("receipt.claim-lost", "another worker holds this receipt now", where=receipt_id)
     return row
+
+
+def _tell_answered(tx: Transaction, receipt: Row, outcome: Parked) -> None:
+    """Who wrote back about a letter is seen on the letter's own timeline."""
+    d = tables.delivery
+    mine = moves.locked(d.c.legal_entity == receipt["legal_entity"], d.c.reference.in_(outcome.answers))
+    for row in tx.execute(mine).mappings().all() if outcome.answers else ():
+        moves.note(tx, row, outcome.reason, receipt["id"])
 
 
 def _finish_receipt(tx: Transaction, receipt: Row, stored: StoredEffects) -> None:
@@ -241,8 +251,10 @@ def _new_deliveries(
     known = _known_deliveries(tx, stored)
     _flag_other_content(tx, stored, known)
     for (role_id, purpose), legs in by_role.items():
-        fresh = _not_yet_served(tx, legs, known.get((role_id, purpose.value), []), tally)
+        fresh = _not_yet_served(tx, stored.translation.submission, legs, known.get((role_id, purpose.value), []), tally)
         placement = keeper.place(role_id) if purpose is Purpose.DOCUMENT and fresh else Placement()
+        if placement.superseded_by and fresh:
+            ack_marks.mark_too_old(tx, stored.translation.submission, fresh[0])
         rows += [_placed_row(tx, leg, placement, line.id) for leg in fresh]
     tally.queued += sum(row["state"] == S.QUEUED.value for row in rows)
     return rows
@@ -264,7 +276,9 @@ def _known_deliveries(tx: Transaction, stored: StoredSubmission) -> dict[tuple[s
     return known
 
 
-def _not_yet_served(tx: Transaction, legs: Sequence[Delivery], known: Sequence[Row], tally: _Tally) -> list[Delivery]:
+def _not_yet_served(
+    tx: Transaction, submission: Submission, legs: Sequence[Delivery], known: Sequence[Row], tally: _Tally
+) -> list[Delivery]:
     """The legs to insert for one role: none when another submission's delivery served it, is on its way, or waits.
 
     Prepared again, a role that has its legs keeps them as they are: a directory that changed in the meantime adds no second one.
@@ -274,6 +288,7 @@ def _not_yet_served(tx: Transaction, legs: Sequence[Delivery], known: Sequence[R
     serving = next((row for row in known if row["state"] not in _FAILED and not _stopped_by_person(row)), None)
     if serving is not None:
         _tell_served(tx, legs[0], serving["id"], tally)
+        ack_marks.mark_served(tx, submission, serving)
         return []
     taken = {row["channel"]: row["id"] for row in known}
     fresh: list[Delivery] = []

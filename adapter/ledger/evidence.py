@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, insert, or_, select, update
 
+from adapter.errors import LedgerError, VaultError
 from adapter.ledger import ack_marks, moves, suspensions, tables
 from adapter.ledger.database import Database, Transaction
+from adapter.ledger.records import PayloadKind
+from adapter.ledger.rows import read_chunk, read_plan
 from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item, add_work_items, close_work_items
-from adapter.model.delivery import LADDER, TRANSITIONS, DeliveryState
+from adapter.model.delivery import LADDER, TRANSITIONS, DeliveryState, Purpose
 from adapter.model.evidence import READERS, READERS_NO, Evidence
 from adapter.model.work_item import NO_BOX_ADVICE, NO_BOX_REASON, WorkAbout, WorkItem
 
@@ -67,15 +70,32 @@ def apply_evidence(tx: Transaction, evidences: Sequence[Evidence], legal_entity:
     found = _matched(tx, evidences, legal_entity)
     moved = 0
     for evidence in sorted(evidences, key=lambda one: one.at):
-        row = found.get(evidence.reference)
-        if row is None:
+        row = next((found[name] for name in _names(evidence) if name in found), None)
+        if row is None or _speaks_for_another(tx, row, evidence):
             _unmatched(tx, evidence, legal_entity)
             continue
         after = _apply(tx, row, evidence, reactions)
         moved += after["state"] != row["state"]
-        found[evidence.reference] = after
+        found |= {after["reference"]: after, after["id"]: after}
     moves.refresh_status(tx, {row["submission_id"] for row in found.values()})
     return moved
+
+
+def _names(evidence: Evidence) -> tuple[str, ...]:
+    return tuple(name for name in (evidence.reference, *evidence.also) if name)
+
+
+def _speaks_for_another(tx: Transaction, row: Row, evidence: Evidence) -> bool:
+    """A receipt that names a recipient whom this delivery was not for: mistaken or forged."""
+    if not evidence.recipient or row["purpose"] != Purpose.DOCUMENT.value:
+        return False
+    try:
+        plan = read_plan(read_chunk(tx.connection, tx.vault, row["submission_id"], PayloadKind.PLAN))
+    except (VaultError, LedgerError):
+        return False  # a damaged row is told of elsewhere, and must not stop other proofs
+    legs = [leg for one in plan.recipients if one.role_id == row["role_id"] for leg in one.legs]
+    ours = {address.lower() for leg in legs if leg.channel.value == row["channel"] for address in (leg.address, leg.intended)}
+    return bool(ours - {""}) and evidence.recipient.lower() not in ours
 
 
 def read_cursor(database: Database, cursor_name: str, legal_entity: str) -> str:
@@ -84,6 +104,11 @@ def read_cursor(database: Database, cursor_name: str, legal_entity: str) -> str:
     with database.read() as connection:
         value = connection.execute(select(c.c.value).where(c.c.legal_entity == legal_entity, c.c.name == cursor_name)).scalar()
         return value or ""
+
+
+def keep_cursor(database: Database, cursor_name: str, cursor: str, legal_entity: str) -> None:
+    """See `Ledger.keep_cursor`."""
+    database.write(lambda tx: _keep_cursor(tx, cursor_name, cursor, legal_entity))
 
 
 def _keep_cursor(tx: Transaction, name: str, value: str, legal_entity: str) -> None:
@@ -98,11 +123,12 @@ def _keep_cursor(tx: Transaction, name: str, value: str, legal_entity: str) -> N
 def _matched(tx: Transaction, evidences: Sequence[Evidence], legal_entity: str) -> dict[str, Row]:
     """Deliveries by reference, held in one order so that two collectors do not deadlock."""
     d = tables.delivery
-    references = sorted({evidence.reference for evidence in evidences if evidence.reference})
-    conditions: list[ColumnElement[bool]] = [d.c.reference.in_(references)]
+    names = sorted({name for evidence in evidences for name in _names(evidence)})
+    conditions: list[ColumnElement[bool]] = [or_(d.c.reference.in_(names), d.c.id.in_(names))]
     if legal_entity:
         conditions.append(d.c.legal_entity == legal_entity)
-    return {row["reference"]: row for row in tx.execute(moves.locked(*conditions)).mappings()}
+    rows = tx.execute(moves.locked(*conditions)).mappings().all()
+    return {row["id"]: row for row in rows} | {row["reference"]: row for row in rows}
 
 
 def _apply(tx: Transaction, row: Row, evidence: Evidence, reactions: Reactions) -> Row:
@@ -111,7 +137,7 @@ def _apply(tx: Transaction, row: Row, evidence: Evidence, reactions: Reactions) 
     if row["on_wire_at"] is None:
         moves.note(tx, row, "proof-before-send", detail, actor=actor)
         return row
-    if _adds_nothing(before, evidence.proves) or _was_refused_by_reader(row, evidence):
+    if _adds_nothing(before, evidence) or _was_refused_by_reader(row, evidence):
         if evidence.source in READERS and evidence.proves is S.REFUSED and before is S.REFUSED:
             # A relay's refusal, then the reader's: the state is the same, what the sender must know is not.
             ack_marks.mark(tx, row, S.REFUSED, cause=evidence.cause, source=actor, detail=detail, at=evidence.at)
@@ -129,12 +155,18 @@ def _apply(tx: Transaction, row: Row, evidence: Evidence, reactions: Reactions) 
     return after
 
 
-def _adds_nothing(before: DeliveryState, proves: DeliveryState) -> bool:
+def _adds_nothing(before: DeliveryState, evidence: Evidence) -> bool:
     """True for a rung at or below the one reached; a proof of acceptance does not undo a refusal."""
-    if before is proves or (before is S.REFUSED and proves is S.ACCEPTED):
+    proves = evidence.proves
+    if _deletes_what_was_read(before, evidence) or before is proves or (before is S.REFUSED and proves is S.ACCEPTED):
         return True
     reached = (S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED)
     return before in reached and proves in LADDER and LADDER.index(proves) <= LADDER.index(before)
+
+
+def _deletes_what_was_read(before: DeliveryState, evidence: Evidence) -> bool:
+    """Whoever deletes what they had opened has still opened it."""
+    return before in (S.READ, S.INTEGRATED) and evidence.source in READERS and "deleted" in evidence.detail.split()
 
 
 def _was_refused_by_reader(row: Row, evidence: Evidence) -> bool:

@@ -50,7 +50,7 @@ from adapter.model.identity import PatientIdentity
 from adapter.model.patient import PatientEntry, PatientKeys, PatientView
 from adapter.model.plan import ChannelName
 from adapter.model.request import KnownRequest, RequestStep
-from adapter.model.work_item import WorkItem
+from adapter.model.work_item import WorkAbout, WorkItem
 
 
 class Ledger:
@@ -171,6 +171,10 @@ class Ledger:
         """Where collecting stopped; empty at first."""
         return evidence.read_cursor(self._database, cursor_name, legal_entity)
 
+    def keep_cursor(self, cursor_name: str, cursor: str, *, legal_entity: str = "") -> None:
+        """Where reading stopped, for what brings receipts instead of proofs (a mailbox's folder)."""
+        evidence.keep_cursor(self._database, cursor_name, cursor, legal_entity)
+
     def settle_acks(self, owe: OweAcks) -> int:
         """Make deliveries of the acknowledgements that senders are owed; returns how many news were looked at.
 
@@ -201,6 +205,10 @@ class Ledger:
     def open_work_item(self, item: WorkItem) -> bool:
         """Open an item; False when the same reason is already open on the same row."""
         return work_items.open_work_item(self._database, item)
+
+    def close_work_items(self, about: WorkAbout, about_id: str, legal_entity: str, by: str) -> int:
+        """Close what is open on a thing that settled itself; returns how many items were."""
+        return work_items.close_questions(self._database, about, about_id, legal_entity, by)
 
     def list_work_items(self, which: WorkFilter = WorkFilter(), *, legal_entity: str) -> list[WorkItem]:  # noqa: B008
         """Items of one entity, urgent first, then oldest."""

@@ -115,7 +115,7 @@ class EffectsResult:
 class ClaimedDelivery(Confidential):
     """A delivery held by one worker, with everything its parcel is made of. Its fence is `delivery.fence`.
 
-    `ack` is set when it acknowledges something; it then has no plan and no document.
+    `ack` is set when it acknowledges something; it then has no plan and no document. `original` is the mail that it answers.
     `earlier_references`: what travelled with older versions of the document to the same role by the same channel, oldest first.
     """
 
@@ -127,6 +127,7 @@ class ClaimedDelivery(Confidential):
     source_media_type: str
     earlier_references: tuple[str, ...] = ()
     ack: BusinessAck | None = None
+    original: bytes = b""
 
 
 @dataclass(frozen=True)

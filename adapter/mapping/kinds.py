@@ -10,8 +10,10 @@ from adapter.mapping.from_cda import inspect_cda, understand_cda
 from adapter.mapping.from_fhir import inspect_fhir, understand_fhir
 from adapter.mapping.from_form import inspect_form, understand_form
 from adapter.mapping.from_hl7v2 import envelope_hl7v2, inspect_hl7v2, understand_hl7v2
+from adapter.mapping.from_mail import inspect_mail, understand_mail
 from adapter.mapping.from_pdf import inspect_pdf_file, understand_pdf
 from adapter.model.effects import Effect
+from adapter.model.inbox import DOOR
 from adapter.model.patient import SamePerson
 from adapter.model.receipt import Arrival, ContentKind, Inspection
 from adapter.model.submission import Submission
@@ -22,7 +24,9 @@ Envelope = Callable[[Arrival, str], tuple[Submission, ...]]
 
 
 def kind_of(arrival: Arrival) -> ContentKind:
-    """What an arrival is: a named form, or what its bytes say."""
+    """What an arrival is: a named form, a mail because a mailbox held it, or what its bytes say."""
+    if arrival.door.startswith(DOOR):
+        return ContentKind.MAIL
     return ContentKind.FORM if arrival.form else detect_content(arrival.content)
 
 
@@ -46,6 +50,7 @@ INSPECTORS: Mapping[ContentKind, Inspect] = {
     ContentKind.FORM: inspect_form,
     ContentKind.FHIR: inspect_fhir,
     ContentKind.PDF: inspect_pdf_file,
+    ContentKind.MAIL: inspect_mail,
 }
 READERS: Mapping[ContentKind, Understand] = {
     ContentKind.HL7V2: understand_hl7,
@@ -53,6 +58,7 @@ READERS: Mapping[ContentKind, Understand] = {
     ContentKind.FORM: understand_form,
     ContentKind.FHIR: understand_fhir,
     ContentKind.PDF: understand_pdf,
+    ContentKind.MAIL: understand_mail,
 }
 # Of what an inspection does not tell itself (`Inspection.envelope`).
 ENVELOPES: Mapping[ContentKind, Envelope] = {

@@ -83,12 +83,16 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Parked:
-    """The receipt waits for a person: why and what to do."""
+    """The receipt waits for a person: why and what to do.
+
+    `answers`: references of ours that it answers, surest first (a person's mail about a letter): noted on that delivery.
+    """
 
     reason: str
     advice: str
     urgent: bool = False
     phone_line: str = ""
+    answers: tuple[str, ...] = ()
 
 
 # What a reader gives for one arrival, in the source's order; the pipeline sorts them and the ledger commits them together.

@@ -5,7 +5,7 @@ Proofs may come in any order and more than once; they are matched by our own ref
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from adapter.model.delivery import DeliveryState
@@ -17,7 +17,11 @@ READERS_NO = "identity-"
 
 @dataclass(frozen=True)
 class Evidence:
-    """One proof. `reference` is ours; `proves` is the state it shows; `cause` is set when it refuses."""
+    """One proof. `reference` is ours; `proves` is the state it shows; `cause` is set when it refuses.
+
+    `also`: what else may name the delivery, surest first (other Message-IDs that a receipt quotes, its envelope id, which is the
+    delivery's own id). `recipient`: whom the receipt says that it speaks for; another than ours and it proves nothing.
+    """
 
     reference: str
     proves: DeliveryState
@@ -25,3 +29,5 @@ class Evidence:
     source: str
     cause: str = ""
     detail: str = ""
+    also: tuple[str, ...] = field(default=(), repr=False)
+    recipient: str = field(default="", repr=False)

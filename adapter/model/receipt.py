@@ -23,6 +23,7 @@ class ContentKind(StrEnum):
     FORM = "form"
     FHIR = "fhir"
     PDF = "pdf"
+    MAIL = "mail"
     # An order of ours: what a person decided about a document that left under another identity.
     CORRECTION = "correction"
     UNKNOWN = "unknown"
@@ -41,7 +42,7 @@ class ReceiptState(StrEnum):
 class Principal:
     """Who speaks at a door: a name that is unique in the instance, and the legal entity (FINESS EJ) it belongs to.
 
-    `kind` is certificate, application, token, loopback, folder or operator.
+    `kind` is certificate, application, token, loopback, folder, mailbox or operator.
     """
 
     name: str

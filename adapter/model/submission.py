@@ -59,6 +59,7 @@ class AcksWanted(Confidential):
 
     `reply_*` are the MSH-3 and MSH-4 of the request. By mail: `notify_address` is Disposition-Notification-To (empty: none was
     asked), `message_id` the original Message-ID, `final_recipient` the mailbox that took it (it may hold an INS).
+    `failure_address`: a box that is told of refusals by an ordinary mail, for want of a receipt that may be sent.
     """
 
     reception: bool = False
@@ -68,11 +69,12 @@ class AcksWanted(Confidential):
     notify_address: str = ""
     message_id: str = ""
     final_recipient: str = ""
+    failure_address: str = ""
 
     @property
     def any(self) -> bool:
-        """True when the sender waits for an answer."""
-        return self.reception or self.reading or bool(self.notify_address)
+        """True when somebody waits for an answer."""
+        return self.reception or self.reading or bool(self.notify_address or self.failure_address)
 
 
 @dataclass(frozen=True, repr=False)

@@ -25,6 +25,7 @@ from adapter.packaging.follow_up import follow_up_sentence
 from adapter.packaging.hl7.mdm import LocalDocument
 from adapter.packaging.hl7.messages import ack_message, document_message
 from adapter.packaging.mail import build_mail, build_pdf_mail
+from adapter.packaging.mail_receipt import build_mail_receipt
 from adapter.packaging.mhd import build_iti65
 from adapter.packaging.parcel import Content, Parcel, SenderProfile
 from adapter.packaging.pdf import render_pdf, stamp_pdf
@@ -62,9 +63,15 @@ def build_parcel(
 
 
 def build_ack_parcel(
-    delivery: Delivery, ack: BusinessAck, submission: Submission, sender: SenderProfile, sent_at: datetime
+    delivery: Delivery, ack: BusinessAck, submission: Submission, sender: SenderProfile, sent_at: datetime, original: bytes = b""
 ) -> Parcel:
-    """The parcel of an acknowledgement owed to the submission's sender; RenditionError when its channel has no form for one."""
+    """The parcel of an acknowledgement owed to the submission's sender; RenditionError when its channel has no form for one.
+
+    `original` is the mail that an answer by mail returns.
+    """
+    if delivery.channel is ChannelName.SECURE_MAIL:
+        mail = build_mail_receipt(delivery, ack, submission.acks, original, sender, sent_at)
+        return Parcel(delivery.id, delivery.reference, mail.envelope_to, submission.urgency is Urgency.URGENT, mail)
     if delivery.channel is not ChannelName.HL7_PUSH:
         raise RenditionError("ack.no-form", "no acknowledgement travels by this channel", where=delivery.channel.value)
     # A peer that had no partner when this was owed may have one by now.

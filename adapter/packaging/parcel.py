@@ -13,7 +13,10 @@ from adapter.model.delivery import DeliveryState
 
 @dataclass(frozen=True, repr=False)
 class MailContent(Confidential):
-    """An RFC 5322 message ready for SMTP, and its envelope. `wants_dsn` asks for delivery notifications (RFC 3461)."""
+    """An RFC 5322 message ready for SMTP, and its envelope. `wants_dsn` asks for delivery notifications (RFC 3461).
+
+    `envelope_from` is empty for an MDN: nothing may come back about it.
+    """
 
     message: bytes
     envelope_from: str
@@ -96,7 +99,7 @@ class SenderProfile:
     `mailbox` is its application box, `mail_label` the RFC 5322 display name, `source_oid` the OID of the sending system
     (XDM/MHD sourceId), `product_reference` the Convergence NIL (X-MSS-NIL), `phone` the call-back number of cover sheets,
     `fax_number` our own line, `reply_to` a human mailbox or empty. `stamp` is printed on every page of a test instance.
-    `hl7` is how it speaks to local software.
+    `hl7` is how it speaks to local software. `legacy_receipts`: mailboxes, in lower case, whose MDN are written in the old form.
     """
 
     legal_entity: str
@@ -110,4 +113,5 @@ class SenderProfile:
     fax_number: str = ""
     reply_to: str = ""
     stamp: str = ""
+    legacy_receipts: frozenset[str] = frozenset()
     hl7: Hl7Sender = field(default_factory=Hl7Sender)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from adapter.ledger.acks import AckCase, OwedAck
@@ -13,8 +14,9 @@ from adapter.model.plan import ChannelName, RecipientPlan
 from adapter.model.submission import Submission
 from adapter.model.work_item import PARTNER_DOWN, PARTNER_DOWN_ADVICE, WorkAbout, WorkItem
 from adapter.packaging.build import UNKNOWN_PEER
-from adapter.packaging.parcel import SenderProfile
+from adapter.packaging.parcel import MailContent, Parcel, SenderProfile
 from adapter.pipeline.plan import control_id_of, stable_id
+from adapter.routing.choose import RouteSettings
 from adapter.tracking.ack_retries import is_absent
 from adapter.tracking.business_ack import Answer, owed_answers
 from adapter.tracking.causes import Decision
@@ -28,8 +30,13 @@ _REFUSED_ADVICE = "Ce partenaire refuse des accusés qui lui sont dus : lire sa 
 
 def owed_acks(case: AckCase, senders: Mapping[str, SenderProfile], now: datetime) -> tuple[OwedAck, ...]:
     """The acknowledgements to send for one submission, in the order in which they must arrive."""
-    answers = owed_answers(case.submission.acks, case.proofs, case.told)
+    answers = [one for one in owed_answers(case.submission.acks, case.proofs, case.told) if not _is_too_early(one, case)]
     return tuple(_owed(case, answer, case.count + rank, senders, now) for rank, answer in enumerate(answers, 1))
+
+
+def _is_too_early(answer: Answer, case: AckCase) -> bool:
+    """A mail is said to be taken once, when all of it is; that one of its documents was refused is said at once."""
+    return answer.kind is AckKind.MAIL and answer.positive and not case.mail_is_done
 
 
 def _owed(case: AckCase, answer: Answer, rank: int, senders: Mapping[str, SenderProfile], now: datetime) -> OwedAck:
@@ -39,7 +46,9 @@ def _owed(case: AckCase, answer: Answer, rank: int, senders: Mapping[str, Sender
     partner = dict(sender.hl7.acks_to).get(case.peer, "")
     by_mail = answer.kind is AckKind.MAIL
     times = next((one.times for one in case.told if (one.kind, one.role_id) == (answer.kind, answer.role_id)), 0) + 1
-    delivery_id = stable_id("ack", submission.id, answer.kind.value, answer.role_id, str(times))
+    is_whole_mail = by_mail and answer.positive
+    told_of = (submission.receipt_id, "whole") if is_whole_mail else (submission.id, answer.role_id)
+    delivery_id = stable_id("ack", told_of[0], answer.kind.value, told_of[1], str(times))
     is_stuck = not (by_mail or partner)
     delivery = Delivery(
         id=delivery_id,
@@ -93,6 +102,14 @@ def _address(submission: Submission, role_id: str, recipient: RecipientPlan | No
 def answers_partner(delivery: Delivery) -> bool:
     """True for what goes back to a partner of our own configuration: a test instance has test partners, no sandbox is needed."""
     return delivery.purpose is Purpose.ACK and delivery.channel is ChannelName.HL7_PUSH
+
+
+def in_sandbox(parcel: Parcel, routes: RouteSettings) -> Parcel:
+    """An answer by mail goes, from a test instance, to its sandbox: whoever it names in its headers (seam 12)."""
+    if routes.production or not isinstance(parcel.content, MailContent):
+        return parcel
+    address = routes.sandbox.get(ChannelName.SECURE_MAIL, "")
+    return replace(parcel, address=address, content=replace(parcel.content, envelope_to=address))
 
 
 def question_on_partner(

@@ -7,7 +7,9 @@ from functools import partial
 
 from adapter.errors import LedgerError, UnavailableError
 from adapter.mapping.from_form import inspect_form, understand_form
+from adapter.mapping.from_mail import understand_mail
 from adapter.mapping.kinds import INSPECTORS, READERS, Inspect, Understand, inspect_hl7
+from adapter.model.inbox import NO_INBOXES, Inboxes
 from adapter.model.patient import PatientKeys, SamePerson
 from adapter.model.receipt import ContentKind
 from adapter.model.request import Asked, Terms, TermsOf
@@ -35,9 +37,13 @@ def inspectors_with(same_person: SamePerson, directory: Callable[[], Directory])
     }
 
 
-def readers_with(directory: Callable[[], Directory]) -> dict[ContentKind, Understand]:
-    """The registry of readers, forms asking the directory in force when they are read."""
-    return {**READERS, ContentKind.FORM: partial(understand_form, terms_of=_asking(directory))}
+def readers_with(directory: Callable[[], Directory], inboxes: Inboxes = NO_INBOXES) -> dict[ContentKind, Understand]:
+    """The registry of readers: forms ask the directory in force, mails are told of the mailbox that they came by."""
+    return {
+        **READERS,
+        ContentKind.FORM: partial(understand_form, terms_of=_asking(directory)),
+        ContentKind.MAIL: partial(understand_mail, inboxes=inboxes),
+    }
 
 
 def _asking(directory: Callable[[], Directory]) -> TermsOf:

@@ -42,7 +42,7 @@ from adapter.model.submission import Submission, Urgency
 from adapter.model.work_item import NO_BOX_ADVICE, NO_BOX_REASON, WorkAbout, WorkItem
 from adapter.packaging.build import Document, build_ack_parcel, build_parcel
 from adapter.packaging.parcel import Parcel, SenderProfile
-from adapter.pipeline.acks import answers_partner, owed_acks, question_on_partner
+from adapter.pipeline.acks import answers_partner, in_sandbox, owed_acks, question_on_partner
 from adapter.pipeline.addresses import suspended_in, suspended_leg
 from adapter.pipeline.answering import answer_request
 from adapter.pipeline.corrections import Corrector
@@ -287,7 +287,8 @@ class Pipeline:
     def _parcel(self, claim: ClaimedDelivery, sent_at: datetime) -> Parcel:
         if claim.ack is not None:
             sender = self._senders[claim.delivery.legal_entity]
-            return build_ack_parcel(claim.delivery, claim.ack, claim.submission, sender, sent_at)
+            parcel = build_ack_parcel(claim.delivery, claim.ack, claim.submission, sender, sent_at, claim.original)
+            return parcel if answers_partner(claim.delivery) else in_sandbox(parcel, self._settings.routes)
         document = Document(
             claim.submission, claim.bundle, claim.source_document, claim.source_media_type, claim.earlier_references
         )

@@ -94,6 +94,8 @@ def _meant_by(proof: Proof, wanted: AcksWanted) -> Iterable[Answer]:
             yield from _final_word(proof, AckKind.RECORD)
         case ChannelName.HL7_PUSH.value if wanted.notify_address:
             yield from _final_word(proof, AckKind.MAIL)
+        case ChannelName.HL7_PUSH.value if wanted.failure_address:
+            yield from (answer for answer in _final_word(proof, AckKind.MAIL) if not answer.positive)
 
 
 def _meant_by_mail(proof: Proof, wanted: AcksWanted) -> Iterable[Answer]:
