@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 from adapter.model.effects import Parked
 from adapter.model.inbox import LOCAL, LOCAL_ROLE, LOCAL_SOFTWARE
@@ -423,6 +424,7 @@ def check_units(submission: Submission, directory: Directory, on: date) -> Parke
     return directory.check_units(submission, on)
 
 
+@lru_cache(maxsize=8192)  # the names of the territory are asked again for each form
 def _plain(name: str) -> str:
     """A name without accents, case nor punctuation, so that `Le Kremlin-Bicêtre` and `le kremlin bicetre` are one."""
     bare = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
