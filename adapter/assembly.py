@@ -9,11 +9,13 @@ import os
 import random
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -26,7 +28,14 @@ from adapter.channels.mssante import SecureMailSettings
 from adapter.channels.registry import channel_class
 from adapter.channels.shared_record import SharedRecordSettings
 from adapter.config import Config, LegalEntity, Mode
-from adapter.config.settings import DirectoryFiles, Hl7Partner, Hl7Push, MailSecurity, TlsClient
+from adapter.config.settings import (
+    DirectoryFiles,
+    DoubtfulMail,
+    Hl7Partner,
+    Hl7Push,
+    MailboxDoor,
+    ReceiptForm,
+)
 from adapter.errors import TduError
 from adapter.fhir.validate import Level
 from adapter.ledger.ledger import Ledger
@@ -34,6 +43,7 @@ from adapter.ledger.vault import Vault
 from adapter.mapping.kinds import ENVELOPES as ENVELOPES
 from adapter.mapping.kinds import INSPECTORS as INSPECTORS
 from adapter.mapping.kinds import READERS as READERS
+from adapter.model.inbox import DOOR, LOCAL, Inbox, Inboxes, Ward
 from adapter.model.plan import ChannelName
 from adapter.packaging.parcel import Hl7Partner as Hl7Addressee
 from adapter.packaging.parcel import Hl7Sender, SenderProfile
@@ -43,6 +53,8 @@ from adapter.pipeline.readers import readers_with as readers_with
 from adapter.pipeline.verbs import Pipeline, PipelineSettings
 from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import Directory, load_directory
+from adapter.secure_line import MailServers, SecureLines, configured_server, mail_auth
+from mssante.autoconfig import Service
 
 log = structlog.get_logger()
 
@@ -116,6 +128,7 @@ class Instance:
     pipeline: Pipeline
     directory: LiveDirectory
     channels: Mapping[ChannelName, Channel]
+    lines: SecureLines
 
 
 def assemble(config: Config) -> Instance:
@@ -123,14 +136,15 @@ def assemble(config: Config) -> Instance:
     ledger = open_ledger(config)
     directory = LiveDirectory(config.directory)
     directory()  # a partners file that cannot be read stops the start, not the first letter
-    channels = build_channels(config)
+    lines = SecureLines(config)
+    channels = build_channels(config, lines, directory)
     judge = Judge(
         inspectors_with(ledger.same_person, directory), ENVELOPES, directory, instance_rules(config), clock=now, new_id=new_id
     )
     pipeline = Pipeline(
         ledger,
         judge,
-        readers_with(directory),
+        readers_with(directory, inboxes(config)),
         directory,
         channels,
         {entity.finess_ej: sender_profile(config, entity) for entity in config.legal_entities},
@@ -139,7 +153,36 @@ def assemble(config: Config) -> Instance:
         jitter=random.random,
         new_id=new_id,
     )
-    return Instance(config, ledger, pipeline, directory, channels)
+    return Instance(config, ledger, pipeline, directory, channels, lines)
+
+
+def inboxes(config: Config) -> Inboxes:
+    """The mailboxes as their reader must know them."""
+    boxes = config.doors.mailboxes
+    own = frozenset(box.address.lower() for box in boxes) | {e.sender.mailbox.lower() for e in config.legal_entities}
+    is_test = config.instance.mode is Mode.TEST
+    return Inboxes({f"{DOOR}{box.name}": _inbox(box, own - {""}, is_test) for box in boxes})
+
+
+def _inbox(box: MailboxDoor, own: frozenset[str], is_test: bool) -> Inbox:
+    return Inbox(
+        name=box.name,
+        address=box.address,
+        legal_entity=box.legal_entity,
+        deliver_to=_local(box.deliver_to),
+        wards=tuple(Ward(ward.address, ward.unit, ward.finess, _local(ward.deliver_to)) for ward in box.wards),
+        own_addresses=own,
+        patient_domains=frozenset(box.patient_domains),
+        error_box=box.error_mailbox,
+        takes_unqualified=box.unqualified is DoubtfulMail.DELIVER,
+        takes_masked=box.masked is DoubtfulMail.DELIVER,
+        takes_test_identities=is_test,
+        wants_return_path=box.wants_return_path,
+    )
+
+
+def _local(target: str) -> str:
+    return f"{LOCAL}{target}" if target else ""
 
 
 def open_ledger(config: Config) -> Ledger:
@@ -165,37 +208,48 @@ def ledger_url(config: Config) -> str:
     return url.replace("{password}", quote(config.ledger.password.read(os.environ), safe=""))
 
 
-def build_channels(config: Config) -> dict[ChannelName, Channel]:
-    """The channels that the configuration opens."""
+def build_channels(
+    config: Config, lines: SecureLines | None = None, directory: Callable[[], Directory] | None = None
+) -> dict[ChannelName, Channel]:
+    """The channels that the configuration opens. Without a directory, mail is not held to the trust space of the day."""
+    lines = lines or SecureLines(config)
     settings: dict[ChannelName, object | None] = {
-        ChannelName.SECURE_MAIL: _secure_mail(config),
-        ChannelName.SHARED_RECORD: _shared_record(config),
+        ChannelName.SECURE_MAIL: _secure_mail(config, lines, directory),
+        ChannelName.SHARED_RECORD: _shared_record(config, lines),
         ChannelName.FAX: _fax(config),
-        ChannelName.HL7_PUSH: _hl7_push(config),
+        ChannelName.HL7_PUSH: _hl7_push(config, lines),
     }
     return {name: channel_class(name.value)(values) for name, values in settings.items() if values is not None}
 
 
-def _secure_mail(config: Config) -> SecureMailSettings | None:
+def _secure_mail(config: Config, lines: SecureLines, directory: Callable[[], Directory] | None) -> SecureMailSettings | None:
     operator = config.channels.mssante
     if operator is None:
         return None
+    written = configured_server(operator.host, operator.port, operator.security)
+    mailboxes = (entity.sender.mailbox for entity in config.legal_entities if entity.sender.mailbox)
     return SecureMailSettings(
-        host=operator.host,
-        port=operator.port,
-        certificate=operator.tls.certificate,
-        key=operator.tls.key,
-        authorities=operator.tls.ca,
-        implicit_tls=operator.security is MailSecurity.TLS,
-        user=operator.user,
-        password=operator.password.read(os.environ) if operator.password is not None else "",
+        servers=MailServers(Service.SUBMISSION, written, operator.trusted_hosts),
+        tls=lines.at("channels.mssante.tls"),
+        auth=mail_auth(operator.user, operator.password, operator.token, external=operator.sasl_external),
+        domains=tuple(dict.fromkeys(mailbox.rpartition("@")[2].lower() for mailbox in mailboxes)),
+        is_trusted=partial(_is_trusted, config, directory) if directory is not None else lambda _: True,
         timeout_seconds=operator.timeout_seconds,
         final_timeout_seconds=2 * operator.timeout_seconds,
         max_message_bytes=operator.max_message_bytes,
     )
 
 
-def _shared_record(config: Config) -> SharedRecordSettings | None:
+def _is_trusted(config: Config, directory: Callable[[], Directory], address: str) -> bool:
+    """Whether mail may go there today; a test instance's sandbox always may."""
+    sandbox = config.instance.sandbox
+    if sandbox is not None and address.lower() == sandbox.mail.lower():
+        return True
+    today = now().astimezone(ZoneInfo(config.instance.time_zone)).date()
+    return directory().domain_of(address, today) is not None
+
+
+def _shared_record(config: Config, lines: SecureLines) -> SharedRecordSettings | None:
     """A test instance feeds its sandbox record, whatever the channel's own address (seam 12)."""
     record = config.channels.shared_record
     if record is None:
@@ -211,9 +265,7 @@ def _shared_record(config: Config) -> SharedRecordSettings | None:
         send_timeout_seconds=record.timeout_seconds,
         token=token.read(os.environ) if token is not None and token.file is None else "",
         token_file=token.file if token is not None else None,
-        ca_file=record.tls.ca,
-        client_certificate=record.tls.certificate,
-        client_key=record.tls.key,
+        tls=lines.at("channels.shared_record.tls").plain_contexts,
     )
 
 
@@ -230,24 +282,20 @@ def _fax(config: Config) -> FaxSpoolSettings | None:
     return FaxSpoolSettings(directory=spool.spool_directory, max_waiting=spool.max_waiting, dials=dials)
 
 
-def _hl7_push(config: Config) -> Hl7PushSettings | None:
+def _hl7_push(config: Config, lines: SecureLines) -> Hl7PushSettings | None:
     push = config.channels.hl7_push
     if push is None or not push.partners:
         return None
-    return Hl7PushSettings(tuple(_mllp_partner(partner) for partner in push.partners))
+    places = (f"channels.hl7_push.partners[{n}].tls" for n in range(1, len(push.partners) + 1))
+    return Hl7PushSettings(tuple(_mllp_partner(partner, lines, at) for partner, at in zip(push.partners, places, strict=True)))
 
 
-def _mllp_tls(tls: TlsClient, server_name: str) -> MllpTls:
-    return MllpTls(tls.certificate, tls.key, tls.ca, tls.revocation_lists, server_name, tls.key_password_file)
-
-
-def _mllp_partner(partner: Hl7Partner) -> MllpPartner:
-    tls = partner.tls
+def _mllp_partner(partner: Hl7Partner, lines: SecureLines, place: str) -> MllpPartner:
     return MllpPartner(
         name=partner.name,
         host=partner.host,
         port=partner.port,
-        tls=_mllp_tls(tls, partner.server_name) if tls is not None else None,
+        tls=MllpTls(lines.at(place).plain_contexts, partner.server_name) if partner.tls is not None else None,
         connect_timeout_seconds=partner.connect_timeout_seconds,
         answer_timeout_seconds=partner.answer_timeout_seconds,
     )
@@ -308,6 +356,7 @@ def sender_profile(config: Config, entity: LegalEntity) -> SenderProfile:
         fax_number=sender.fax_number,
         reply_to=sender.reply_to,
         stamp="" if config.instance.mode is Mode.PRODUCTION else TEST_STAMP,
+        legacy_receipts=frozenset(b.address.lower() for b in config.doors.mailboxes if b.receipts is ReceiptForm.LEGACY),
         hl7=hl7_sender(config, entity),
     )
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-
 from adapter.assembly import build_channels, migrate_ledger, open_ledger
 from adapter.config import Config
 from adapter.errors import TduError
 from adapter.routing.directory import load_directory
-
-WARNING_DAYS = 60
+from adapter.secure_line import SecureLines
+from mssante.errors import MssanteError
+from mssante.live_tls import TlsNews, TlsNotice
+from mssante.trust import Expiry, Kind, Urgency
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,16 @@ class Check:
 
 def check_instance(config: Config, now: datetime) -> list[Check]:
     """Everything that can be checked without sending."""
+    notices: list[tuple[str, TlsNotice]] = []
+    lines = SecureLines(config, tell=lambda place, notice: notices.append((place, notice)))
     return [
         Check("configuration", True, f"{config.instance.mode.value} instance {config.instance.name}"),
         _check_key_mode(config.ledger.key_file),
         _check_ledger(config),
         _check_directory(config),
-        *[_check_certificate(path, now) for path in certificates_of(config)],
-        *_check_channels(config),
+        *_check_trust(lines, now),
+        *_check_lists(lines, notices, now),
+        *_check_channels(config, lines),
         *_check_acks(config),
     ]
 
@@ -80,19 +83,6 @@ def _check_directory(config: Config) -> Check:
     return Check("partners file", True, f"revision {directory.revision}")
 
 
-def certificates_of(config: Config) -> Iterator[Path]:
-    """Every certificate file that the configuration names."""
-    for door in (config.doors.mllp, config.doors.http):
-        if door is not None and door.tls is not None:
-            yield door.tls.certificate
-    for channel in (config.channels.mssante, config.channels.shared_record):
-        if channel is not None and channel.tls.certificate is not None:
-            yield channel.tls.certificate
-    for partner in config.channels.hl7_push.partners if config.channels.hl7_push else ():
-        if partner.tls is not None and partner.tls.certificate is not None:
-            yield partner.tls.certificate
-
-
 def _check_acks(config: Config) -> Iterator[Check]:
     """Senders whose acknowledgements nobody would receive: allowed, since some ask for none, but told each time."""
     for peer in config.doors.mllp.peers if config.doors.mllp else ():
@@ -100,20 +90,43 @@ def _check_acks(config: Config) -> Iterator[Check]:
         yield Check(f"acknowledgements of {peer.name}", True, told)
 
 
-def _check_certificate(path: Path, now: datetime) -> Check:
-    subject = f"certificate {path.name}"
-    try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError) as error:
-        return Check(subject, False, f"{path} cannot be read ({type(error).__name__})")
-    days = (certificate.not_valid_after_utc - now).days
-    if days < 0:
-        return Check(subject, False, f"expired {-days} days ago: renew it")
-    warning = ": renew it soon" if days < WARNING_DAYS else ""
-    return Check(subject, True, f"valid {days} more days{warning}")
+def _check_trust(lines: SecureLines, now: datetime) -> Iterator[Check]:
+    """Every TLS line: can its files be used together, and what of it ends when, soonest first."""
+    for line, _ in lines.all():
+        try:
+            found = line.expiries(now)
+        except MssanteError as error:
+            yield Check(line.place, False, f"{error}. The file, its password or its key is not the right one")
+            continue
+        for expiry in found:
+            subject = f"{line.place}: {expiry.kind.value.replace('-', ' ')} {expiry.name} ({expiry.file.name})"
+            yield Check(subject, expiry.urgency is not Urgency.EXPIRED, _told(expiry))
 
 
-def _check_channels(config: Config) -> Iterator[Check]:
-    for name, channel in build_channels(config).items():
+def _check_lists(lines: SecureLines, notices: Sequence[tuple[str, TlsNotice]], now: datetime) -> Iterator[Check]:
+    """Authorities without a list: nobody can know whom they revoked, so whoever they signed is refused."""
+    for place, authority in dict.fromkeys((place, one.about) for place, one in notices if one.news is TlsNews.LIST_MISSING):
+        lists = [one for one in lines.at(place).expiries(now) if one.kind is Kind.REVOCATION_LIST]
+        # A root that signs other authorities only may stay without a list; a line without any list refuses everybody.
+        some = any(one.urgency is not Urgency.EXPIRED for one in lists)
+        told = f"none of {authority} is valid now: partners that it signed itself are refused. Fetch its newest list"
+        yield Check(f"{place}: revocation list", some, told)
+
+
+def _told(expiry: Expiry) -> str:
+    day = f"{expiry.ends_at:%Y-%m-%d %H:%M} UTC"
+    match expiry.urgency:
+        case Urgency.EXPIRED:
+            return f"ended {day}, {-expiry.days_left} days ago: renew it"
+        case Urgency.NOT_YET:
+            return f"not valid yet; until {day}"
+        case Urgency.FAR:
+            return f"{expiry.days_left} days left, until {day}"
+        case Urgency.NOTICE | Urgency.WARNING | Urgency.URGENT:
+            return f"{expiry.days_left} days left, until {day}: renew it soon"
+
+
+def _check_channels(config: Config, lines: SecureLines) -> Iterator[Check]:
+    for name, channel in build_channels(config, lines).items():
         problem = channel.check()
         yield Check(f"channel {name.value}", not problem, problem or "reachable")

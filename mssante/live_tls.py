@@ -37,9 +37,12 @@ from cryptography.hazmat.primitives.serialization import (
 from mssante.errors import TlsSettingsError, TrustError
 from mssante.tls import TlsSettings, client_context, read_password
 from mssante.trust import (
+    ChainFault,
     Expiry,
+    check_chain,
     expiries,
     expiry_of,
+    expiry_of_list,
     is_signed_by,
     name_of,
     read_certificates,
@@ -51,11 +54,12 @@ _CONTAINERS = (".p12", ".pfx")
 
 
 class TlsPart(StrEnum):
-    """What a notice is about."""
+    """What a notice is about. `WHOLE`: OpenSSL refuses the parts together."""
 
     IDENTITY = "identity"
     AUTHORITIES = "authorities"
     REVOCATION_LISTS = "revocation-lists"
+    WHOLE = "whole"
 
 
 class TlsNews(StrEnum):
@@ -146,7 +150,8 @@ def _paired(certificates: tuple[x509.Certificate, ...], key: object, file: Path)
 class LiveTls:
     """Give it where `TlsSettings` is taken. Raises at the start when nothing can be used; after that it tells and goes on.
 
-    `contexts()` costs a few `stat` calls. Safe for several threads.
+    `contexts()` costs a few `stat` calls. Safe for several threads. `new_context` makes a context that trusts the authorities of
+    a PEM text: another than the default one for those who listen instead of calling.
     """
 
     def __init__(
@@ -155,10 +160,12 @@ class LiveTls:
         *,
         tell: Callable[[TlsNotice], None] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        new_context: Callable[[str], ssl.SSLContext] = client_context,
     ) -> None:
         self._settings = settings
         self._tell = tell
         self._now = now
+        self._new_context = new_context
         self._lock = threading.Lock()
         self._stamps: tuple[object, ...] = ()
         self._look_again_at: datetime | None = None
@@ -178,16 +185,32 @@ class LiveTls:
         with self._lock:
             now, stamps = self._now(), self._current_stamps()
             if stamps != self._stamps or (self._look_again_at is not None and now >= self._look_again_at):
-                self._reload(now)
+                self._try_reload(now)
                 self._stamps = stamps
             return self._contexts
 
     def expiries(self, now: datetime) -> tuple[Expiry, ...]:
-        """What ends when, over all that is in use: our identity, the authorities, the lists."""
-        file = self._settings.certificate
-        files = [path for path in (self._settings.authorities, self._settings.revocation_lists) if path is not None]
-        own = [expiry_of(self._identities[0].chain[0], file, now)] if file is not None and self._identities else []
-        return tuple(sorted((*own, *expiries(files, now)), key=lambda expiry: expiry.ends_at))
+        """What ends when: our identity, and what the files of authorities and lists hold; of a broken file, what is in use."""
+        settings, found = self._settings, list[Expiry]()
+        if settings.certificate is not None and self._identities:
+            found.append(expiry_of(self._identities[0].chain[0], settings.certificate, now))
+        if (file := settings.authorities) is not None:
+            found += _told_by(file, now) or [expiry_of(authority, file, now) for authority in self._authorities]
+        if (file := settings.revocation_lists) is not None:
+            found += _told_by(file, now) or [expiry_of_list(crl, file, now) for crl in self._lists]
+        return tuple(sorted(found, key=lambda expiry: expiry.ends_at))
+
+    def still_trusts(self, certificate: bytes) -> bool:
+        """For a connection that lives on: would the certificate (DER) that opened it be accepted with today's files?
+
+        The other end's intermediate authorities are not known any more here: those that are in no file are not found.
+        """
+        self.contexts()
+        lists = None if self._settings.revocation_lists is None else self._lists
+        verdict = check_chain(x509.load_der_x509_certificate(certificate), self._authorities, self._now(), lists=lists)
+        # OpenSSL asks for lists above the leaf only where all have one (`_load_lists`): no more is asked here.
+        is_about_leaf = len(verdict.path) == 1
+        return verdict.is_good or (verdict.fault in (ChainFault.LIST_MISSING, ChainFault.LIST_EXPIRED) and not is_about_leaf)
 
     # ── following the files ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -195,6 +218,14 @@ class LiveTls:
         settings = self._settings
         files = (settings.certificate, settings.key, settings.password_file, settings.authorities, settings.revocation_lists)
         return tuple(stamp for file in files if file is not None for stamp in _stamps_of(file))
+
+    def _try_reload(self, now: datetime) -> None:
+        try:
+            self._reload(now)
+        except TlsSettingsError as error:
+            if not self._contexts:
+                raise
+            self._tell(TlsNotice(TlsPart.WHOLE, TlsNews.KEPT_OLD, error.code))
 
     def _reload(self, now: datetime) -> None:
         self._look_again_at = None
@@ -279,7 +310,7 @@ class LiveTls:
     def _context_with(self, identity: Identity | None) -> ssl.SSLContext:
         try:
             pem = "".join(authority.public_bytes(Encoding.PEM).decode("ascii") for authority in self._authorities)
-            context = client_context(pem)
+            context = self._new_context(pem)
             if self._settings.revocation_lists is not None:
                 self._load_lists(context)
             if identity is not None:
@@ -305,6 +336,13 @@ def _try_out(identity: Identity, file: Path) -> None:
         identity.load_into(client_context())
     except ssl.SSLError as error:
         raise TrustError("trust.refused-by-openssl", "too weak, or not for TLS", where=file.name) from error
+
+
+def _told_by(file: Path, now: datetime) -> list[Expiry]:
+    try:
+        return list(expiries([file], now))
+    except TrustError:
+        return []
 
 
 def _stamps_of(file: Path) -> Iterator[object]:

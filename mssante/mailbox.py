@@ -12,7 +12,7 @@ import imaplib
 import json
 import re
 import ssl
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -20,7 +20,7 @@ from typing import Self
 
 from mssante.auth import Auth, ClientCertificate, Password, XOAuth2
 from mssante.autoconfig import Endpoint
-from mssante.errors import MailboxError, MailboxLostError, MailboxRefusedError, MssanteError
+from mssante.errors import LookupFailedError, MailboxError, MailboxLostError, MailboxRefusedError, MssanteError
 from mssante.imap_folder import (
     Arrival,
     FolderState,
@@ -55,6 +55,9 @@ _ANNOUNCED_AT_ONCE = 500
 class MailboxSettings:
     """Where a mailbox is and how to enter: a client certificate (APP boxes), Pro Santé Connect (PER, ORG), a test password.
 
+    `servers`, when given, is asked at each opening instead of `host`, `port`, `immediate` and `others` (LookupFailedError: none
+    is known now, come back later).
+
     `others`: servers to try, in order, when the one before cannot be reached (`autoconfig`). `immediate` given: TLS from the
     first byte, or not, whatever `tls` says.
     """
@@ -67,6 +70,7 @@ class MailboxSettings:
     source_address: str = ""
     immediate: bool | None = None
     others: tuple[Endpoint, ...] = ()
+    servers: Callable[[], Sequence[Endpoint]] | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,6 +97,14 @@ class Missing:
     uid: int
 
 
+def _with_servers(settings: MailboxSettings, servers: Callable[[], Sequence[Endpoint]]) -> MailboxSettings:
+    try:
+        first, *others = servers()
+    except LookupFailedError as error:
+        raise MailboxLostError("mailbox.no-server", f"no server is known now: {error.code}") from None
+    return replace(settings, host=first.host, port=first.port, immediate=first.immediate, others=tuple(others))
+
+
 class Mailbox:
     """A session: `with Mailbox.open(settings) as mailbox: …`. For one thread at a time."""
 
@@ -103,6 +115,8 @@ class Mailbox:
     @classmethod
     def open(cls, settings: MailboxSettings) -> Mailbox:
         """Connect, encrypt and log in; a server that is not reached gives way to the next."""
+        if settings.servers is not None:
+            settings = _with_servers(settings, settings.servers)
         for other in settings.others:
             try:
                 return cls._open_at(settings)

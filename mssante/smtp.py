@@ -185,6 +185,7 @@ def probe(
     auth: Auth | None = None,
     local_name: str = "",
     source_address: str = "",
+    immediate: bool | None = None,
 ) -> SmtpResult:
     """Reach the operator, prove who we are, say NOOP and leave: no mail. ACCEPTED when a send could start."""
 
@@ -192,7 +193,7 @@ def probe(
         conversation.open(auth)
         return conversation.greet()
 
-    return _with_each_identity(converse, _Route(host, port, timeout, local_name, source_address), tls)
+    return _with_each_identity(converse, _Route(host, port, timeout, local_name, source_address, immediate), tls)
 
 
 @dataclass(frozen=True)

@@ -145,11 +145,7 @@ def _expiries_of(file: Path, now: datetime) -> list[Expiry]:
     lists = file.is_dir() or file.suffix.lower() == ".crl" or _BEGIN_LIST in content
     certificates = not file.is_dir() and file.suffix.lower() != ".crl" and (not lists or _BEGIN_CERTIFICATE in content)
     found = [expiry_of(certificate, file, now) for certificate in (read_certificates(file) if certificates else ())]
-    for crl in read_revocation_lists(file) if lists else ():
-        ends_at = _end_of(crl)
-        urgency = _urgency(ends_at - now, (0, 0, 1))
-        found.append(Expiry(file, Kind.REVOCATION_LIST, _common_name(crl.issuer), ends_at, _days(ends_at - now), urgency))
-    return found
+    return [*found, *(expiry_of_list(crl, file, now) for crl in (read_revocation_lists(file) if lists else ()))]
 
 
 def expiry_of(certificate: x509.Certificate, file: Path, now: datetime) -> Expiry:
@@ -159,6 +155,13 @@ def expiry_of(certificate: x509.Certificate, file: Path, now: datetime) -> Expir
     if now < certificate.not_valid_before_utc:
         urgency = Urgency.NOT_YET
     return Expiry(file, Kind.CERTIFICATE, name_of(certificate), ends_at, _days(ends_at - now), urgency)
+
+
+def expiry_of_list(crl: x509.CertificateRevocationList, file: Path, now: datetime) -> Expiry:
+    """When one revocation list ends."""
+    ends_at = _end_of(crl)
+    urgency = _urgency(ends_at - now, (0, 0, 1))
+    return Expiry(file, Kind.REVOCATION_LIST, _common_name(crl.issuer), ends_at, _days(ends_at - now), urgency)
 
 
 def _urgency(left: timedelta, thresholds: tuple[int, int, int]) -> Urgency:

@@ -11,11 +11,10 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 
 import structlog
 
@@ -34,14 +33,13 @@ _COMMIT_ACCEPT = "CA"
 
 @dataclass(frozen=True)
 class MllpTls:
-    """Our certificate towards the partner, who may sign theirs, and the lists of what was revoked (PEM: a file, or a folder)."""
+    """The contexts to try, best first (OSError when there is none), and the name that the partner's certificate must carry.
 
-    certificate: Path | None = None
-    key: Path | None = None
-    authorities: Path | None = None
-    revocation_lists: Path | None = None
+    They are asked for before each message: files are replaced under us at will. The second shows our certificate of before.
+    """
+
+    contexts: Callable[[], Sequence[ssl.SSLContext]]
     server_name: str = ""
-    key_password_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -78,10 +76,11 @@ class Acknowledgement:
 
 @dataclass
 class _Line:
-    """An open connection and what was read of the next answer."""
+    """An open connection and what was read of the next answer. `generation`: the contexts of its day."""
 
     socket: socket.socket
     used_at: float
+    generation: Sequence[ssl.SSLContext] = ()
     frames: FrameReader = field(default_factory=lambda: FrameReader(LONGEST_ANSWER))
 
 
@@ -133,7 +132,7 @@ class MllpClient:
     def _usable_line(self, control_id: str) -> _Line | Broken:
         """The open connection when it is quiet and fresh, else a new one."""
         line = self._line
-        if line is not None and self._monotonic() - line.used_at <= self._partner.idle_seconds and self._is_quiet(line):
+        if line is not None and self._is_fresh(line) and self._is_quiet(line):
             return line
         if line is not None:
             self._lost("hl7_push.connection-renewed", control_id)
@@ -141,6 +140,15 @@ class MllpClient:
         if isinstance(fresh, _Line):
             self._line = fresh
         return fresh
+
+    def _is_fresh(self, line: _Line) -> bool:
+        """False after a long silence, or when certificates, authorities or lists changed since it was opened."""
+        if self._monotonic() - line.used_at > self._partner.idle_seconds:
+            return False
+        try:
+            return self._partner.tls is None or self._partner.tls.contexts() is line.generation
+        except OSError:
+            return False
 
     def _is_quiet(self, line: _Line) -> bool:
         """False when the partner hung up, or said something while nothing was asked: a late acknowledgement, named by its id."""
@@ -157,23 +165,44 @@ class MllpClient:
         return False
 
     def _open(self) -> _Line | Broken:
+        tls = self._partner.tls
+        if tls is None:
+            raw = self._connect()
+            return raw if isinstance(raw, Broken) else _Line(raw, self._monotonic())
+        try:
+            generation = tls.contexts()
+        except OSError as error:
+            return self._refused(error)
+        *first, last = generation
+        for context in first:
+            line = self._open_with(context, tls, generation)
+            if line is not Broken.TLS:
+                return line
+        return self._open_with(last, tls, generation)
+
+    def _connect(self) -> socket.socket | Broken:
         partner = self._partner
         try:
-            raw = socket.create_connection((partner.host, partner.port), timeout=partner.connect_timeout_seconds)
+            return socket.create_connection((partner.host, partner.port), timeout=partner.connect_timeout_seconds)
         except TimeoutError:
             return Broken.CONNECT_TIMEOUT
         except OSError:
             return Broken.CONNECT
-        if partner.tls is None:
-            return _Line(raw, self._monotonic())
+
+    def _open_with(self, context: ssl.SSLContext, tls: MllpTls, generation: Sequence[ssl.SSLContext]) -> _Line | Broken:
+        raw = self._connect()
+        if isinstance(raw, Broken):
+            return raw
         try:
-            # The files are read at each connection: certificates are rotated under us at will.
-            wrapped = tls_context(partner.tls).wrap_socket(raw, server_hostname=partner.tls.server_name or partner.host)
+            wrapped = context.wrap_socket(raw, server_hostname=tls.server_name or self._partner.host)
         except (OSError, ValueError) as error:
             raw.close()
-            log.warning("hl7_push.tls-failed", partner=partner.name, error=type(error).__name__)
-            return Broken.TLS
-        return _Line(wrapped, self._monotonic())
+            return self._refused(error)
+        return _Line(wrapped, self._monotonic(), generation)
+
+    def _refused(self, error: Exception) -> Broken:
+        log.warning("hl7_push.tls-failed", partner=self._partner.name, error=type(error).__name__)
+        return Broken.TLS
 
     def _await_answer(self, line: _Line, control_id: str) -> Acknowledgement | None:
         """The acknowledgement that names our message; None once the connection was reset without one."""
@@ -207,22 +236,6 @@ class MllpClient:
     def _lost(self, event: str, control_id: str, **facts: str) -> None:
         log.warning(event, partner=self._partner.name, control_id=control_id, **facts)
         self.close()
-
-
-def tls_context(tls: MllpTls) -> ssl.SSLContext:
-    """The client's context: TLS 1.2 at least; with lists of what was revoked, a revoked certificate is refused."""
-    context = ssl.create_default_context(cafile=str(tls.authorities) if tls.authorities else None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if tls.certificate is not None:
-        # An encrypted key would make OpenSSL ask at the terminal: an empty password makes it fail instead.
-        password = tls.key_password_file.read_text(encoding="utf-8").strip() if tls.key_password_file is not None else ""
-        context.load_cert_chain(str(tls.certificate), str(tls.key) if tls.key else None, password=password)
-    if tls.revocation_lists is not None:
-        lists = tls.revocation_lists
-        for file in sorted(lists.iterdir()) if lists.is_dir() else (lists,):
-            context.load_verify_locations(cafile=str(file))
-        context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
-    return context
 
 
 def _read(content: bytes) -> Message | None:

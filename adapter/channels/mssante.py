@@ -6,8 +6,8 @@ A second copy is recognised by its Message-ID and submission set id, so sending 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from adapter.channels.base import Capabilities
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
@@ -15,52 +15,32 @@ from adapter.model.evidence import Evidence
 from adapter.model.plan import ChannelName
 from adapter.packaging.parcel import MailContent, Parcel
 from mssante.address import domain_of
-from mssante.errors import AddressError, MssanteError
-from mssante.smtp import Auth, ClientCertificate, Password, Reason, SmtpResult, Stage, TlsSettings, Verdict, probe, send
+from mssante.auth import Auth, ClientCertificate
+from mssante.autoconfig import Endpoint
+from mssante.errors import AddressError, LookupFailedError, MssanteError
+from mssante.smtp import Reason, SmtpResult, Stage, Verdict, probe, send, send_to_first
+from mssante.tls import TlsSettings, TlsSource
 
 
 @dataclass(frozen=True)
 class SecureMailSettings:
     """How to reach our operator, and who we are there.
 
-    `authorities` absent: the system's list. `user` and `password`: operators (tests) that want them beside the certificate;
-    `sasl_external`: those that want SASL EXTERNAL. `trusted_domains` is a last guard: when given, no other domain is ever
-    written to, whatever the plan says. `final_timeout_seconds` is the patience after the last byte, where giving up means doubt.
+    `servers` tells where to go for a sender's mail domain, in order (LookupFailedError: nowhere now); `domains` are those of our
+    senders, for a check without a mail. `is_trusted` is a last guard, asked just before each mail: a domain that left the trust
+    space since the plan was made is not written to. `final_timeout_seconds` is the patience after the last byte, where giving up
+    means doubt.
     """
 
-    host: str
-    port: int = 587
-    certificate: Path | None = None
-    key: Path | None = None
-    authorities: Path | None = None
-    revocation_lists: Path | None = None
-    server_name: str = ""
-    implicit_tls: bool = False
-    user: str = ""
-    password: str = field(default="", repr=False)
-    sasl_external: bool = False
+    servers: Callable[[str], Sequence[Endpoint]]
+    tls: TlsSettings | TlsSource = field(default_factory=TlsSettings)
+    auth: Auth = field(default_factory=ClientCertificate)
+    domains: tuple[str, ...] = ()
     local_name: str = ""
     timeout_seconds: float = 60.0
     final_timeout_seconds: float = 120.0
     max_message_bytes: int = 26_214_400
-    trusted_domains: tuple[str, ...] = ()
-
-    @property
-    def tls(self) -> TlsSettings:
-        """The same, as the mail library wants it."""
-        return TlsSettings(
-            authorities=self.authorities,
-            certificate=self.certificate,
-            key=self.key,
-            server_name=self.server_name,
-            revocation_lists=self.revocation_lists,
-            immediate=self.implicit_tls,
-        )
-
-    @property
-    def auth(self) -> Auth:
-        """How we prove who we are once the line is encrypted."""
-        return Password(self.user, self.password) if self.user else ClientCertificate(external=self.sasl_external)
+    is_trusted: Callable[[str], bool] = lambda _: True
 
 
 class SecureMailChannel:
@@ -68,7 +48,6 @@ class SecureMailChannel:
 
     def __init__(self, settings: SecureMailSettings) -> None:
         self._settings = settings
-        self._trusted = frozenset(domain.lower() for domain in settings.trusted_domains)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -90,11 +69,13 @@ class SecureMailChannel:
         if len(content.message) > self._settings.max_message_bytes:
             return SendOutcome(OutcomeKind.REFUSED, "too-large", detail="above our own limit")
         try:
-            if self._trusted and domain_of(content.envelope_to) not in self._trusted:
+            if not self._settings.is_trusted(content.envelope_to):
                 return SendOutcome(OutcomeKind.REFUSED, "domain-refused", detail="outside our list of trusted domains")
-            return outcome_of(self._hand_over(content))
+            return outcome_of(self._hand_over(content, parcel.reference))
         except AddressError as error:
             return SendOutcome(OutcomeKind.REFUSED, "mailbox-unknown", detail=error.code)
+        except LookupFailedError as error:
+            return SendOutcome(OutcomeKind.DEFERRED, "connect-failed", detail=error.code)
         except MssanteError as error:
             return SendOutcome(OutcomeKind.DEFERRED, "tls-failed", detail=error.code)
 
@@ -107,40 +88,59 @@ class SecureMailChannel:
         return (), cursor
 
     def check(self) -> str:
-        """Connect, encrypt, say NOOP, leave."""
+        """Connect, encrypt, say NOOP, leave: at each server."""
+        problems: list[str] = []
+        for domain in self._settings.domains or ("",):
+            try:
+                servers = self._settings.servers(domain)
+            except LookupFailedError as error:
+                problems.append(f"{error}. Write the operator's host, or ask it for its DNS records.")
+                continue
+            problems += [problem for server in servers if (problem := self._problem_at(server))]
+        return " ".join(dict.fromkeys(problems))
+
+    def _problem_at(self, server: Endpoint) -> str:
         settings = self._settings
         try:
             result = probe(
-                host=settings.host,
-                port=settings.port,
+                host=server.host,
+                port=server.port,
                 tls=settings.tls,
                 timeout=min(settings.timeout_seconds, 10.0),
                 auth=settings.auth,
                 local_name=settings.local_name,
+                immediate=server.immediate,
             )
         except MssanteError as error:
             return f"{error}. Check the certificate, key and authority files."
         if result.verdict is Verdict.ACCEPTED:
             return ""
-        return f"{settings.host}:{settings.port} answered {result.summary} ({result.reason}). {_ADVICE[result.stage]}"
+        return f"{server.host}:{server.port} answered {result.summary} ({result.reason}). {_ADVICE[result.stage]}"
 
-    def _hand_over(self, content: MailContent) -> SmtpResult:
+    def _hand_over(self, content: MailContent, reference: str) -> SmtpResult:
         settings = self._settings
-        return send(
-            content.message,
-            content.envelope_from,
-            content.envelope_to,
-            host=settings.host,
-            port=settings.port,
-            tls=settings.tls,
-            timeout=settings.timeout_seconds,
-            final_timeout=settings.final_timeout_seconds,
-            auth=settings.auth,
-            dsn=content.wants_dsn,
-            envelope_id=content.envelope_id,
-            # `localhost` is what many operators refuse as a greeting: our mail domain stands for an unnamed host.
-            local_name=settings.local_name or domain_of(content.envelope_from),
-        )
+        # A receipt leaves without an envelope sender: its Message-ID holds our mail domain.
+        domain = domain_of(content.envelope_from or reference.strip("<>"))
+
+        def hand_over(server: Endpoint) -> SmtpResult:
+            return send(
+                content.message,
+                content.envelope_from,
+                content.envelope_to,
+                host=server.host,
+                port=server.port,
+                tls=settings.tls,
+                timeout=settings.timeout_seconds,
+                final_timeout=settings.final_timeout_seconds,
+                auth=settings.auth,
+                dsn=content.wants_dsn,
+                envelope_id=content.envelope_id,
+                # `localhost` is what many operators refuse as a greeting: our mail domain stands for an unnamed host.
+                local_name=settings.local_name or domain,
+                immediate=server.immediate,
+            )
+
+        return send_to_first(settings.servers(domain), hand_over)
 
 
 _ADVICE = {

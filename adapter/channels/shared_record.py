@@ -11,7 +11,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from adapter.channels.base import Capabilities
@@ -37,7 +38,8 @@ _RFC_3986 = "urn:ietf:rfc:3986"
 class SharedRecordSettings:
     """How to reach the territory's record. A token comes from its file at each send, so that it may be rotated.
 
-    `ca_file` absent: the system's list. `send_timeout_seconds` is the whole patience for an answer once connected.
+    `tls` gives the contexts to try for https, best first (OSError when there is none): files are replaced under us at will; the
+    second shows our certificate of before. `send_timeout_seconds` is the whole patience for an answer once connected.
     """
 
     base_url: str
@@ -45,11 +47,25 @@ class SharedRecordSettings:
     send_timeout_seconds: float = 60.0
     token: str = field(default="", repr=False)
     token_file: Path | None = None
-    ca_file: Path | None = None
-    client_certificate: Path | None = None
-    client_key: Path | None = None
+    tls: Callable[[], Sequence[ssl.SSLContext]] = lambda: (ssl.create_default_context(),)
     max_transaction_bytes: int = 67_108_864
     max_answer_bytes: int = 8_388_608
+
+
+class _OnContext(HTTPAdapter):
+    """Connections on one context, which alone says whom to trust and who we are."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **named: Any) -> None:
+        """Every pool gets the context."""
+        super().init_poolmanager(*args, **named, ssl_context=self._context)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ARG002 - the library's signature
+        """The library would add its own list of authorities to the context here."""
+        conn.cert_reqs = "CERT_REQUIRED"
 
 
 @dataclass(frozen=True)
@@ -151,10 +167,23 @@ class SharedRecordChannel:
 
     def _ask(self, method: str, url: str, body: bytes | None = None, query: Mapping[str, str] | None = None) -> _Answer:
         """One exchange: OSError when nothing can have arrived, `_AnswerLostError` when something may have."""
+        if not url.startswith("https:"):
+            return self._ask_with(None, method, url, body, query)
+        *first, last = self._settings.tls()
+        for context in first:
+            try:
+                return self._ask_with(context, method, url, body, query)
+            except ssl.SSLError:
+                continue  # refused in the handshake: nothing was asked yet, our certificate of before may be known there
+        return self._ask_with(last, method, url, body, query)
+
+    def _ask_with(
+        self, context: ssl.SSLContext | None, method: str, url: str, body: bytes | None, query: Mapping[str, str] | None
+    ) -> _Answer:
         settings = self._settings
         deadline = time.monotonic() + settings.connect_timeout_seconds + settings.send_timeout_seconds
         try:
-            response = self._session().request(
+            response = self._session(context).request(
                 method,
                 url,
                 data=body,
@@ -199,19 +228,20 @@ class SharedRecordChannel:
         path = self._settings.token_file
         return path.read_text(encoding="utf-8", errors="replace").strip() if path is not None else self._settings.token
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            settings = self._settings
+    def _session(self, context: ssl.SSLContext | None) -> requests.Session:
+        """This thread's session on that context; those on contexts of before are closed."""
+        sessions: dict[ssl.SSLContext | None, requests.Session] = self._local.__dict__.setdefault("sessions", {})
+        if context not in sessions:
+            in_use = (*self._settings.tls(), None) if context is not None else (None,)
+            for old in [one for one in sessions if one not in in_use]:
+                sessions.pop(old).close()
             session = requests.Session()
             # No proxy nor password file of the environment decides where a document goes.
             session.trust_env = False
-            session.verify = str(settings.ca_file) if settings.ca_file else True
-            if settings.client_certificate is not None:
-                certificate, key = str(settings.client_certificate), settings.client_key
-                session.cert = (certificate, str(key)) if key else certificate
-            self._local.session = session
-        return session
+            if context is not None:
+                session.mount("https://", _OnContext(context))
+            sessions[context] = session
+        return sessions[context]
 
     # ── reading the answer ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from adapter.config.reading import Problem
+from adapter.config.secure_lines import check_token
 from adapter.config.settings import Config, MailboxDoor, Secret
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
@@ -30,10 +31,11 @@ def check_mailboxes(config: Config) -> Iterator[Problem]:
 def mailbox_secrets(config: Config) -> Iterator[tuple[str, Secret]]:
     """The secrets that mailboxes name, with their places."""
     for n, box in enumerate(config.doors.mailboxes, start=1):
-        for key in ("password", "token"):
-            secret: Secret | None = getattr(box, key)
-            if secret is not None:
-                yield f"doors.mailboxes[{n}].{key}", secret
+        place = f"doors.mailboxes[{n}]"
+        if box.password is not None:
+            yield f"{place}.password", box.password
+        if box.token is not None and box.token.client_secret is not None:
+            yield f"{place}.token.client_secret", box.token.client_secret
 
 
 def _check_words(box: MailboxDoor, place: str) -> Iterator[Problem]:
@@ -56,8 +58,10 @@ def _check_entrance(box: MailboxDoor, place: str) -> Iterator[Problem]:
         yield Problem(place, "password and token are two ways to enter: give one.")
     if (box.password is not None or box.token is not None) and not box.user:
         yield Problem(f"{place}.user", "missing: a password or token is somebody's.")
+    if box.token is not None:
+        yield from check_token(f"{place}.token", box.token)
     if box.token is not None and box.tls.certificate is not None:
-        yield Problem(f"{place}.tls.certificate", "a certificate opens its own mailbox, whatever user the token names.", "Remove it.")
+        yield Problem(f"{place}.tls.certificate", "opens its own mailbox, whatever user the token names.", "Remove it.")
     if box.token is None and box.password is None and box.tls.certificate is None:
         yield Problem(f"{place}.tls.certificate", "missing: an application's mailbox is opened by its certificate.")
 

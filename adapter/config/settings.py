@@ -313,19 +313,21 @@ class MailWard:
 class MailboxDoor:
     """A secure mailbox that is read for documents and receipts.
 
+    Without `host`, DNS tells it (SRV records of the domain of `address`), as for sending.
     `deliver_to`: `role:…` (a role's id in plans) or `software:…` (an HL7 partner); empty: the role that holds `address`.
     """
 
     name: str
     address: str
-    host: str
+    host: str = ""
     port: int = bounded(143, 1, 65535)
     security: MailSecurity = MailSecurity.STARTTLS
+    trusted_hosts: tuple[str, ...] = ()
     server_name: str = ""
     tls: TlsClient = field(default_factory=TlsClient)
     user: str = ""
     password: Secret | None = None
-    token: Secret | None = None
+    token: AccessToken | None = None
     folders: tuple[str, ...] = ("INBOX",)
     keyword: str = "$TduKept"
     move_to: str = ""

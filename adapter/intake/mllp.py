@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count as counter
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -43,7 +42,11 @@ LAST_LOOK_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class MllpSettings:
-    """Limits and peers of the door; `tls` is a ready server context or None."""
+    """Limits and peers of the door; `tls` is a ready server context or None.
+
+    `still_trusts` is asked of a client's certificate (DER) before each message: connections live for days, and a certificate may
+    end or be revoked meanwhile.
+    """
 
     peers: tuple[Peer, ...]
     max_message_bytes: int = 67_108_864
@@ -53,6 +56,7 @@ class MllpSettings:
     # Of all unfinished messages together, so that many slow senders cannot fill the memory.
     max_held_bytes: int = 268_435_456
     tls: ssl.SSLContext | None = None
+    still_trusts: Callable[[bytes], bool] = lambda _: True
     # Which decision profile rules on the flags of a message; empty: the default one.
     decision_policy: str = ""
 
@@ -66,6 +70,7 @@ class Connection:
     writer: asyncio.StreamWriter
     frames: FrameReader
     certificate_cn: str
+    certificate: bytes = b""
     message_deadline: float | None = None
     timeout: asyncio.Timeout | None = None
     task: asyncio.Task[Any] | None = field(default=None)
@@ -125,7 +130,8 @@ class MllpServer:
             writer.close()
             return
         frames = FrameReader(self._settings.max_message_bytes)
-        connection = Connection(number, reader, writer, frames, _certificate_cn(writer), task=asyncio.current_task())
+        shown = _certificate(writer)
+        connection = Connection(number, reader, writer, frames, _certificate_cn(writer), shown, task=asyncio.current_task())
         self._connections.add(connection)
         try:
             await self._converse(connection)
@@ -190,6 +196,10 @@ class MllpServer:
     async def _handle(self, connection: Connection, frame: Frame) -> bool:
         """Answer one frame; False when the conversation is over."""
         match frame.condition:
+            case FrameCondition.COMPLETE if not self._is_still_welcome(connection):
+                # No answer, nothing kept: a client that may come in again connects again and says it again.
+                self._note("mllp.certificate-withdrawn", connection.id)
+                return False
             case FrameCondition.COMPLETE:
                 await self._answer(connection, await self._accept(connection, frame.content))
                 return True
@@ -202,6 +212,9 @@ class MllpServer:
                 self._note_odd(connection, frame)
                 # A little junk between frames is survivable; a stream of it is no MLLP client.
                 return frame.size <= CHUNK_BYTES
+
+    def _is_still_welcome(self, connection: Connection) -> bool:
+        return not connection.certificate or self._settings.still_trusts(connection.certificate)
 
     async def _accept(self, connection: Connection, content: bytes) -> bytes:
         control = read_control(content)
@@ -290,22 +303,17 @@ OUR_DEFECT = Finding(
 )
 
 
-def make_tls_context(certificate: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
-    """A server context, TLS 1.2 at least; with a CA, clients without its certificate are turned away in the handshake."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    if client_ca is not None:
-        context.load_verify_locations(client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
 def _certificate_cn(writer: asyncio.StreamWriter) -> str:
     """The common name of the client's certificate, verified by the handshake; empty without one."""
     certificate = writer.get_extra_info("peercert") or {}
     names = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
     return str(names[0]) if names else ""
+
+
+def _certificate(writer: asyncio.StreamWriter) -> bytes:
+    """The client's certificate as it was shown (DER); empty without one."""
+    line = writer.get_extra_info("ssl_object")
+    return (line.getpeercert(binary_form=True) if line is not None else None) or b""
 
 
 async def _drain_what_follows(connection: Connection) -> None:

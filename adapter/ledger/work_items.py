@@ -106,6 +106,22 @@ def greet_partner(tx: Transaction, row: Row, actor: str) -> None:
         tx.audit(row["legal_entity"], actor, "partner.back", WorkAbout.PARTNER.value, row["partner"])
 
 
+def close_questions(database: Database, about: WorkAbout, about_id: str, legal_entity: str, by: str) -> int:
+    """See `Ledger.close_work_items`."""
+
+    def work(tx: Transaction) -> int:
+        w = tables.work_item
+        mine = (w.c.about == about.value, w.c.about_id == about_id, w.c.legal_entity == legal_entity)
+        change = update(w).where(*mine, tables.IS_UNDECIDED)
+        closed = tx.execute(change.values(decision=Decision.CLOSE.value, decided_by=by, decided_at=tx.now)).rowcount
+        if closed:
+            tx.event(legal_entity, about, about_id, "answered")
+            tx.audit(legal_entity, by, "work-item.close", about.value, about_id)
+        return closed
+
+    return database.write(work)
+
+
 def close_work_items(tx: Transaction, about_id: str, by: str) -> None:
     """A proof answered the question: items still open on this row are closed."""
     w = tables.work_item
@@ -155,6 +171,8 @@ def resolve(database: Database, item_id: str, decision: Decision, by: str, legal
                 _decide_partner(tx, item, decision, by)
             case WorkAbout.PATIENT:
                 _decide_patient(tx, item, decision, by)
+            case WorkAbout.CERTIFICATE:
+                _refuse_correction(item, decision)  # a file is replaced on disk: any other word only answers the question
             case _:
                 assert_never(item.about)
         return _record_decision(tx, item, decision, by)

@@ -15,6 +15,12 @@ PARTNER_DOWN = "partner-down"
 PARTNER_DOWN_ADVICE = "Ce partenaire HL7 ne répond plus : vérifier son logiciel et le réseau. Les envois reprendront d'eux-mêmes."
 
 
+# A certificate, authority or revocation list: its end stops a door or a channel. `about_id` is its place in the configuration;
+# the item closes by itself once what ends was replaced.
+TRUST_ENDS = "trust-ends"
+TRUST_ENDS_ADVICE = "Un certificat ou une liste de révocation expire bientôt ou a expiré : le remplacer (`tdu check` dit lequel)."
+
+
 class WorkAbout(StrEnum):
     """What a work item is on."""
 
@@ -23,6 +29,7 @@ class WorkAbout(StrEnum):
     DELIVERY = "delivery"
     PARTNER = "partner"
     PATIENT = "patient"
+    CERTIFICATE = "certificate"
 
 
 @dataclass(frozen=True)

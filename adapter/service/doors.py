@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
-import ssl
+from functools import partial
 from typing import Any
 
 from adapter.config import Config, FolderDoor, HttpDoor, MllpDoor
+from adapter.config.settings import MailboxDoor
 from adapter.data import mappings_root
 from adapter.errors import ConfigurationError
 from adapter.intake.folder import FolderSettings
 from adapter.intake.http_forms import FormsSettings, HttpRefusalError
-from adapter.intake.mllp import MllpSettings, make_tls_context
+from adapter.intake.mailbox import MailboxDoorSettings
+from adapter.intake.mllp import MllpSettings
 from adapter.intake.name_pattern import pattern_problem
 from adapter.intake.peers import Peer
+from adapter.secure_line import DoorContext, MailServers, configured_server, mail_auth
 from adapter.web.auth import Callers, Token
+from mssante.autoconfig import Service
+from mssante.mailbox import MailboxSettings
+from mssante.mailbox_reader import ReaderSettings
+from mssante.tls import TlsSource
 
 
-def mllp_settings(door: MllpDoor, default_zone: str) -> MllpSettings:
+def mllp_settings(door: MllpDoor, default_zone: str, tls: DoorContext | None = None) -> MllpSettings:
     """The MLLP door's limits, peers and TLS."""
     return MllpSettings(
         peers=tuple(
@@ -27,7 +34,8 @@ def mllp_settings(door: MllpDoor, default_zone: str) -> MllpSettings:
         idle_timeout_seconds=door.idle_timeout_seconds,
         message_timeout_seconds=door.message_timeout_seconds,
         max_connections=door.max_connections,
-        tls=make_tls_context(door.tls.certificate, door.tls.key, door.tls.client_ca) if door.tls is not None else None,
+        tls=tls,
+        still_trusts=tls.still_trusts if tls is not None else lambda _: True,
         decision_policy=door.decision_policy.value,
     )
 
@@ -49,6 +57,28 @@ def folder_settings(door: FolderDoor, default_zone: str) -> FolderSettings:
     )
 
 
+def mailbox_settings(box: MailboxDoor, tls: TlsSource) -> MailboxDoorSettings:
+    """One mailbox: who we are there, how often it is looked at, what is too large for it."""
+    servers = MailServers(Service.IMAP, configured_server(box.host, box.port, box.security), box.trusted_hosts)
+    auth = mail_auth(box.user, box.password, box.token, external=True)
+    domain = box.address.rpartition("@")[2].lower()
+    return MailboxDoorSettings(
+        name=box.name,
+        legal_entity=box.legal_entity,
+        mailbox=MailboxSettings(box.host, box.port, tls, auth, servers=partial(servers, domain)),
+        reader=ReaderSettings(
+            folders=box.folders,
+            keyword=box.keyword,
+            move_to=box.move_to,
+            max_bytes=box.max_message_bytes,
+            skip_existing=box.skip_existing,
+            poll_seconds=box.poll_seconds,
+            idle_seconds=min(ReaderSettings.idle_seconds, box.poll_seconds),
+        ),
+        zone=box.zone,
+    )
+
+
 def forms_settings(door: HttpDoor, default_zone: str) -> FormsSettings:
     """The HTTP door takes every form that has a mapping."""
     slugs = frozenset(path.name.removesuffix(".toml") for path in (mappings_root() / "forms").glob("*.toml"))
@@ -62,11 +92,6 @@ def callers(config: Config, door: HttpDoor) -> Callers:
     return Callers(tokens, door.legal_entity or only, HttpRefusalError)
 
 
-def http_tls_files(door: HttpDoor) -> dict[str, Any]:
+def http_tls(tls: DoorContext | None) -> dict[str, Any]:
     """What uvicorn wants for TLS; empty without it."""
-    if door.tls is None:
-        return {}
-    files: dict[str, Any] = {"ssl_certfile": str(door.tls.certificate), "ssl_keyfile": str(door.tls.key)}
-    if door.tls.client_ca is not None:
-        files |= {"ssl_ca_certs": str(door.tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
-    return files
+    return {} if tls is None else {"ssl_context_factory": lambda *_: tls}

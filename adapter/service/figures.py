@@ -1,8 +1,8 @@
-"""Counters for Prometheus: what happened how often. Labels are closed sets; never a name, a number or an address."""
+"""Figures for Prometheus: what happened how often, what ends when. Labels are closed sets: never a name, number or address."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 
 class Figures:
@@ -11,6 +11,17 @@ class Figures:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._events = Counter("tdu_events", "Events at the doors and in the lanes", ["event"], registry=self._registry)
+
+        self._days_left = Gauge(
+            "tdu_trust_days_left",
+            "Days until the first certificate or revocation list of a place ends",
+            ["place", "kind"],
+            registry=self._registry,
+        )
+
+    def days_left(self, place: str, kind: str, days: float) -> None:
+        """How long what ends first at a place of the configuration is still good; negative once it is over."""
+        self._days_left.labels(place, kind).set(days)
 
     def count(self, event: str) -> None:
         """One more of this event."""

@@ -27,13 +27,15 @@ from adapter.intake.committer import Intake
 from adapter.intake.folder import DropFolder
 from adapter.intake.http_documents import documents_router
 from adapter.intake.http_forms import forms_router
+from adapter.intake.mailbox import LedgerPositions, MailboxDoor
 from adapter.intake.mllp import MllpServer
 from adapter.ledger.records import PartnerChoice
 from adapter.model.plan import ChannelName
-from adapter.service.doors import callers, folder_settings, forms_settings, http_tls_files, mllp_settings
+from adapter.service.doors import callers, folder_settings, forms_settings, http_tls, mailbox_settings, mllp_settings
 from adapter.service.figures import Figures
 from adapter.service.lanes import Lane
 from adapter.service.logs import configure_logs
+from adapter.service.trust_watch import Speaker, TrustWatch
 from adapter.web.app import Health, build_app
 
 log = structlog.get_logger()
@@ -42,6 +44,7 @@ PREPARE_IDLE_SECONDS = 0.2
 DISPATCH_IDLE_SECONDS = 0.3
 SETTLE_IDLE_SECONDS = 1.0
 SEAL_IDLE_SECONDS = 60.0
+TRUST_IDLE_SECONDS = 60.0
 DISPATCH_THREADS = 2
 LANE_PATIENCE_SECONDS = 75.0
 
@@ -73,6 +76,9 @@ def run_worker(
     dispatch = _dispatch_lanes(instance, number, halt)
     prepare = _prepare_lane(instance, number, dispatch, halt)
     lanes = [prepare, *dispatch]
+    # Each worker tells its own figures; one of them speaks of what ends, in the log and to people.
+    watch = TrustWatch(instance.lines, figures.days_left, _speaker(instance) if number == 0 else None, clock=now)
+    lanes.append(Lane("trust", watch.look, TRUST_IDLE_SECONDS))
     if number == 0:  # on each host one worker takes the proofs and gives back lost leases; a double would be harmless
         lanes.append(Lane("settle", instance.pipeline.settle_some, SETTLE_IDLE_SECONDS, after=_waker(dispatch)))
         lanes.append(Lane("seal", partial(seal_audit, instance.ledger), SEAL_IDLE_SECONDS))
@@ -87,6 +93,10 @@ def run_worker(
         halt.set()
         _stop_lanes(lanes)
         instance.ledger.close()
+
+
+def _speaker(instance: Instance) -> Speaker:
+    return Speaker(instance.ledger.open_work_item, instance.ledger.close_work_items, new_id, instance.config.instance.time_zone)
 
 
 def _worker_name(number: int, lane: str) -> str:
@@ -157,13 +167,15 @@ async def _keep_doors(
     zone = config.instance.time_zone
     mllp_server = None
     if mllp is not None and config.doors.mllp is not None:
-        settings = mllp_settings(config.doors.mllp, zone)
+        tls = instance.lines.door("doors.mllp.tls") if config.doors.mllp.tls is not None else None
+        settings = mllp_settings(config.doors.mllp, zone, tls)
         mllp_server = MllpServer(settings, intake, clock=now, new_id=new_id, count=figures.count)
         await mllp_server.start(mllp)
     web = _web_server(config, instance, intake, figures) if http is not None else None
     web_task = asyncio.create_task(web.serve(sockets=[http])) if web is not None and http is not None else None
     halt_folders = threading.Event()
     folders = _start_folders(config, intake, figures, halt_folders) if number == 0 else []
+    folders += _start_mailboxes(config, instance, intake, figures, halt_folders) if number == 0 else []
     log.info("worker.ready", worker=number)
     await stopping.wait()
     halt_folders.set()
@@ -187,6 +199,21 @@ def _start_folders(config: Config, intake: Intake[Any], figures: Figures, halt: 
     return threads
 
 
+def _start_mailboxes(
+    config: Config, instance: Instance, intake: Intake[Any], figures: Figures, halt: threading.Event
+) -> list[threading.Thread]:
+    """One thread a mailbox, on one worker of a host; another host that reads the same one is harmless."""
+    threads = []
+    for n, box in enumerate(config.doors.mailboxes, start=1):
+        settings = mailbox_settings(box, instance.lines.at(f"doors.mailboxes[{n}].tls"))
+        positions = LedgerPositions(instance.ledger, box.name, box.legal_entity)
+        door = MailboxDoor(settings, intake, positions, clock=now, count=figures.count)
+        thread = threading.Thread(target=door.run, args=(halt,), name=f"mailbox-{box.name}", daemon=True)
+        thread.start()
+        threads.append(thread)
+    return threads
+
+
 class _QuietServer(uvicorn.Server):
     """uvicorn without its own signal handlers: the worker decides when to stop."""
 
@@ -204,9 +231,8 @@ def _web_server(config: Config, instance: Instance, intake: Intake[Any], figures
     authenticate = callers(config, door).authenticate
     routers = [make(settings, intake, authenticate, clock=now, count=figures.count) for make in (forms_router, documents_router)]
     app = build_app(routers, health=partial(_health, instance), metrics=figures.text, version=__version__)
-    server = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10, **http_tls_files(door)
-    )
+    tls = instance.lines.door("doors.http.tls") if door.tls is not None else None
+    server = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10, **http_tls(tls))
     return _QuietServer(server)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,10 +16,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from adapter.channels.hl7_push import Hl7PushChannel, Hl7PushSettings
 from adapter.channels.mllp_client import MllpPartner, MllpTls
+from adapter.config.settings import TlsClient
 from adapter.formats.hl7v2 import read_message
 from adapter.formats.mllp_frames import frame_message
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.packaging.parcel import FaxContent, Hl7Content, Parcel
+from adapter.secure_line import SecureLine, client_files
 from tests.servers.mllp_peer import (
     Call,
     MllpPeer,
@@ -294,10 +295,13 @@ class Pki:
         context.verify_mode = ssl.CERT_REQUIRED
         return context
 
-    def tls(self, client: str = "client", ca: str = "ca.pem", crl: str = "", name: str = "ris.example") -> MllpTls:
-        """Our side."""
-        lists = self.folder / crl if crl else None
-        return MllpTls(self.folder / f"{client}.pem", self.folder / f"{client}.key", self.folder / ca, lists, name)
+    def tls(
+        self, client: str = "client", ca: str = "ca.pem", crl: str = "", name: str = "ris.example", password: str = ""
+    ) -> MllpTls:
+        """Our side, as the service makes it."""
+        lists, opened_by = (self.folder / file if file else None for file in (crl, password))
+        files = TlsClient(self.folder / f"{client}.pem", self.folder / f"{client}.key", opened_by, self.folder / ca, lists)
+        return MllpTls(SecureLine("partner", client_files(files)).plain_contexts, name)
 
     def revoke(self, revoked: bool) -> str:
         """A list of what was revoked, which names the server's certificate or nothing."""
@@ -359,9 +363,9 @@ def test_revocation_lists_may_be_a_folder_and_a_key_may_have_a_password(pki: Pki
     (pki.folder / "client.key").write_bytes(key.private_bytes(*kind, sealed))
     assert channel_to(secure_peer, pki.tls()).send(parcel()).cause == "tls-failed"
     (pki.folder / "password").write_text("sesame\n")
-    opened = replace(pki.tls(), key_password_file=pki.folder / "password")
+    opened = pki.tls(password="password")
     assert channel_to(secure_peer, opened).send(parcel()).kind is OutcomeKind.ACCEPTED
-    assert channel_to(secure_peer, replace(opened, revocation_lists=pki.folder / "lists")).send(parcel()).cause == "tls-failed"
+    assert channel_to(secure_peer, pki.tls(password="password", crl="lists")).send(parcel()).cause == "tls-failed"
 
 
 def test_a_missing_certificate_file_is_a_tls_fault_not_a_crash(pki: Pki, secure_peer: MllpPeer) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import pytest
 from lxml import etree
@@ -29,9 +29,12 @@ from adapter.channels.mssante import SecureMailChannel, SecureMailSettings, outc
 from adapter.model.delivery import DeliveryState, OutcomeKind
 from adapter.packaging.mail import build_mail
 from adapter.packaging.parcel import FaxContent, MailContent, Parcel
+from adapter.secure_line import SecureLine
 from adapter.tracking.causes import load_causes
+from mssante.autoconfig import Endpoint
 from mssante.smtp import Reason, SmtpResult, Stage, Verdict
 from mssante.testing import Fault, Moment, OperatorDouble, TestPki, make_test_pki
+from mssante.tls import TlsSettings
 from tests.builders.cda import build_n1, tiny_pdf
 from tests.builders.secure_mail import DOCTOR, SENDER, SENT_AT, SUBMISSION, delivery
 from tests.servers.mail_operator import CLIENT_NAME, DOMAIN, SIZE_LIMIT, MailOperator, is_installed
@@ -108,13 +111,13 @@ def partner(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Partner]
 
 
 def settings_for(partner: Partner, **changes: object) -> SecureMailSettings:
+    pki = partner.pki
+    files = TlsSettings(pki.authority, pki.client_certificate, pki.client_key, "operateur.test")
+    of_tls = {name: changes.pop(name) for name in ("certificate", "key", "authorities") if name in changes}
+    server = Endpoint("127.0.0.1", cast(int, changes.pop("port", partner.port)))
     plain = SecureMailSettings(
-        host="127.0.0.1",
-        port=partner.port,
-        certificate=partner.pki.client_certificate,
-        key=partner.pki.client_key,
-        authorities=partner.pki.authority,
-        server_name="operateur.test",
+        servers=lambda _: (server,),
+        tls=SecureLine("channels.mssante.tls", replace(files, **of_tls)),  # type: ignore[arg-type]
         timeout_seconds=10,
         final_timeout_seconds=10,
     )
@@ -168,7 +171,7 @@ def test_a_domain_outside_the_trust_space_is_refused_as_such(partner: Partner) -
 
 
 def test_our_own_list_of_domains_stops_a_mail_before_the_operator_does(partner: Partner) -> None:
-    channel = SecureMailChannel(settings_for(partner, trusted_domains=(DOMAIN.upper(),), port=1))
+    channel = SecureMailChannel(settings_for(partner, is_trusted=lambda to: to.endswith(f"@{DOMAIN}"), port=1))
     assert channel.send(parcel(4, to="a@ailleurs.fr")).cause == "domain-refused"
     assert channel.send(parcel(4)).cause == "connect-failed"
 
@@ -208,7 +211,7 @@ def test_an_operator_of_another_authority_gets_no_mail(partner: Partner, tmp_pat
 def test_checking_is_silent_when_all_is_well_and_sends_nothing(partner: Partner) -> None:
     assert SecureMailChannel(settings_for(partner)).check() == ""
     assert "connect" in SecureMailChannel(settings_for(partner, port=1)).check()
-    assert "tls.unreadable" in SecureMailChannel(settings_for(partner, key=Path("absent.key"))).check()
+    assert "trust.unreadable" in SecureMailChannel(settings_for(partner, key=Path("absent.key"))).check()
 
 
 def test_the_port_of_channels_is_kept(partner: Partner) -> None:

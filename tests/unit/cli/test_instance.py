@@ -90,7 +90,8 @@ def test_a_certificate_that_ended_is_wrong(instance: Path, told: Callable[..., A
             return end.astimezone(tz or UTC) + timedelta(days=3)
 
     monkeypatch.setattr("adapter.cli.running.datetime", Later)
-    assert "expired 3 days ago" in problems(told("check", status=1))["certificate client.pem"]
+    found = problems(told("check", status=1))
+    assert "3 days ago: renew it" in found["channels.mssante.tls: certificate app.test (client.pem)"]
 
 
 def test_a_partners_file_that_is_no_toml_is_told_alone(instance: Path, told: Callable[..., Any]) -> None:

@@ -60,8 +60,8 @@ def test_the_example_starts_as_it_stands(tmp_path: Path) -> None:
 
 
 def _documented_keys(text: str) -> set[str]:
-    """Every dotted key of the example, those left out (`#:`) included."""
-    whole = re.sub(r"^#: ?", "", text, flags=re.MULTILINE)
+    """Every dotted key of the example, those left out (`#:`) and other ways (`#|`) included."""
+    whole = re.sub(r"^#[:|] ?", "", text, flags=re.MULTILINE)
 
     def walk(table: dict[str, Any], prefix: str) -> set[str]:
         keys: set[str] = set()
@@ -103,6 +103,12 @@ def test_the_example_with_every_setting_in_use_is_read_without_an_unknown_key(tm
     assert config.doors.mllp is not None
     assert config.doors.mllp.tls is not None
     assert config.doors.mllp.tls.client_ca == tmp_path / "tls/partners-ca.pem"
+
+
+def test_the_other_ways_of_the_example_are_read_too_and_told_not_to_go_together(tmp_path: Path) -> None:
+    places = problems_of(tmp_path, re.sub(r"^#[:|] ?", "", example_text(), flags=re.MULTILINE))
+    assert not [text for text in places.values() if "unknown key" in text]
+    assert {"channels.mssante.token", "doors.mailboxes[1].token", "channels.mssante.tls.key"} <= set(places)
 
 
 def test_every_error_is_told_at_once_with_its_place_and_remedy(tmp_path: Path) -> None:

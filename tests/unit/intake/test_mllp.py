@@ -17,10 +17,12 @@ import trustme
 
 from adapter.errors import UnavailableError
 from adapter.intake.committer import Intake
-from adapter.intake.mllp import MllpServer, MllpSettings, make_tls_context
+from adapter.intake.mllp import MllpServer, MllpSettings
 from adapter.intake.peers import Peer, recognise_peer
 from adapter.mapping.from_hl7v2 import read_control
 from adapter.model.receipt import Arrival
+from adapter.secure_line import DoorContext, SecureLine, server_context
+from mssante.tls import TlsSettings
 from tests.unit.intake.fakes import NOW, FakeAcceptor
 
 PEER = Peer("dpi-bicetre", "DPI", "BICETRE", "", "750712184", "Europe/Paris")
@@ -359,7 +361,8 @@ def server_tls(folder: Path, authority: trustme.CA) -> ssl.SSLContext:
     for n, blob in enumerate(certificate.cert_chain_pems):
         blob.write_to_path(folder / "server.pem", append=n > 0)
     authority.cert_pem.write_to_path(folder / "ca.pem")
-    return make_tls_context(folder / "server.pem", folder / "server.key", folder / "ca.pem")
+    files = TlsSettings(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+    return DoorContext.on(SecureLine("doors.mllp.tls", files, new_context=server_context))
 
 
 def client_tls(authority: trustme.CA, signer: trustme.CA | None, common_name: str = "dpi.bicetre.example") -> ssl.SSLContext:
