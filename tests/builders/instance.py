@@ -25,6 +25,7 @@ from adapter.ledger.records import Conservation, Decision, Timeline
 from adapter.ledger.vault import Vault
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
+from adapter.model.inbox import NO_INBOXES, Inboxes
 from adapter.model.plan import ChannelName
 from adapter.model.receipt import Answer, Arrival, Principal
 from adapter.model.work_item import WorkItem
@@ -128,6 +129,8 @@ class Instance:
         world: World | None = None,
         entities: Sequence[str] = (APHP_EJ,),
         hl7: Hl7Sender = Hl7Sender(processing="T"),  # noqa: B008 - frozen
+        inboxes: Inboxes = NO_INBOXES,
+        legacy_receipts: frozenset[str] = frozenset(),
     ) -> None:
         """`world`: a ledger that exists already, with its clock; `entities`: the legal entities served."""
         self.clock = world.clock if world else Clock(NOON)
@@ -146,10 +149,13 @@ class Instance:
         self.pipeline = Pipeline(
             self.ledger,
             judge,
-            readers_with(lambda: self.directory),
+            readers_with(lambda: self.directory, inboxes),
             lambda: self.directory,
             self.channels,
-            {entity: replace(SENDER, legal_entity=entity, finess=entity, hl7=hl7) for entity in entities},
+            {
+                entity: replace(SENDER, legal_entity=entity, finess=entity, hl7=hl7, legacy_receipts=legacy_receipts)
+                for entity in entities
+            },
             settings,
             clock=self.clock,
             jitter=lambda: 0.5,

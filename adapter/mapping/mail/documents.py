@@ -107,29 +107,35 @@ class _Opening:
             return
         for finding in archive.findings:
             self.notice(finding, place)
-        found = 0
+        before = len(self._obstacles)
+        found: list[MailedDocument] = []
         for number, subset in enumerate(archive.subsets, start=1):
             found += self._subset(subset, place if len(archive.subsets) == 1 else f"{place}, lot {number}")
-        if not found and not self._obstacles:
+        is_sound = len(self._obstacles) == before
+        for document in found:
+            # A file that nothing describes may be the one that METADATA.XML fails to: it waits with what is wrong beside it.
+            if is_sound or document.entry is not None:
+                self.document(document)
+        if not found and is_sound:
             self.hinder("mail.no-document" if not _holds_pdf(archive) else "mail.pdf-only", place)
 
-    def _subset(self, subset: Subset, place: str) -> int:
+    def _subset(self, subset: Subset, place: str) -> list[MailedDocument]:
         for finding in subset.findings:
             self.notice(finding, place)
             if finding.grave:
                 self.hinder(f"mail.{finding.code}", place)
-        return sum(self._archived(one, subset, f"{place}, document {n}") for n, one in enumerate(subset.documents, start=1))
+        found = (self._archived(one, subset, f"{place}, document {n}") for n, one in enumerate(subset.documents, start=1))
+        return [document for document in found if document is not None]
 
-    def _archived(self, document: ArchivedDocument, subset: Subset, place: str) -> bool:
+    def _archived(self, document: ArchivedDocument, subset: Subset, place: str) -> MailedDocument | None:
         for finding in document.findings:
             self.notice(finding, place)
         if document.is_doubtful or document.content is None:
             self.hinder(next(_grave(document), "mail.document-missing"), place)
-            return True
+            return None
         if root_name(document.content) != "ClinicalDocument":
-            return False  # the readable PDF that some writers put in the archive
-        self.document(MailedDocument(document.content, place, document.entry, subset.submission_set))
-        return True
+            return None  # the readable PDF that some writers put in the archive
+        return MailedDocument(document.content, place, document.entry, subset.submission_set)
 
 
 def _grave(document: ArchivedDocument) -> Iterator[str]:

@@ -1,0 +1,307 @@
+"""A mail comes in, and all that it leads to: software, its answer, the sender's receipt; and receipts about our own mails."""
+
+from __future__ import annotations
+
+import email
+from collections.abc import Callable
+from dataclasses import replace
+from email.message import EmailMessage
+from email.policy import SMTP
+from pathlib import Path
+
+import pytest
+
+from adapter.ledger.records import Decision, PayloadKind
+from adapter.model.delivery import DeliveryState as S
+from adapter.model.inbox import Inbox, Inboxes
+from adapter.model.plan import ChannelName
+from adapter.model.receipt import Kept, Principal
+from adapter.packaging.parcel import Hl7Partner, Hl7Sender, MailContent
+from adapter.routing.choose import RouteSettings
+from mssante.incoming import MailKind, read_mail
+from mssante.receipts import ReadReport, read_receipt
+from tests.builders.cda import build_ldl_ses, build_n1
+from tests.builders.directory import APHP_EJ, SANDBOX, rehearsal
+from tests.builders.hl7 import DOCTOR, build_mdm
+from tests.builders.inbound_mail import (
+    MAILBOX,
+    MESSAGE_ID,
+    SENDER_BOX,
+    delivery_report,
+    failure_notice,
+    letter_mail,
+    plain_mail,
+    read_report,
+)
+from tests.builders.instance import Instance, accepted, refused
+
+HL7 = Hl7Sender(processing="T", partners=(Hl7Partner("logiciel", "LOG", "CMS"),))
+ROUTES: RouteSettings = rehearsal(sandbox={**SANDBOX, ChannelName.HL7_PUSH: "logiciel"})
+INBOX = Inbox("cms", MAILBOX, APHP_EJ, deliver_to="local-software:logiciel", takes_test_identities=True)
+DOOR = {"door": "mailbox:cms", "principal": Principal("cms", "mailbox", APHP_EJ)}
+LETTER = build_ldl_ses()
+TAKEN = accepted(S.INTEGRATED)
+
+
+def instance(folder: Path, inbox: Inbox = INBOX, legacy: frozenset[str] = frozenset()) -> Instance:
+    return Instance(folder, routes=ROUTES, hl7=HL7, inboxes=Inboxes({"mailbox:cms": inbox}), legacy_receipts=legacy)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Instance:
+    return instance(tmp_path)
+
+
+def receive(house: Instance, mail: bytes) -> str:
+    return house.letter(mail, **DOOR)
+
+
+def push(house: Instance) -> int:
+    return house.dispatch(ChannelName.HL7_PUSH)
+
+
+def answers(house: Instance) -> list[MailContent]:
+    """What is mailed back, after software answered."""
+    house.pipeline.settle_some()
+    while house.dispatch():
+        pass
+    return [parcel.content for parcel in house.mail.parcels if isinstance(parcel.content, MailContent)]
+
+
+def report_in(content: MailContent) -> ReadReport:
+    receipt = read_receipt(read_mail(content.message))
+    assert isinstance(receipt, ReadReport)
+    return receipt
+
+
+# ── documents and their answers ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_letter_taken_by_software_is_answered_once_with_the_original_whole(house: Instance) -> None:
+    mail = letter_mail(LETTER)
+    receipt = receive(house, mail)
+    house.software.script(TAKEN)
+    assert push(house) == 1 and house.states(receipt)["hl7_push"] == "integrated"
+    (answer,) = answers(house)
+    assert (answer.envelope_from, answer.wants_dsn) == ("", False)
+    assert answer.envelope_to == SANDBOX[ChannelName.SECURE_MAIL]  # a test instance answers nobody else
+    report = report_in(answer)
+    assert (report.message_ids[0], report.is_refusal, report.final_recipient) == (MESSAGE_ID, False, MAILBOX)
+    assert mail in answer.message
+    parsed = email.message_from_bytes(answer.message, policy=SMTP)
+    assert parsed["To"] == SENDER_BOX and parsed["From"].endswith(f"<{MAILBOX}>")
+    assert answers(house) == [answer]
+    assert house.conservation().holds
+
+
+def test_software_that_refuses_is_told_to_the_sender_with_its_code(house: Instance) -> None:
+    receive(house, letter_mail(LETTER))
+    house.software.script(refused("identity-902"))
+    push(house)
+    (answer,) = answers(house)
+    report = report_in(answer)
+    assert report.is_refusal and [error.code for error in report.errors] == ["902"]
+    assert b"processed/error" in answer.message and b"\r\nError: 902^" in answer.message
+    assert house.reasons() == ["identity-902"]
+
+
+def test_the_older_form_is_a_switch_of_the_mailbox(tmp_path: Path) -> None:
+    house = instance(tmp_path, legacy=frozenset({MAILBOX}))
+    receive(house, letter_mail(LETTER))
+    house.software.script(refused("identity-902"))
+    push(house)
+    (answer,) = answers(house)
+    assert b"processed/Error: 902^" in answer.message
+    assert [error.code for error in report_in(answer).errors] == ["902"]
+
+
+def test_without_a_receipt_asked_a_refusal_goes_to_the_error_box_and_success_to_nobody(tmp_path: Path) -> None:
+    house = instance(tmp_path, replace(INBOX, error_box="erreurs@cms.formation.mssante.fr"))
+    mail = letter_mail(LETTER, receipt=False)
+    receive(house, mail)
+    house.software.script(refused("identity-902"), TAKEN)
+    push(house)
+    receive(house, letter_mail(build_n1(), receipt=False, message_id="<m2@chu.formation.mssante.fr>"))
+    push(house)
+    (answer,) = answers(house)
+    notice = read_mail(answer.message)
+    assert notice.kind is MailKind.FAILURE_NOTICE and "[902]" in notice.headers.subject
+    assert answer.envelope_from == MAILBOX and mail in answer.message
+
+
+def test_a_refusal_then_a_success_by_hand_is_told_again(house: Instance) -> None:
+    receive(house, letter_mail(LETTER))
+    house.software.script(refused("identity-902"))
+    push(house)
+    answers(house)
+    house.resolve("retry")
+    house.software.script(TAKEN)
+    push(house)
+    assert [report_in(one).is_refusal for one in answers(house)] == [True, False]
+
+
+def _with_another(message: EmailMessage) -> None:
+    message.add_attachment(build_n1(), maintype="text", subtype="xml", filename="autre.xml")
+
+
+def test_a_mail_of_two_documents_is_taken_when_both_are(house: Instance) -> None:
+    receive(house, letter_mail(LETTER, change=_with_another))
+    house.software.script(TAKEN)
+    house.pipeline.dispatch_some("w1", ChannelName.HL7_PUSH, 1)
+    assert answers(house) == []
+    house.software.script(TAKEN)
+    push(house)
+    assert [report_in(one).is_refusal for one in answers(house)] == [False]
+
+
+def test_a_mail_of_two_documents_of_which_one_is_refused_is_refused_once(house: Instance) -> None:
+    receive(house, letter_mail(LETTER, change=_with_another))
+    house.software.script(TAKEN, refused("identity-902"))
+    push(house)
+    assert [report_in(one).is_refusal for one in answers(house)] == [True]
+
+
+# ── repeats and versions ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_same_mail_again_is_known(house: Instance) -> None:
+    receive(house, letter_mail(LETTER))
+    again = house.accept(letter_mail(LETTER, way=("Received: from autre.test by b.test; x",)), **DOOR)
+    assert again.kept is Kept.REPEAT
+    house.prepare()
+    house.software.script(TAKEN)
+    assert push(house) == 1
+
+
+def test_another_content_under_the_same_message_id_is_kept_and_asked_about(house: Instance) -> None:
+    receive(house, letter_mail(LETTER))
+    other = house.accept(letter_mail(build_n1()), **DOOR)
+    assert other.kept is Kept.CONFLICT and house.reasons() == ["repeat.conflict"]
+    assert house.ledger.read_payload(PayloadKind.CONTENT, other.receipt_id, legal_entity=APHP_EJ)
+
+
+def test_the_same_document_by_another_mail_is_answered_and_not_delivered_twice(house: Instance) -> None:
+    receive(house, letter_mail(LETTER))
+    house.software.script(TAKEN)
+    push(house)
+    receive(house, letter_mail(LETTER, message_id="<autre@chu.formation.mssante.fr>"))
+    assert push(house) == 0
+    told = sorted(report_in(one).message_ids[0] for one in answers(house))
+    assert told == sorted([MESSAGE_ID, "<autre@chu.formation.mssante.fr>"])
+
+
+def test_an_older_version_that_comes_late_is_refused_with_900(house: Instance) -> None:
+    newer = build_ldl_ses(document_id="1.2.250.1.213.1.1.9.501.2", version=2, replaces="1.2.250.1.213.1.1.9.501.1")
+    receive(house, letter_mail(newer, message_id="<v2@chu.formation.mssante.fr>"))
+    house.software.script(TAKEN)
+    push(house)
+    receive(house, letter_mail(LETTER, message_id="<v1@chu.formation.mssante.fr>"))
+    assert push(house) == 0
+    told = {report.message_ids[0]: [error.code for error in report.errors] for report in map(report_in, answers(house))}
+    assert told == {"<v2@chu.formation.mssante.fr>": [], "<v1@chu.formation.mssante.fr>": ["900"]}
+
+
+# ── bad mails ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("mail", "reason"),
+    [
+        (letter_mail(LETTER, change_archive=lambda _: b"PK\x03\x04 x"), "archive.broken"),
+        (plain_mail("Bonjour", "Je voudrais un rendez-vous"), "ordinary-mail"),
+        (b"\x00 pas un courriel", "mail.no-header"),
+    ],
+)
+def test_what_cannot_go_on_is_kept_listed_and_never_tried_by_itself(house: Instance, mail: bytes, reason: str) -> None:
+    receipt = receive(house, mail)
+    assert house.reasons() == [reason]
+    assert house.prepare() == 0 and push(house) == 0
+    assert house.ledger.read_payload(PayloadKind.CONTENT, receipt, legal_entity=APHP_EJ) == mail
+    assert house.conservation().holds
+    house.ledger.resolve(house.items()[0].id, Decision.HAND_OVER, "operator", legal_entity=APHP_EJ)
+    assert house.reasons() == [] and house.conservation().holds
+
+
+# ── receipts about our own mails ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def sent(house: Instance) -> str:
+    """A letter of ours, accepted by the operator; its receipt's id."""
+    receipt = house.letter(build_mdm(LETTER, recipients=(DOCTOR,)))
+    house.dispatch()
+    assert house.states(receipt)["mssante"] == "accepted"
+    return receipt
+
+
+def reference(house: Instance) -> str:
+    return house.mail.parcels[0].reference
+
+
+def intended(house: Instance) -> str:
+    return house.mail.parcels[0].address
+
+
+@pytest.mark.parametrize(
+    ("mails", "state"),
+    [
+        ((lambda ref: delivery_report(ref, "relayed"),), "accepted"),
+        ((lambda ref: delivery_report(ref, "delivered"),), "delivered"),
+        ((lambda ref: read_report(ref, "displayed"), lambda ref: delivery_report(ref, "delivered")), "read"),
+        ((lambda ref: read_report(ref, "processed"), lambda ref: read_report(ref, "displayed", name="<m2@x>")), "integrated"),
+        ((lambda ref: read_report(ref, "displayed"), lambda ref: read_report(ref, "deleted", name="<m2@x>")), "read"),
+        ((lambda ref: failure_notice(ref, "902"),), "refused"),
+    ],
+)
+def test_receipts_settle_the_delivery_and_never_regress(
+    house: Instance, sent: str, mails: tuple[Callable[[str], bytes], ...], state: str
+) -> None:
+    for mail in mails:
+        receive(house, _about_us(mail(reference(house)), house))
+    assert house.states(sent)["mssante"] == state
+
+
+def _about_us(mail: bytes, house: Instance) -> bytes:
+    return mail.replace(b"sacha@cms.formation.mssante.fr", intended(house).encode())
+
+
+def test_a_notification_with_the_envelope_id_alone_is_matched(house: Instance, sent: str) -> None:
+    report = delivery_report("", "delivered", envelope_id=house.mail.parcels[0].delivery_id)
+    receive(house, _about_us(report, house))
+    assert house.states(sent)["mssante"] == "delivered"
+
+
+def test_a_receipt_that_speaks_for_somebody_else_is_kept_and_settles_nothing(house: Instance, sent: str) -> None:
+    receive(house, delivery_report(reference(house), "failed", status="5.1.1", recipient="autre@faux.mssante.fr"))
+    assert house.states(sent)["mssante"] == "accepted"
+    assert house.reasons() == ["unmatched-evidence"]
+
+
+def test_a_receipt_for_an_unknown_mail_is_kept_and_listed(house: Instance, sent: str) -> None:
+    receive(house, read_report("<inconnu@ailleurs.mssante.fr>", "processed"))
+    assert house.states(sent)["mssante"] == "accepted"
+    assert house.reasons() == ["unmatched-evidence"]
+
+
+def test_a_persons_answer_is_seen_on_the_letters_own_timeline(house: Instance, sent: str) -> None:
+    answer = receive(house, plain_mail("Re: lettre", "Merci, mais le patient est suivi ailleurs.", in_reply_to=reference(house)))
+    assert house.reasons() == ["human-answer"]
+    events = [(event.kind, event.detail) for event in house.timeline(sent).events]
+    assert ("human-answer", answer) in events
+
+
+def test_somebody_gone_for_good_is_written_to_no_more(house: Instance, sent: str) -> None:
+    address = intended(house)
+    gone = plain_mail("Réponse automatique", "Le Dr a quitté l'établissement", in_reply_to=reference(house), **{"from": address})
+    receive(house, gone)
+    assert house.states(sent)["mssante"] == "refused"
+
+
+def test_mails_keep_the_house_in_balance(house: Instance, sent: str) -> None:
+    house.clock.advance(seconds=5)
+    receive(house, _about_us(delivery_report(reference(house), "delivered"), house))
+    receive(house, letter_mail(build_n1()))
+    house.software.script(TAKEN)
+    push(house)
+    answers(house)
+    assert house.conservation().holds
