@@ -9,13 +9,12 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import typer
-
-from adapter.cli.app import app
+from adapter.cli.app import ROOMS, command_named
 from adapter.config import Config, example_text
 from adapter.config.settings import Secret
 from adapter.data import mappings_root, read_table
@@ -114,20 +113,20 @@ def comments() -> dict[str, str]:
 
 def commands_page() -> str:
     """Each command's help, as the terminal shows it."""
-    root: Any = typer.main.get_command(app)
     lines = ["# Command line\n\n", GENERATED, "Exit status: 0 done, 1 refused or failed, 2 wrong usage or configuration.\n"]
-    for name, command in leaf_commands(root):
+    tree = {name: command_named(name) for name in ROOMS}
+    for name, command in leaf_commands(tree):
         lines.append(f"\n## `tdu {name}`\n\n{(command.help or '').strip()}\n\n")
         lines += [parameter_line(parameter) for parameter in command.params]
     return "".join(lines)
 
 
-def leaf_commands(group: Any, above: str = "") -> list[tuple[str, Any]]:
+def leaf_commands(commands: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
     """Every command that does something, as it is typed: `queue`, `form print`."""
     found: list[tuple[str, Any]] = []
-    for name, command in sorted(group.commands.items()):
+    for name, command in sorted(commands.items()):
         typed = f"{above} {name}".strip()
-        found += leaf_commands(command, typed) if hasattr(command, "commands") else [(typed, command)]
+        found += leaf_commands(command.commands, typed) if hasattr(command, "commands") else [(typed, command)]
     return found
 
 

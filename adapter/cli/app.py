@@ -1,19 +1,46 @@
-"""The command tree and how errors become exit codes."""
+"""The command tree, and errors as exit codes. A command's room is imported when it is asked for: `tdu queue` draws no page."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from adapter import __version__
-from adapter.cli import desk, directory, forms, offline, replaying, running
 from adapter.errors import ConfigurationError, TduError, VaultError
+
+# Which module of this package holds each command, in the order of the help.
+ROOMS = {
+    "init": "running",
+    "demo": "running",
+    "serve": "running",
+    "check": "running",
+    "submit": "running",
+    "translate": "offline",
+    "validate": "offline",
+    "coverage": "offline",
+    "explain": "offline",
+    "form": "forms",
+    "trace": "desk",
+    "queue": "desk",
+    "resolve": "desk",
+    "directory": "directory",
+    "replay": "replaying",
+}
 
 
 class _Tree(TyperGroup):
     """The commands; an error of ours, or of the files named, is a sentence on standard error and an exit code, never a trace."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base class names it so
+        """Every command, without importing any."""
+        return list(ROOMS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the base class names it so
+        """One command, its room imported now; None when there is no such command."""
+        return command_named(cmd_name) if cmd_name in ROOMS else None
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -40,12 +67,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-running.register(app)
-offline.register(app)
-forms.register(app)
-desk.register(app)
-directory.register(app)
-replaying.register(app)
+
+
+def command_named(name: str) -> Any:
+    """The command that a room registers under this name."""
+    tree = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    tree.callback()(lambda: None)  # a room with one command is a group all the same
+    import_module(f"adapter.cli.{ROOMS[name]}").register(tree)
+    group: Any = typer.main.get_command(tree)
+    return group.commands[name]
 
 
 def _show_version(wanted: bool) -> None:

@@ -101,7 +101,7 @@ def _children() -> float:
 
 def table(count: int) -> str:
     """The figures, one line a kind."""
-    started = timed([sys.executable, "-c", "import adapter.cli.app"])
+    started = timed([sys.executable, "-c", "import adapter.cli.replaying"])
     lines = [f"{'':10}{'kept':>6}{'bytes':>7}{'differ':>8}{'seconds':>9}{'processor':>11}"]
     lines.append(f"{'(start)':10}{'':21}{started.seconds:>9.2f}{started.processor:>11.2f}")
     for kind in KINDS:

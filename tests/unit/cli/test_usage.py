@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from adapter.cli.app import app
+from adapter.cli.app import ROOMS, command_named
 from tests.unit.cli.conftest import Terminal
 
 
@@ -19,7 +18,7 @@ def typed(group: Any, *above: str) -> list[tuple[str, ...]]:
     return [words for name, command in sorted(group.commands.items()) for words in typed(command, *above, name)]
 
 
-COMMANDS = typed(typer.main.get_command(app))
+COMMANDS = [words for name in ROOMS for words in typed(command_named(name), name)]
 PRINT_DATA = ("check", "explain", "queue", "resolve", "submit", "trace", "validate")
 
 
