@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import os
 import random
-import threading
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -29,30 +26,25 @@ from adapter.channels.registry import channel_class
 from adapter.channels.shared_record import SharedRecordSettings
 from adapter.config import Config, LegalEntity, Mode
 from adapter.config.settings import (
-    DirectoryFiles,
     DoubtfulMail,
     Hl7Partner,
     Hl7Push,
     MailboxDoor,
     ReceiptForm,
 )
-from adapter.errors import TduError
 from adapter.fhir.validate import Level
 from adapter.ledger.ledger import Ledger
-from adapter.ledger.vault import Vault
-from adapter.mapping.kinds import ENVELOPES as ENVELOPES
-from adapter.mapping.kinds import INSPECTORS as INSPECTORS
-from adapter.mapping.kinds import READERS as READERS
+from adapter.mapping.kinds import ENVELOPES
 from adapter.model.inbox import DOOR, LOCAL, Inbox, Inboxes, Ward
 from adapter.model.plan import ChannelName
+from adapter.opening import LiveDirectory, new_id, now, open_ledger
 from adapter.packaging.parcel import Hl7Partner as Hl7Addressee
 from adapter.packaging.parcel import Hl7Sender, SenderProfile
 from adapter.pipeline.judge import InstanceRules, Judge
-from adapter.pipeline.readers import inspectors_with
-from adapter.pipeline.readers import readers_with as readers_with
+from adapter.pipeline.readers import inspectors_with, readers_with
 from adapter.pipeline.verbs import Pipeline, PipelineSettings
 from adapter.routing.choose import RouteSettings
-from adapter.routing.directory import Directory, load_directory
+from adapter.routing.directory import Directory
 from adapter.secure_line import MailServers, SecureLines, configured_server, mail_auth
 from mssante.autoconfig import Service
 
@@ -60,63 +52,6 @@ log = structlog.get_logger()
 
 
 TEST_STAMP = "TEST – NE PAS UTILISER"
-
-
-def now() -> datetime:
-    """The clock of the service: aware, UTC."""
-    return datetime.now(UTC)
-
-
-def new_id() -> str:
-    """A fresh random id for rows that no content names (receipts, work items)."""
-    return str(uuid.uuid4())
-
-
-class LiveDirectory:
-    """The partners files, read again when one changes on disk; a wrong new version leaves the last good one in force.
-
-    `problem` is then its code, shown by the health page, and the log says it once a version: an operator who corrected an
-    address must not believe that it is in use.
-    """
-
-    def __init__(self, files: DirectoryFiles) -> None:
-        self._files = files
-        self._lock = threading.Lock()
-        self._seen: tuple[tuple[str, int, int, int], ...] = ()
-        self._directory: Directory | None = None
-        self.problem = ""
-
-    def __call__(self) -> Directory:
-        """The directory in force now."""
-        with self._lock:
-            seen = tuple(_stamp(path) for path in self._files.everything)
-            if self._directory is None or seen != self._seen:
-                self._directory = self._load()
-                self._seen = seen
-            return self._directory
-
-    def _load(self) -> Directory:
-        try:
-            directory = load_directory(self._files.read())
-        except (OSError, ValueError, TduError) as error:
-            if self._directory is None:
-                raise
-            self.problem = error.code if isinstance(error, TduError) else type(error).__name__
-            log.error("directory.not-reloaded", code=self.problem, in_force=self._directory.revision)
-            return self._directory
-        if self._directory is not None:
-            log.info("directory.reloaded", revision=directory.revision)
-        self.problem = ""
-        return directory
-
-
-def _stamp(path: Path) -> tuple[str, int, int, int]:
-    """What changes when a file does; the inode's own time tells of rights and renames that keep the file's date."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return str(path), 0, 0, 0
-    return str(path), stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
 
 
 @dataclass(frozen=True)
@@ -183,29 +118,6 @@ def _inbox(box: MailboxDoor, own: frozenset[str], is_test: bool) -> Inbox:
 
 def _local(target: str) -> str:
     return f"{LOCAL}{target}" if target else ""
-
-
-def open_ledger(config: Config) -> Ledger:
-    """The ledger with its vault; VaultError when the key is absent or another one."""
-    return Ledger(ledger_url(config), Vault.open(config.ledger.key_file), clock=now, new_id=new_id)
-
-
-def migrate_ledger(config: Config) -> None:
-    """Bring the schema up to date, then let go of the database (before workers fork)."""
-    config.instance.data_dir.mkdir(parents=True, exist_ok=True)
-    ledger = open_ledger(config)
-    try:
-        ledger.migrate()
-    finally:
-        ledger.close()
-
-
-def ledger_url(config: Config) -> str:
-    """The database's address, with its password when the configuration keeps it apart."""
-    url = config.ledger.url
-    if config.ledger.password is None:
-        return url
-    return url.replace("{password}", quote(config.ledger.password.read(os.environ), safe=""))
 
 
 def build_channels(

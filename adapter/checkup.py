@@ -9,9 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from adapter.assembly import build_channels, migrate_ledger, open_ledger
+from adapter.assembly import build_channels
 from adapter.config import Config
 from adapter.errors import TduError
+from adapter.opening import migrate_ledger, open_ledger
 from adapter.routing.directory import load_directory
 from adapter.secure_line import SecureLines
 from mssante.errors import MssanteError

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from adapter.assembly import now, open_ledger
 from adapter.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -25,6 +24,7 @@ from adapter.ledger.records import Decision, Timeline, WorkFilter
 from adapter.model.audit import AuditEntry
 from adapter.model.patient import PatientEntry
 from adapter.model.work_item import WorkItem
+from adapter.opening import now, open_ledger
 
 
 def register(app: typer.Typer) -> None:

@@ -13,7 +13,6 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from adapter.assembly import now, open_ledger
 from adapter.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -26,6 +25,7 @@ from adapter.cli.options import (
 from adapter.config import Config
 from adapter.config.settings import NationalDirectory
 from adapter.errors import ConfigurationError, InputError
+from adapter.opening import now, open_ledger
 from adapter.routing.directory import load_directory
 from adapter.routing.national import NOTHING_LISTED, NationalListing, read_listing, write_listing
 from adapter.sync.directory_refresh import Refreshed, numbers_of, refresh

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from adapter import __version__
-from adapter.assembly import LiveDirectory, route_settings
+from adapter.assembly import route_settings
 from adapter.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -48,6 +48,7 @@ from adapter.offline import (
     translate_identity,
     write_report,
 )
+from adapter.opening import LiveDirectory
 from adapter.packaging.parcel import SenderProfile
 from adapter.routing.choose import choose_route
 from adapter.routing.explain import plan_as_dict, probe_submission, render_plan

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from adapter.assembly import LiveDirectory, open_ledger, readers_with
 from adapter.cli.options import DEFAULT_CONFIG, ConfigOption, EntityOption, JsonOption, chosen_entity, read_config
+from adapter.opening import LiveDirectory, open_ledger
+from adapter.pipeline.readers import readers_with
 from adapter.replay import Change, Replayed, replay_all
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from adapter.assembly import assemble, migrate_ledger
+from adapter.assembly import assemble
 from adapter.checkup import check_instance
 from adapter.cli.options import (
     DEFAULT_CONFIG,
@@ -28,6 +28,7 @@ from adapter.cli.options import (
 )
 from adapter.errors import ConfigurationError
 from adapter.model.receipt import Answer, Arrival, Principal, Verdict
+from adapter.opening import migrate_ledger
 from adapter.setup import write_instance
 
 

@@ -29,13 +29,13 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from adapter.assembly import open_ledger
 from adapter.config import load_config
 from adapter.demo.guide import write_guide
 from adapter.demo.messages import Sender, To, mdm_t02, send_mllp, with_new_ids
 from adapter.demo.stage import CENTRE, HOSPITAL, Stage
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import PayloadKind, Timeline
+from adapter.opening import open_ledger
 
 PATIENCE_SECONDS = 45.0
 SETTLING_SECONDS = 1.5

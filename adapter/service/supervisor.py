@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from adapter.assembly import LiveDirectory, migrate_ledger
 from adapter.config import Config
 from adapter.errors import ConfigurationError
+from adapter.opening import LiveDirectory, migrate_ledger
 from adapter.service.logs import configure_logs, tell_exception
 from adapter.service.worker import run_worker
 

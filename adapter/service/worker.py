@@ -20,7 +20,7 @@ import structlog
 import uvicorn
 
 from adapter import __version__
-from adapter.assembly import Instance, assemble, new_id, now
+from adapter.assembly import Instance, assemble
 from adapter.audit.trail import seal_audit
 from adapter.config import Config
 from adapter.intake.committer import Intake
@@ -31,6 +31,7 @@ from adapter.intake.mailbox import LedgerPositions, MailboxDoor
 from adapter.intake.mllp import MllpServer
 from adapter.ledger.records import PartnerChoice
 from adapter.model.plan import ChannelName
+from adapter.opening import new_id, now
 from adapter.service.doors import callers, folder_settings, forms_settings, http_tls, mailbox_settings, mllp_settings
 from adapter.service.figures import Figures
 from adapter.service.lanes import Lane

@@ -17,12 +17,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from adapter.assembly import ENVELOPES, readers_with
 from adapter.channels.base import Capabilities
 from adapter.fhir.validate import Level
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import Conservation, Decision, Timeline
 from adapter.ledger.vault import Vault
+from adapter.mapping.kinds import ENVELOPES
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
 from adapter.model.inbox import NO_INBOXES, Inboxes
@@ -31,7 +31,7 @@ from adapter.model.receipt import Answer, Arrival, Principal
 from adapter.model.work_item import WorkItem
 from adapter.packaging.parcel import Hl7Sender, Parcel, SenderProfile
 from adapter.pipeline.judge import InstanceRules, Judge
-from adapter.pipeline.readers import inspectors_with
+from adapter.pipeline.readers import inspectors_with, readers_with
 from adapter.pipeline.verbs import Pipeline, PipelineSettings
 from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import Directory

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from adapter.assembly import open_ledger
 from adapter.config import load_config
 from adapter.demo.stage import HOSPITAL, Stage, StageSettings
 from adapter.formats.hl7v2 import read_message
 from adapter.model.delivery import Purpose
+from adapter.opening import open_ledger
 from tests.crash.play import letters, revived, send_until_acknowledged
 from tests.crash.test_tripwires import LAUNCHER, await_death
 from tests.servers.mllp_peer import MllpPeer

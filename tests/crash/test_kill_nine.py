@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from adapter.assembly import open_ledger
 from adapter.config import load_config
 from adapter.demo.stage import HOSPITAL, Stage, StageSettings
+from adapter.opening import open_ledger
 from tests.crash.play import (
     copies_are_identical,
     letters,

@@ -23,12 +23,12 @@ from typing import Any
 
 import requests
 
-from adapter.assembly import open_ledger
 from adapter.config import load_config
 from adapter.demo.messages import send_mllp
 from adapter.demo.stage import CENTRE, HOSPITAL, Stage
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import PayloadKind, Timeline
+from adapter.opening import open_ledger
 from tests.builders.hl7 import build_mdm
 from tests.builders.private import PATIENT, private_n1
 

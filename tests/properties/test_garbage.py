@@ -16,7 +16,6 @@ import structlog
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from adapter.assembly import ENVELOPES, INSPECTORS, READERS
 from adapter.config import Logging, load_config
 from adapter.config.load import example_text
 from adapter.data import partners_root
@@ -27,6 +26,7 @@ from adapter.formats.detect import detect_content
 from adapter.formats.form import parse_form
 from adapter.formats.hl7v2 import read_message
 from adapter.formats.mllp_frames import FrameReader
+from adapter.mapping.kinds import ENVELOPES, INSPECTORS, READERS
 from adapter.mapping.side_car import read_side_car
 from adapter.model.receipt import Arrival, ContentKind, Principal, Verdict
 from adapter.offline import Target, render

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from adapter.assembly import ENVELOPES, INSPECTORS, READERS
 from adapter.data import partners_root
 from adapter.errors import TduError
 from adapter.fhir.validate import Level, validate_bundle
+from adapter.mapping.kinds import ENVELOPES, INSPECTORS, READERS
 from adapter.model.effects import Translation
 from adapter.model.finding import errors_of
 from adapter.model.receipt import Arrival, ContentKind, Principal, Verdict

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import structlog
 
-from adapter.assembly import LiveDirectory, build_channels, route_settings
+from adapter.assembly import build_channels, route_settings
 from adapter.channels.fax import FaxSpoolChannel
 from adapter.channels.shared_record import SharedRecordChannel
 from adapter.config import load_config
 from adapter.config.settings import DirectoryFiles
 from adapter.errors import ConfigurationError
 from adapter.model.plan import ChannelName
+from adapter.opening import LiveDirectory
 from tests.builders.directory import small_text
 
 CONFIG = """

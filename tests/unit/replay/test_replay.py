@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from adapter.assembly import READERS
 from adapter.errors import InputError
+from adapter.mapping.kinds import READERS
 from adapter.model.effects import Translation
 from adapter.model.receipt import Arrival, ContentKind
 from adapter.replay import compare, replay_all, replay_one
