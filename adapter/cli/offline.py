@@ -14,13 +14,13 @@ import typer
 
 from adapter import __version__
 from adapter.assembly import route_settings
+from adapter.cli.files import arrival_from
 from adapter.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
     EntityOption,
     FormOption,
     JsonOption,
-    arrival_from,
     chosen_day,
     chosen_entity,
     finding_line,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,8 +13,6 @@ import typer
 
 from adapter.config import Config, load_config
 from adapter.model.finding import Finding
-from adapter.model.receipt import Arrival
-from adapter.offline import arrival_of
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", envvar="TDU_CONFIG", help="Configuration file.", show_default=True)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -56,13 +54,6 @@ def known_zone(name: str) -> str:
         return ZoneInfo(name).key
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise typer.BadParameter("a zone is written Europe/Paris", param_hint="--zone") from error
-
-
-def arrival_from(path: Path, form: str, zone: str) -> Arrival:
-    """A file as a door would see it now, with its side-car `FILE.json` when there is one beside it."""
-    side_car = path.with_name(path.name + ".json")
-    companion = side_car.read_bytes() if side_car.is_file() else b""
-    return arrival_of(path.read_bytes(), companion, datetime.now(UTC), form, zone)
 
 
 def operator_name() -> str:

@@ -14,13 +14,13 @@ from rich.console import Console
 
 from adapter.assembly import assemble
 from adapter.checkup import check_instance
+from adapter.cli.files import arrival_from
 from adapter.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
     EntityOption,
     FormOption,
     JsonOption,
-    arrival_from,
     chosen_entity,
     finding_line,
     operator_name,
