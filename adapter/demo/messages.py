@@ -45,7 +45,7 @@ class To:
 
 def with_new_ids(cda: bytes, document_id: str) -> bytes:
     """The same letter as another document: its own id and setId."""
-    root = etree.fromstring(cda, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
+    root = etree.fromstring(cda, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True))
     for name, value in (("id", document_id), ("setId", f"{document_id}.0")):
         element = root.find(f"{V3}{name}")
         if element is not None:
@@ -58,7 +58,7 @@ def mdm_t02(
     cda: bytes, control_id: str, sender: Sender, recipients: Sequence[To], *, open_flags: Sequence[str], ins: str = ""
 ) -> bytes:
     """An MDM^T02 (HL7 2.6, CI-SIS volet 2.1) around a CDA. `ins` overrides PID-3: the demo's mistaken message."""
-    root = etree.fromstring(cda, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
+    root = etree.fromstring(cda, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True))
     patient = root.find(f"{V3}recordTarget/{V3}patientRole")
     code = root.find(f"{V3}code")
     unique = root.find(f"{V3}id")

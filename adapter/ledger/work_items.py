@@ -47,12 +47,13 @@ def add_work_items(tx: Transaction, items: Sequence[WorkItem]) -> int:
         return 0
     w = tables.work_item
     same = or_(w.c.id.in_([i.id for i in items]), and_(w.c.about_id.in_([i.about_id for i in items]), tables.IS_UNDECIDED))
-    found = tx.execute(select(w.c.id, w.c.about_id, w.c.reason, w.c.advice, w.c.decision).where(same)).all()
+    question_of = (w.c.legal_entity, w.c.about_id, w.c.reason, w.c.advice)
+    found = tx.execute(select(w.c.id, w.c.decision, *question_of).where(same)).all()
     ids = {row.id for row in found}
-    open_already = {(row.about_id, row.reason, row.advice) for row in found if not row.decision}
+    open_already = {(row.legal_entity, row.about_id, row.reason, row.advice) for row in found if not row.decision}
     new: list[WorkItem] = []
     for item in items:
-        question = (item.about_id, item.reason, item.advice)
+        question = (item.legal_entity, item.about_id, item.reason, item.advice)
         if question in open_already:
             continue
         open_already.add(question)
@@ -96,14 +97,13 @@ def open_work_item(database: Database, item: WorkItem) -> bool:
 def greet_partner(tx: Transaction, row: Row, actor: str) -> None:
     """It took something: if somebody was told that it did not answer, that is over, and said once (complaint 26)."""
     w = tables.work_item
-    if not row["partner"]:
-        return
-    told = (w.c.about_id == row["partner"], w.c.legal_entity == row["legal_entity"], w.c.reason == PARTNER_DOWN)
+    name = row["partner"] or row["channel"]
+    told = (w.c.about_id == name, w.c.legal_entity == row["legal_entity"], w.c.reason == PARTNER_DOWN)
     change = update(w).where(*told, tables.IS_UNDECIDED)
     closed = tx.execute(change.values(decision=Decision.CLOSE.value, decided_by=actor, decided_at=tx.now)).rowcount
     if closed:
-        tx.event(row["legal_entity"], WorkAbout.PARTNER, row["partner"], "partner-back")
-        tx.audit(row["legal_entity"], actor, "partner.back", WorkAbout.PARTNER.value, row["partner"])
+        tx.event(row["legal_entity"], WorkAbout.PARTNER, name, "partner-back")
+        tx.audit(row["legal_entity"], actor, "partner.back", WorkAbout.PARTNER.value, name)
 
 
 def close_questions(database: Database, about: WorkAbout, about_id: str, legal_entity: str, by: str) -> int:
@@ -268,7 +268,8 @@ def _decide_delivery(tx: Transaction, item: WorkItem, decision: Decision, by: st
 def _decide_partner(tx: Transaction, item: WorkItem, decision: Decision, by: str) -> None:
     """Retry sends again what waits for this partner or was parked on its account; cancel stops what was parked."""
     d = tables.delivery
-    mine = moves.locked(d.c.legal_entity == item.legal_entity, d.c.partner == item.about_id)
+    by_name = or_(d.c.partner == item.about_id, and_(d.c.partner == "", d.c.channel == item.about_id))
+    mine = moves.locked(d.c.legal_entity == item.legal_entity, by_name)
     for row in tx.execute(mine.where(d.c.state.in_((S.PARKED.value, S.QUEUED.value)))).mappings().all():
         if decision is Decision.RETRY and row["state"] == S.QUEUED.value:
             moves.change_values(tx, row, not_before=None)

@@ -13,6 +13,14 @@ NO_BOX_ADVICE = "Le patient n'a pas de boîte ouverte : remettre le document en 
 # A partner that does not answer: one question for all that waits for it.
 PARTNER_DOWN = "partner-down"
 PARTNER_DOWN_ADVICE = "Ce partenaire HL7 ne répond plus : vérifier son logiciel et le réseau. Les envois reprendront d'eux-mêmes."
+OPERATOR_DOWN_ADVICE = (
+    "L'opérateur de messagerie ne laisse plus entrer : vérifier le réseau, l'opérateur et notre certificat. "
+    "Les envois reprendront d'eux-mêmes."
+)
+RECORD_DOWN_ADVICE = (
+    "Le dossier partagé ne laisse plus entrer : vérifier le réseau, son service et notre accès. "
+    "Les envois reprendront d'eux-mêmes."
+)
 
 
 # A certificate, authority or revocation list: its end stops a door or a channel. `about_id` is its place in the configuration;

@@ -12,12 +12,19 @@ from adapter.model.delivery import Delivery, DeliveryState, Purpose, SendOutcome
 from adapter.model.parties import RecipientKind
 from adapter.model.plan import ChannelName, RecipientPlan
 from adapter.model.submission import Submission
-from adapter.model.work_item import PARTNER_DOWN, PARTNER_DOWN_ADVICE, WorkAbout, WorkItem
+from adapter.model.work_item import (
+    OPERATOR_DOWN_ADVICE,
+    PARTNER_DOWN,
+    PARTNER_DOWN_ADVICE,
+    RECORD_DOWN_ADVICE,
+    WorkAbout,
+    WorkItem,
+)
 from adapter.packaging.build import UNKNOWN_PEER
 from adapter.packaging.parcel import MailContent, Parcel, SenderProfile
 from adapter.pipeline.plan import control_id_of, stable_id
 from adapter.routing.choose import RouteSettings
-from adapter.tracking.ack_retries import is_absent
+from adapter.tracking.ack_retries import is_absent, is_door_closed
 from adapter.tracking.business_ack import Answer, owed_answers
 from adapter.tracking.causes import Decision
 
@@ -25,6 +32,8 @@ from adapter.tracking.causes import Decision
 ACK_PRIORITY = 60
 NO_PARTNER = "no-ack-partner"
 _ADVICE = "Cet émetteur demande des accusés, mais aucun partenaire ne les reçoit : renseigner acks_to, puis relancer."
+# Ways out through one door for everybody: named by the channel, as an HL7 partner is by its name.
+_DOORS = {ChannelName.SECURE_MAIL: OPERATOR_DOWN_ADVICE, ChannelName.SHARED_RECORD: RECORD_DOWN_ADVICE}
 _REFUSED_ADVICE = "Ce partenaire refuse des accusés qui lui sont dus : lire sa réponse, corriger, puis relancer."
 
 
@@ -115,9 +124,11 @@ def in_sandbox(parcel: Parcel, routes: RouteSettings) -> Parcel:
 def question_on_partner(
     delivery: Delivery, outcome: SendOutcome, decision: Decision, new_id: Callable[[], str], now: datetime
 ) -> WorkItem | None:
-    """What a person is asked about an HL7 partner after a send: it does not answer, or it refuses what it is owed. Once each."""
+    """What a person is asked about a partner after a send: it does not answer, or it refuses what it is owed. Once each."""
     if not delivery.partner:
-        return None
+        advice = _DOORS.get(delivery.channel, "")
+        is_shut = bool(advice) and is_door_closed(outcome, delivery.attempts)
+        return _about_partner(new_id(), delivery, PARTNER_DOWN, advice, now) if is_shut else None
     if delivery.purpose is Purpose.ACK and decision.needs_person:
         advice = _ADVICE if decision.cause == NO_PARTNER else _REFUSED_ADVICE
         return _about_partner(new_id(), delivery, decision.cause, advice, now)
@@ -127,7 +138,8 @@ def question_on_partner(
 
 
 def _about_partner(item_id: str, delivery: Delivery, reason: str, advice: str, now: datetime) -> WorkItem:
-    return WorkItem(item_id, delivery.legal_entity, WorkAbout.PARTNER, delivery.partner[:64], reason, advice, now)
+    name = delivery.partner[:64] or delivery.channel.value
+    return WorkItem(item_id, delivery.legal_entity, WorkAbout.PARTNER, name, reason, advice, now)
 
 
 def _question(delivery: Delivery, now: datetime) -> WorkItem:

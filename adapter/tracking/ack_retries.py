@@ -17,6 +17,10 @@ _LONGEST_DELAY_SECONDS = 900.0
 TRIES_BEFORE_ALARM = 3
 # Who is not there, as opposed to who says no.
 _ABSENT = frozenset({"connect-failed", "connect-timeout", "tls-failed", "no-answer", "partner-busy"})
+# The same of a door that many recipients share: no answer, or "later", may be about one of them.
+_CLOSED_TO_ALL = frozenset({"connect-failed", "connect-timeout", "tls-failed", "auth-refused"})
+# Fewer: everything waits behind that door, and a refused login is not tried often.
+_TRIES_AT_A_DOOR = 2
 
 
 def decide_after_ack(outcome: SendOutcome, attempts: int, jitter: float) -> Decision:
@@ -34,6 +38,12 @@ def is_absent(outcome: SendOutcome, attempts: int) -> bool:
     """True when a partner has not answered for long enough that somebody should know."""
     is_unanswered = outcome.kind in (OutcomeKind.DEFERRED, OutcomeKind.UNCLEAR) and outcome.cause in _ABSENT
     return is_unanswered and attempts >= TRIES_BEFORE_ALARM
+
+
+def is_door_closed(outcome: SendOutcome, attempts: int) -> bool:
+    """True when a mail operator or a record lets nobody in, for long enough that somebody should know."""
+    is_shut = outcome.kind is not OutcomeKind.ACCEPTED and outcome.cause in _CLOSED_TO_ALL
+    return is_shut and attempts >= _TRIES_AT_A_DOOR
 
 
 def _delay(attempts: int, jitter: float) -> timedelta:
