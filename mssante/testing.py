@@ -100,6 +100,9 @@ def write_revocation_list(pki: TestPki, file: Path, revoked: Iterable[Path], now
     start = (now or datetime.now(UTC)) - timedelta(hours=1)
     crl = x509.CertificateRevocationListBuilder().issuer_name(authority.subject)
     crl = crl.last_update(start).next_update(start + timedelta(days=30))
+    # RFC 5280 §5.2.1: without it, OpenSSL cannot tell the lists of two generations of one authority apart.
+    signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
+    crl = crl.add_extension(signer, critical=False).add_extension(x509.CRLNumber(int(start.timestamp())), critical=False)
     for certificate_file in revoked:
         serial = x509.load_pem_x509_certificate(certificate_file.read_bytes()).serial_number
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(start).build()
@@ -181,13 +184,14 @@ class OperatorDouble:
         self._controller: _LoopbackController | None = None
 
     def start(self) -> OperatorDouble:
-        """Listen."""
+        """Listen, after a stop on the same port."""
         # aiosmtpd warns at each connection, logs refused certificates with a traceback and addresses at lower levels.
         logging.getLogger("mail.log").setLevel(logging.CRITICAL)
         # The protocol is named, else asyncio does not switch Nagle off and each answer waits 40 ms.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((LOOPBACK, self._requested_port))
+        self._requested_port = listener.getsockname()[1]
         if self._directory is not None:
             self._directory.mkdir(parents=True, exist_ok=True)
         self._controller = _LoopbackController(self, listener, self._context, self._size_limit)

@@ -18,6 +18,7 @@ from enum import StrEnum
 
 import structlog
 
+from adapter.channels.tls_verdict import await_verdict
 from adapter.errors import InputError
 from adapter.formats.hl7v2 import Message, read_message
 from adapter.formats.mllp_frames import FrameCondition, FrameReader, frame_message
@@ -194,7 +195,8 @@ class MllpClient:
         if isinstance(raw, Broken):
             return raw
         try:
-            wrapped = context.wrap_socket(raw, server_hostname=tls.server_name or self._partner.host)
+            raw = wrapped = context.wrap_socket(raw, server_hostname=tls.server_name or self._partner.host)
+            await_verdict(wrapped)
         except (OSError, ValueError) as error:
             raw.close()
             return self._refused(error)

@@ -22,9 +22,12 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from adapter.channels.base import Capabilities
+from adapter.channels.tls_verdict import await_verdict
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
 from adapter.model.plan import ChannelName
@@ -52,6 +55,20 @@ class SharedRecordSettings:
     max_answer_bytes: int = 8_388_608
 
 
+class _JudgedConnection(HTTPSConnection):
+    """Says nothing before the partner accepted our certificate."""
+
+    def connect(self) -> None:
+        """Connect, shake hands, wait for the verdict."""
+        super().connect()
+        if isinstance(self.sock, ssl.SSLSocket):
+            await_verdict(self.sock)
+
+
+class _JudgedPool(HTTPSConnectionPool):
+    ConnectionCls = _JudgedConnection
+
+
 class _OnContext(HTTPAdapter):
     """Connections on one context, which alone says whom to trust and who we are."""
 
@@ -60,8 +77,9 @@ class _OnContext(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **named: Any) -> None:
-        """Every pool gets the context."""
+        """Every pool gets the context, and connections that wait for the partner's verdict."""
         super().init_poolmanager(*args, **named, ssl_context=self._context)
+        self.poolmanager.pool_classes_by_scheme = {"http": HTTPConnectionPool, "https": _JudgedPool}
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ARG002 - the library's signature
         """The library would add its own list of authorities to the context here."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -61,14 +62,16 @@ Step = Answer | Success | Stall | CutBeforeReading | CutAfterReading | CutInAnsw
 class FaultServer:
     """The server, on a free loopback port. `requests` keeps (method, path, headers, body) of what was read."""
 
-    def __init__(self, *script: Step) -> None:
+    def __init__(self, *script: Step, tls: ssl.SSLContext | None = None) -> None:
         self.script = list(script)
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self.closing = threading.Event()
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.owner = self
-        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/fhir"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.base_url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_address[1]}/fhir"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
