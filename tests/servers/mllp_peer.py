@@ -55,6 +55,12 @@ def error_line(application: str = "", condition: str = "207") -> str:
     return f"ERR||PID^1^3|{condition}^Erreur^messageErrorCondition|E{said}"
 
 
+def document_of(message: bytes) -> str:
+    """The document that an MDM carries: TXA-12."""
+    found = read_message(message)
+    return found.value("TXA", 12, 1) or found.value("TXA", 12)
+
+
 # ── what a peer may do with a message ─────────────────────────────────────────────────────────────────────────
 
 
