@@ -8,6 +8,7 @@ TduError                     anything of ours; `code` is stable, `where` and `re
 ├── RenditionError           a document cannot be given the form a channel needs: the leg parks
 ├── LedgerError              the durable truth cannot be written or read: the lane stops and starts again
 │   ├── StaleClaimError      another worker holds this row now: drop the work, write nothing
+│   ├── StalePlanError       the patient's identity changed since the route was chosen: choose it again
 │   └── IllegalTransitionError  a state change that the table does not allow: a defect of ours
 └── VaultError               no key, a wrong key or a damaged payload: the service does not start
 """
@@ -61,6 +62,10 @@ class LedgerError(TduError):
 
 class StaleClaimError(LedgerError):
     """The claim on this row was lost (its lease ran out): whoever holds it now goes on."""
+
+
+class StalePlanError(LedgerError):
+    """The patient index changed between the choice of a route and its commit: nothing was written, choose again."""
 
 
 class IllegalTransitionError(LedgerError):

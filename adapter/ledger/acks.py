@@ -33,6 +33,7 @@ _ACK = TypeAdapter(BusinessAck)
 _BATCH = 100
 _TAKEN = frozenset({DeliveryState.INTEGRATED.value, DeliveryState.CANCELLED.value, DeliveryState.SUPERSEDED.value})
 _DAMAGED_ADVICE = "Accusé dû à l'émetteur, mais contenu illisible dans le registre : prévenir l'émetteur et le support."
+_IMPOSSIBLE_ADVICE = "Accusé dû à l'émetteur, mais impossible à préparer : prévenir l'émetteur et le support."
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,10 +80,17 @@ def settle_acks(database: Database, owe: OweAcks) -> int:
 
 
 def _settle(tx: Transaction, owe: OweAcks) -> int:
+    """The oldest marks. Their submissions are held *before* the marks are read: read first, two settlers could tell a
+    submission's news in the wrong order, and the older one would be the last word.
+    """
     p = tables.ack_pending
-    marked = tx.execute(select(p).order_by(p.c.submission_id, p.c.number).limit(_BATCH).with_for_update(skip_locked=True))
-    marks = marked.mappings().all()
-    tx.lock(*(f"acks/{submission_id}" for submission_id in {row["submission_id"] for row in marks}))
+    oldest = tx.execute(select(p.c.number, p.c.submission_id).order_by(p.c.number).limit(_BATCH)).all()
+    if not oldest:
+        return 0
+    ids = sorted({row.submission_id for row in oldest})
+    tx.lock(*(f"acks/{submission_id}" for submission_id in ids))
+    mine = (p.c.number <= max(row.number for row in oldest), p.c.submission_id.in_(ids))
+    marks = tx.execute(select(p).where(*mine).order_by(p.c.submission_id, p.c.number).with_for_update()).mappings().all()
     for submission_id, rows in groupby(marks, key=lambda row: row["submission_id"]):
         _settle_one(tx, submission_id, list(rows), owe)
     tx.execute(delete(p).where(p.c.number.in_([row["number"] for row in marks])))
@@ -96,7 +104,11 @@ def _settle_one(tx: Transaction, submission_id: str, marks: Sequence[Row], owe: 
         # One damaged row must not keep the others' acknowledgements.
         _ask_about_damage(tx, marks[0], error.code if isinstance(error, (VaultError, LedgerError)) else "ledger.damaged")
         return
-    owed = owe(case)
+    try:
+        owed = owe(case)
+    except Exception:  # nor must one that we cannot answer: an entity that left the configuration, a defect of ours
+        _ask_about_damage(tx, marks[0], "ack-impossible", _IMPOSSIBLE_ADVICE)
+        return
     for one in owed:
         _insert(tx, one)
     add_work_items(tx, [one.item for one in owed if one.item is not None])
@@ -153,6 +165,6 @@ def _insert(tx: Transaction, owed: OwedAck) -> None:
     )
 
 
-def _ask_about_damage(tx: Transaction, mark: Row, code: str) -> None:
+def _ask_about_damage(tx: Transaction, mark: Row, code: str, advice: str = _DAMAGED_ADVICE) -> None:
     about, entity = WorkAbout.SUBMISSION, mark["legal_entity"]
-    add_work_items(tx, [WorkItem(tx.new_id(), entity, about, mark["submission_id"], code, _DAMAGED_ADVICE, tx.now)])
+    add_work_items(tx, [WorkItem(tx.new_id(), entity, about, mark["submission_id"], code, advice, tx.now)])

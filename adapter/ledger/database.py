@@ -78,6 +78,11 @@ class Transaction:
             keys = sorted({_lock_number(name) for name in names})
             self.connection.execute(select(*(func.pg_advisory_xact_lock(key) for key in keys)))
 
+    def lock_shared(self, name: str) -> None:
+        """Hold a name beside others who share it, against whoever wants it alone."""
+        if self.connection.dialect.name == "postgresql":
+            self.connection.execute(select(func.pg_advisory_xact_lock_shared(_lock_number(name))))
+
     def flush(self) -> None:
         """Write what was gathered."""
         for table, rows in ((tables.payload_chunk, self._chunks), (tables.event, self._events), (tables.audit, self._audit)):

@@ -107,7 +107,8 @@ def _follows_another() -> ColumnElement[bool]:
     before = d.alias("before")
     earlier = or_(before.c.created_at < d.c.created_at, and_(before.c.created_at == d.c.created_at, before.c.leg < d.c.leg))
     moving = before.c.state.in_([state.value for state in MOVING])
-    return exists().where(d.c.sequence != "", before.c.sequence == d.c.sequence, before.c.id != d.c.id, moving, earlier)
+    # The unqualified word is `before`'s: without it, neither engine may use the partial index, and each row reads the table.
+    return exists().where(tables.HAS_SEQUENCE, before.c.sequence == d.c.sequence, before.c.id != d.c.id, moving, earlier)
 
 
 def _without_bad_company(rows: Sequence[Row]) -> Sequence[Row]:

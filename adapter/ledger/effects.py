@@ -12,12 +12,13 @@ from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 
-from adapter.errors import LedgerError, StaleClaimError
+from adapter.errors import LedgerError, StaleClaimError, StalePlanError
 from adapter.ledger import ack_marks, moves, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.evidence import Reactions, apply_evidence
 from adapter.ledger.lookup import lookups_of
-from adapter.ledger.patient_index import Telling
+from adapter.ledger.patient_index import Telling, lock_name
+from adapter.ledger.patient_reading import read_view
 from adapter.ledger.receipts import lookup_rows
 from adapter.ledger.records import EffectsResult, PayloadKind, StoredEffects, StoredSubmission
 from adapter.ledger.requests import append_answer, insert_steps
@@ -75,6 +76,7 @@ def _commit(
         s = tables.submission
         known = tx.execute(select(s.c.id).where(s.c.receipt_id == receipt_id).order_by(s.c.id)).scalars()
         return EffectsResult(tuple(known), already_committed=True)
+    _hold_index(tx, receipt["legal_entity"], stored)
     tx.lock(*(name for one in stored.submissions for name in lock_names(one.translation.submission)))
     tally = _Tally()
     for one in stored.submissions:
@@ -92,6 +94,24 @@ def _commit(
     ids = tuple(one.translation.submission.id for one in stored.submissions)
     moves.refresh_status(tx, {*ids, *tally.touched})
     return EffectsResult(ids, tally.queued, tally.already_served, tally.superseded)
+
+
+def _hold_index(tx: Transaction, entity: str, stored: StoredEffects) -> None:
+    """A document and a word on its patient's identity are committed one after the other, never at once: else the merge would
+    not find the document that it must hold, and the document would be planned by the index of before. First of all locks.
+    """
+    if stored.identity_updates:
+        tx.lock(lock_name(entity))
+    elif stored.submissions:
+        tx.lock_shared(lock_name(entity))
+    for one in stored.submissions:
+        submission = one.translation.submission
+        if one.seen is None:
+            continue
+        if read_view(tx.connection, tx.vault, submission.document.patient, entity) != one.seen.view:
+            raise StalePlanError(
+                "receipt.plan-stale", "the patient index changed since the route was chosen", where=submission.id
+            )
 
 
 def _held_receipt(tx: Transaction, receipt_id: str, fence: int) -> Row:

@@ -26,10 +26,6 @@ S = DeliveryState
 Row = Mapping[Any, Any]
 _NAMESPACE = uuid.UUID("7d6dbe4e-65b7-5c0b-8b0c-5d1b0a3f9e10")
 
-# Reasons that ask about a document sent under another identity.
-IDENTITY_REASONS = frozenset(
-    {"identity-merged", "identifier-changed", "identity-unmerged", "ins-withdrawn", "ins-changed", "account-moved"}
-)
 _UNSENT = (S.WAITING, S.QUEUED, S.CLAIMED, S.UNCLEAR, S.PARKED)
 
 

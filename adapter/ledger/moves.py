@@ -18,7 +18,7 @@ from adapter.ledger.records import Phase
 from adapter.ledger.rows import delivery_value
 from adapter.ledger.status import MOVING, SERVED, status_of
 from adapter.model.delivery import DeliveryState, Purpose, check_transition
-from adapter.model.work_item import WorkAbout
+from adapter.model.work_item import IDENTITY_REASONS, WorkAbout
 
 Row = Mapping[Any, Any]
 S = DeliveryState
@@ -70,11 +70,22 @@ def requeue(tx: Transaction, row: Row, *, actor: str, **values: Any) -> Row:
     queued = move_delivery(tx, row, S.QUEUED, actor=actor, **values)
     if row["superseded_by"]:
         supersede(tx, queued, row["superseded_by"], actor=actor)
+    elif question := _open_identity_question(tx, row):
+        return move_delivery(tx, queued, S.PARKED, actor=actor, detail=question, cause=question)
     return queued
 
 
+def _open_identity_question(tx: Transaction, row: Row) -> str:
+    """Why a document is held: it was on the wire when its patient's identity changed, and nobody has said yet whose it is."""
+    if row["purpose"] != Purpose.DOCUMENT.value:
+        return ""
+    w = tables.work_item
+    open_on_it = (w.c.about_id == row["submission_id"], tables.IS_UNDECIDED, w.c.reason.in_(sorted(IDENTITY_REASONS)))
+    return tx.execute(select(w.c.reason).where(*open_on_it).order_by(w.c.opened_at).limit(1)).scalar() or ""
+
+
 def open_next_leg(tx: Transaction, row: Row, *, actor: str) -> bool:
-    """Queue the waiting leg that follows for the same role; False when there is none."""
+    """Queue the waiting leg that follows for the same role (held, if its patient is in question); False when there is none."""
     if row["superseded_by"]:
         return True  # the newer version serves this role
     legs = _legs_of_role(tx, row)
@@ -83,7 +94,11 @@ def open_next_leg(tx: Transaction, row: Row, *, actor: str) -> bool:
     following = [leg for leg in legs if leg["state"] == S.WAITING.value]
     if not following:
         return False
-    move_delivery(tx, min(following, key=lambda leg: leg["leg"]), S.QUEUED, actor=actor, detail="leg-opened")
+    opened = min(following, key=lambda leg: leg["leg"])
+    if question := _open_identity_question(tx, row):
+        move_delivery(tx, opened, S.PARKED, actor=actor, detail=question, cause=question)
+    else:
+        move_delivery(tx, opened, S.QUEUED, actor=actor, detail="leg-opened")
     return True
 
 

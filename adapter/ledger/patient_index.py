@@ -72,6 +72,11 @@ class _Held:
     is_new: bool
 
 
+def lock_name(entity: str) -> str:
+    """What is held alone to change an entity's index, and shared to plan by it."""
+    return f"patients/{entity}"
+
+
 class Telling:
     """One receipt's words on identities, in one transaction."""
 
@@ -85,7 +90,7 @@ class Telling:
 
     def apply(self, updates: Sequence[IdentityUpdate]) -> set[str]:
         """Tell all updates; returns the submissions whose deliveries were touched."""
-        self._tx.lock(f"patients/{self._entity}")
+        self._tx.lock(lock_name(self._entity))
         fresh = [u for n, u in enumerate(updates) if self._keep_history(n, u)]
         for told in fresh:
             self._tell(told)
@@ -276,9 +281,10 @@ class Telling:
         pairs = lookups_of_entry(held.record)
         macs = {(kind, self._tx.vault.lookup_macs(kind, self._entity, normal)[0]) for kind, normal in pairs}
         table = tables.lookup
-        known = {
-            (row.kind, row.mac) for row in self._tx.execute(select(table.c.kind, table.c.mac).where(table.c.about_id == held.id))
-        }
+        kinds, values = {kind for kind, _ in macs}, {mac for _, mac in macs}
+        mine = (table.c.legal_entity == self._entity, table.c.kind.in_(kinds), table.c.mac.in_(values))
+        query = select(table.c.kind, table.c.mac).where(*mine, table.c.about_id == held.id)  # in the order of its key
+        known = {(row.kind, row.mac) for row in self._tx.execute(query)}
         rows = [
             {"legal_entity": self._entity, "kind": kind, "mac": mac, "about": ABOUT.value, "about_id": held.id}
             for kind, mac in sorted(macs - known)

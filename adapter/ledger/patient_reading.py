@@ -37,13 +37,17 @@ _MOST_ENTRIES = 50
 def view_of(database: Database, identity: PatientIdentity, legal_entity: str) -> PatientView | None:
     """See `Ledger.patient_view`."""
     with database.read() as connection:
-        reader = _Reader(connection, database.vault, legal_entity)
-        entries = reader.person(PatientKeys(identity.ins, identity.local_ids))
-        if not entries:
-            return None
-        current = reader.current_of(entries)
-        flags = reader.flags_of(current)
-    return PatientView(current, tuple(entries), facts_of_all(entries), flags)
+        return read_view(connection, database.vault, identity, legal_entity)
+
+
+def read_view(connection: Connection, vault: Vault, identity: PatientIdentity, legal_entity: str) -> PatientView | None:
+    """The view as a connection sees it; its order is fixed, so that the same index gives the same view."""
+    reader = _Reader(connection, vault, legal_entity)
+    entries = reader.person(PatientKeys(identity.ins, identity.local_ids))
+    if not entries:
+        return None
+    current = reader.current_of(entries)
+    return PatientView(current, tuple(entries), facts_of_all(entries), reader.flags_of(current))
 
 
 def same_person(database: Database, legal_entity: str, one: PatientKeys, other: PatientKeys) -> bool:
@@ -53,21 +57,24 @@ def same_person(database: Database, legal_entity: str, one: PatientKeys, other: 
         known = reader.person(one)
         if not known:
             return False
-        return _is_of(reader, known, other)
+        return _is_of(reader, known, one, other)
 
 
-def _is_of(reader: _Reader, known: Sequence[PatientRecord], other: PatientKeys) -> bool:
-    """Whether the other source's numbers are this person's: an IPP that is, else a matricule that was, and is nobody else's.
+def _is_of(reader: _Reader, known: Sequence[PatientRecord], one: PatientKeys, other: PatientKeys) -> bool:
+    """Whether the other source's numbers are this person's: nothing that it names contradicts, and an IPP or a matricule agrees.
 
-    A matricule wrongly given to this person, then withdrawn, is most likely that of the patient whom the document is about.
+    A matricule that this person never bore is another's, whatever the IPP says. One wrongly given to this person, then withdrawn,
+    is most likely that of the patient whom the document is about.
     """
-    numbers, named = {entry.number for entry in known}, patient_numbers(other.numbers)
-    if numbers & set(named):
-        return True
-    if {number.authority for number in named} & {number.authority for number in numbers}:
+    numbers, named = {entry.number for entry in known}, set(patient_numbers(other.numbers))
+    has_number = bool(numbers & named)
+    if not has_number and {number.authority for number in named} & {number.authority for number in numbers}:
         return False
-    if other.ins is None or not any(other.ins in entry.former_ins for entry in known):
-        return False
+    if other.ins is None:
+        return has_number
+    if not any(other.ins in entry.former_ins for entry in known):
+        has_matricule = one.ins is not None or any(entry.former_ins for entry in known)
+        return has_number and not has_matricule
     return not any(bearer.facts.ins == other.ins and bearer.number not in numbers for bearer in reader.bearers(other.ins))
 
 

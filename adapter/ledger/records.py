@@ -12,7 +12,7 @@ from adapter.model.delivery import Delivery, DeliveryState
 from adapter.model.effects import Ignored, Parked, Translation
 from adapter.model.evidence import Evidence
 from adapter.model.finding import Finding
-from adapter.model.patient import IdentityUpdate
+from adapter.model.patient import IdentityUpdate, PatientView
 from adapter.model.plan import ChannelName, RoutePlan
 from adapter.model.receipt import Arrival, Kept, Principal, Receipt
 from adapter.model.request import AnsweredRequest
@@ -77,16 +77,25 @@ class ClaimedReceipt(Confidential):
 
 
 @dataclass(frozen=True, repr=False)
+class SeenPatient(Confidential):
+    """What the patient index said of a document's patient when its route was chosen; nothing, when it knew nobody."""
+
+    view: PatientView | None = None
+
+
+@dataclass(frozen=True, repr=False)
 class StoredSubmission(Confidential):
     """One translation with its plan and the deliveries to make; addresses stay inside the plan's legs, sealed.
 
-    `answered`: the request that it answers, to which a step is appended.
+    `answered`: the request that it answers, to which a step is appended. `seen`: what the patient index said when the route was
+    chosen; None when it was not asked.
     """
 
     translation: Translation
     plan: RoutePlan
     deliveries: tuple[Delivery, ...] = ()
     answered: AnsweredRequest | None = None
+    seen: SeenPatient | None = None
 
 
 @dataclass(frozen=True, repr=False)

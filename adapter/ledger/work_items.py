@@ -16,12 +16,12 @@ from sqlalchemy import and_, insert, or_, select, update
 from adapter.errors import LedgerError, VaultError
 from adapter.ledger import moves, tables
 from adapter.ledger.database import Database, Transaction
-from adapter.ledger.identity_decisions import IDENTITY_REASONS, decide_document, documents_under
+from adapter.ledger.identity_decisions import decide_document, documents_under
 from adapter.ledger.records import Decision, PayloadKind, WorkFilter
 from adapter.ledger.rows import read_chunk, read_plan, work_item_row, work_item_value
 from adapter.model.delivery import DeliveryState, Purpose
 from adapter.model.receipt import ReceiptState
-from adapter.model.work_item import PARTNER_DOWN, WorkAbout, WorkItem
+from adapter.model.work_item import IDENTITY_REASONS, PARTNER_DOWN, WorkAbout, WorkItem
 
 S = DeliveryState
 Row = Mapping[Any, Any]
@@ -238,6 +238,9 @@ def _decide_patient(tx: Transaction, item: WorkItem, decision: Decision, by: str
     if item.reason not in IDENTITY_REASONS:
         _refuse_correction(item, decision)
         return
+    if decision is Decision.CORRECT and item.reason == "identity-unmerged":
+        text = "after an un-merge some documents are each patient's: decide each"
+        raise LedgerError("work-item.one-by-one", text, where=item.id, remedy="Answer the items of the documents.")
     for document in documents_under(tx, item):
         decide_document(tx, document, decision, by)
         _record_decision(tx, document, decision, by)
@@ -274,13 +277,39 @@ def _decide_partner(tx: Transaction, item: WorkItem, decision: Decision, by: str
         if decision is Decision.RETRY and row["state"] == S.QUEUED.value:
             moves.change_values(tx, row, not_before=None)
         elif decision is Decision.RETRY and row["purpose"] == Purpose.ACK.value:
-            moves.move_delivery(tx, row, S.QUEUED, actor=by, detail="retry", cause="", attempts=0, not_before=None)
+            _tell_again(tx, row, by)
         elif decision is Decision.CANCEL and row["purpose"] == Purpose.ACK.value and row["state"] == S.PARKED.value:
             _stop(tx, row, _CAUSES[decision], by)
 
 
+def _tell_again(tx: Transaction, row: Row, by: str) -> None:
+    """Send a parked acknowledgement again, unless the sender was told something newer of the same recipient: an old yes that
+    comes after a no would be the last word.
+    """
+    newer = _told_since(tx, row)
+    if newer:
+        moves.supersede(tx, row, newer, actor=by)
+    else:
+        moves.move_delivery(tx, row, S.QUEUED, actor=by, detail="retry", cause="", attempts=0, not_before=None)
+
+
+def _told_since(tx: Transaction, row: Row) -> str:
+    """The newer acknowledgement of the same kind and recipient that left or is leaving. What still waits keeps its turn."""
+    d, (kind, *_, about) = tables.delivery, row["role_id"].split(" ", 3)
+    mine = (d.c.submission_id == row["submission_id"], d.c.purpose == Purpose.ACK.value, d.c.leg > row["leg"])
+    for other in tx.execute(moves.locked(*mine)).mappings():
+        told, *_, of = other["role_id"].split(" ", 3)
+        left = S(other["state"]) in (S.CLAIMED, S.ON_WIRE, S.UNCLEAR) or moves.has_served(other["state"])
+        if left and (told, of) == (kind, about):
+            return str(other["id"])
+    return ""
+
+
 def _retry(tx: Transaction, row: Row, state: DeliveryState, by: str) -> None:
     """Send again: `unclear_count` stays, so that the partner is asked first what it has."""
+    if row["purpose"] == Purpose.ACK.value and state is S.PARKED:
+        _tell_again(tx, row, by)
+        return
     if row["superseded_by"]:
         raise LedgerError("delivery.newer-version", "a newer version went to this recipient", where=row["id"])
     if moves.is_served_otherwise(tx, row):

@@ -22,6 +22,10 @@ RECORD_DOWN_ADVICE = (
     "Les envois reprendront d'eux-mêmes."
 )
 
+# Reasons that ask about a document sent under another identity: while one is open, nothing of that document leaves.
+IDENTITY_REASONS = frozenset(
+    {"identity-merged", "identifier-changed", "identity-unmerged", "ins-withdrawn", "ins-changed", "account-moved"}
+)
 
 # A certificate, authority or revocation list: its end stops a door or a channel. `about_id` is its place in the configuration;
 # the item closes by itself once what ends was replaced.

@@ -16,30 +16,44 @@ from typing import Any
 
 from adapter.fhir.bundle import uri_identifier
 from adapter.fhir.identity import patient_resource
+from adapter.fhir.validate import Level, validate_bundle
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import ClaimedReceipt, Decision, StoredEffects, StoredSubmission
+from adapter.ledger.work_items import STOPPED_BY_PERSON
+from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery, DeliveryState, Purpose
 from adapter.model.document import DocumentHeader
-from adapter.model.effects import Parked, Translation
+from adapter.model.effects import Parked
+from adapter.model.finding import errors_of
 from adapter.model.identity import LocalIdentifier, PatientIdentity, Reliability
 from adapter.model.parties import RecipientKind
-from adapter.model.patient import PATIENT_NUMBER, PatientRecord
+from adapter.model.patient import PATIENT_NUMBER, PatientRecord, patient_numbers
 from adapter.model.plan import RecipientPlan, RoutePlan
 from adapter.model.submission import AcksWanted, Intent, Submission
 from adapter.model.work_item import WorkAbout, WorkItem
 from adapter.packaging.parcel import SenderProfile
+from adapter.pipeline.patients import Routed
 from adapter.pipeline.plan import deliveries_of, open_questions, stable_id
 
 S = DeliveryState
 Resource = dict[str, Any]
 _NAMESPACE = uuid.UUID("2f0f7a55-3f2c-5f39-8a1e-4d3b8a7c1e02")
-_REACHED = frozenset({S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED, S.ON_WIRE, S.UNCLEAR})
+_SERVED = frozenset({S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED})
+_REACHED = _SERVED | {S.ON_WIRE, S.UNCLEAR}
 _RECORD_ADVICE = (
     "Le dossier partagé détient ce document sous l'ancienne identité : faire émettre une version corrigée par son auteur, "
     "ou le faire supprimer."
 )
 _BOX_ADVICE = (
     "La boîte du patient de l'ancienne identité a reçu ce document : l'annuler (cancel), puis l'adresser au bon patient."
+)
+_HELD_ADVICE = (
+    "Retenu sous l'ancienne identité, et la correction ne peut pas prendre sa place : retry le laisse partir tel quel, cancel "
+    "l'arrête."
+)
+_INCOMPLETE_ADVICE = (
+    "L'index ne connaît ni le nom ni la date de naissance de ce patient, qui est un autre que celui du document : compléter "
+    "l'identité à la source, puis relancer."
 )
 
 
@@ -58,15 +72,32 @@ def read_order(content: bytes) -> Order:
     return Order(told["submission"], Decision(told["act"]), told.get("patient", ""))
 
 
-Plan = Callable[[Submission], RoutePlan]
+Route = Callable[[Submission], Routed]
+
+
+@dataclass(frozen=True, repr=False)
+class _Today(Confidential):
+    """Whose document it really is, and everything that names this person now."""
+
+    record: PatientRecord
+    entries: tuple[PatientRecord, ...]
+
+    def is_of(self, identity: PatientIdentity) -> bool:
+        """True when a document's numbers are this person's: what else it says of them is theirs too."""
+        numbers = {entry.number for entry in self.entries}
+        named = patient_numbers(identity.local_ids)
+        if named:
+            return not numbers.isdisjoint(named)
+        return identity.ins is not None and any(identity.ins in entry.former_ins for entry in self.entries)
 
 
 class Corrector:
     """Turns orders into submissions; keeps no state."""
 
-    def __init__(self, ledger: Ledger, plan: Plan, now: datetime) -> None:
+    def __init__(self, ledger: Ledger, route: Route, validation: Level, now: datetime) -> None:
         self._ledger = ledger
-        self._plan = plan
+        self._route = route
+        self._validation = validation
         self._now = now
 
     def effects_of(self, claim: ClaimedReceipt, sender: SenderProfile) -> StoredEffects:
@@ -80,13 +111,13 @@ class Corrector:
             return StoredEffects(outcome=Parked("patient-unknown", "L'index ne connaît plus ce patient : corriger à la source."))
         return self._corrected(kept, current, receipt.id, sender)
 
-    def _current(self, patient_id: str, legal_entity: str) -> PatientRecord | None:
+    def _current(self, patient_id: str, legal_entity: str) -> _Today | None:
         entries = self._ledger.find_patients(patient_id, legal_entity=legal_entity)
         if not entries:
             return None
         named = PatientIdentity("", local_ids=(entries[0].record.number,))
         view = self._ledger.patient_view(named, legal_entity=legal_entity)
-        return view.current if view is not None else entries[0].record
+        return _Today(view.current, view.entries) if view is not None else _Today(entries[0].record, (entries[0].record,))
 
     # -- cancel
 
@@ -98,16 +129,21 @@ class Corrector:
             intent=Intent.CANCEL,
             acks=AcksWanted(),
         )
-        reached = {d.role_id: d for d in kept.deliveries if _has_it(d)}
+        reached = {d.role_id: d for d in sorted(kept.deliveries, key=_is_surely_there) if _has_it(d)}
         recipients = tuple(_by_the_same_way(r, reached[r.role_id]) for r in kept.plan.recipients if r.role_id in reached)
         plan = replace(kept.plan, recipients=recipients)
-        return self._stored(replace(kept.translation, submission=submission, steps=()), plan, sender, ())
+        deliveries = deliveries_of(submission, plan, sender)
+        translation = replace(kept.translation, submission=submission, steps=())
+        return StoredEffects((StoredSubmission(translation, plan, deliveries),))
 
     # -- correct
 
-    def _corrected(self, kept: StoredSubmission, current: PatientRecord, receipt_id: str, sender: SenderProfile) -> StoredEffects:
+    def _corrected(self, kept: StoredSubmission, current: _Today, receipt_id: str, sender: SenderProfile) -> StoredEffects:
         before = kept.translation.submission
-        patient = identity_of(current, before.document.patient)
+        is_same = current.is_of(before.document.patient)
+        patient = identity_of(current.record, before.document.patient, is_same_person=is_same)
+        if not (patient.birth_name and patient.birth_date):
+            return StoredEffects(outcome=Parked("identity-incomplete", _INCOMPLETE_ADVICE))
         document = _next_version(before, patient, receipt_id)
         submission = replace(
             before,
@@ -118,28 +154,44 @@ class Corrector:
             acks=AcksWanted(),
             revision=before.revision + 1,
         )
-        bundle = _bundle_under(kept.translation.bundle, before.document, document)
-        roles = {d.role_id for d in kept.deliveries}
-        planned = self._plan(submission)
-        held_back = [r for r in planned.recipients if r.role_id in roles and _cannot_follow(r, before, patient)]
-        recipients = tuple(r for r in planned.recipients if r.role_id in roles and r not in held_back)
-        questions = tuple(self._question(submission, r) for r in held_back if _was_reached(r, kept.deliveries))
+        bundle = _bundle_under(kept.translation.bundle, before.document, document, is_same_person=is_same)
+        if errors := errors_of(validate_bundle(bundle, self._validation)):
+            advice = f"La correction FHIR n'est pas valide ({errors[0].code}, {errors[0].location}) : rien n'est parti."
+            return StoredEffects(outcome=Parked("invalid-output", advice))
+        roles = {d.role_id for d in kept.deliveries} - _stopped_by_person(kept.deliveries)
+        routed = self._route(submission)
+        named = [r for r in routed.plan.recipients if r.role_id in roles]
+        held_back = [r for r in named if _cannot_follow(r, before, patient)]
+        plan = replace(routed.plan, recipients=tuple(r for r in named if r not in held_back))
+        questions = [self._question(submission, r) for r in held_back if _was_reached(r, kept.deliveries)]
+        questions += self._left_behind(kept.deliveries, plan)
+        asked = questions if questions and not plan.recipients else [*questions, *open_questions(submission, plan, self._now)]
         translation = replace(kept.translation, submission=submission, bundle=bundle, steps=())
-        return self._stored(translation, replace(planned, recipients=recipients), sender, questions)
+        deliveries = deliveries_of(submission, plan, sender)
+        return StoredEffects((StoredSubmission(translation, plan, deliveries, seen=routed.seen),), tuple(asked))
+
+    def _left_behind(self, deliveries: tuple[Delivery, ...], plan: RoutePlan) -> list[WorkItem]:
+        """What was held and no correction takes the place of: nobody would ask about it again."""
+        replaced = {recipient.role_id for recipient in plan.recipients if recipient.legs}
+        held = [d for d in deliveries if d.state is S.PARKED and d.purpose is Purpose.DOCUMENT and d.role_id not in replaced]
+        return [
+            WorkItem(
+                stable_id(d.id, "not-corrected"),
+                d.legal_entity,
+                WorkAbout.DELIVERY,
+                d.id,
+                "not-corrected",
+                _HELD_ADVICE,
+                self._now,
+            )
+            for d in held
+        ]
 
     def _question(self, submission: Submission, recipient: RecipientPlan) -> WorkItem:
         is_patient = recipient.kind is RecipientKind.PATIENT
         reason, advice = ("patient-box", _BOX_ADVICE) if is_patient else ("record-correction", _RECORD_ADVICE)
         made = stable_id(submission.id, recipient.role_id, reason)
         return WorkItem(made, submission.legal_entity, WorkAbout.SUBMISSION, submission.id, reason, advice, self._now)
-
-    def _stored(
-        self, translation: Translation, plan: RoutePlan, sender: SenderProfile, questions: tuple[WorkItem, ...]
-    ) -> StoredEffects:
-        submission = translation.submission
-        asked = questions if questions and not plan.recipients else (*questions, *open_questions(submission, plan, self._now))
-        deliveries = deliveries_of(submission, plan, sender)
-        return StoredEffects((StoredSubmission(translation, plan, deliveries),), asked)
 
 
 def _submission_id(receipt_id: str) -> str:
@@ -150,6 +202,17 @@ def _has_it(delivery: Delivery) -> bool:
     if delivery.purpose is not Purpose.DOCUMENT:
         return False
     return delivery.state in _REACHED or delivery.unclear_count > 0
+
+
+def _is_surely_there(delivery: Delivery) -> bool:
+    """Served, as opposed to perhaps arrived: of two legs, the one that a cancellation follows."""
+    return delivery.state in _SERVED
+
+
+def _stopped_by_person(deliveries: tuple[Delivery, ...]) -> set[str]:
+    """Roles that a person decided not to send to, and that have nothing: a correction is no reason to write to them."""
+    stopped = {d.role_id for d in deliveries if d.state is S.CANCELLED and d.cause in STOPPED_BY_PERSON}
+    return stopped - {d.role_id for d in deliveries if _has_it(d)}
 
 
 def _was_reached(recipient: RecipientPlan, deliveries: tuple[Delivery, ...]) -> bool:
@@ -169,9 +232,20 @@ def _cannot_follow(recipient: RecipientPlan, before: Submission, patient: Patien
     return recipient.kind is RecipientKind.PATIENT and patient.ins != before.document.patient.ins
 
 
-def identity_of(record: PatientRecord, before: PatientIdentity) -> PatientIdentity:
-    """A document's patient as the index knows them now: numbers and told traits; what the index was never told stays."""
+def identity_of(record: PatientRecord, before: PatientIdentity, *, is_same_person: bool = True) -> PatientIdentity:
+    """A document's patient as the index knows them now: numbers and told traits; what the index was never told stays, unless
+    the document named somebody else: then nothing of that person may be said of this one.
+    """
     facts = record.facts
+    if not is_same_person:
+        before = PatientIdentity(
+            "",
+            local_ids=before.local_ids,
+            used_name=facts.used_name,
+            used_given=facts.used_given,
+            addresses=facts.addresses,
+            telecoms=facts.telecoms,
+        )
     other = tuple(n for n in before.local_ids if n.kind != PATIENT_NUMBER)
     numbers: tuple[LocalIdentifier, ...] = (record.number,) if record.number.kind == PATIENT_NUMBER else ()
     ins = record.usable_ins
@@ -204,16 +278,20 @@ def _next_version(before: Submission, patient: PatientIdentity, receipt_id: str)
     return replace(document, patient=patient, version=document.version + 1, unique_id=number, replaces=document.unique_id)
 
 
-def _bundle_under(bundle: dict[str, object], before: DocumentHeader, after: DocumentHeader) -> dict[str, object]:
+def _bundle_under(
+    bundle: dict[str, object], before: DocumentHeader, after: DocumentHeader, *, is_same_person: bool
+) -> dict[str, object]:
     """The FHIR document with the identity of today, and its own number when it has a new one."""
     entries: Any = bundle.get("entry", [])
-    changed = [{**entry, "resource": _resource_under(entry["resource"], before, after)} for entry in entries]
+    changed = [{**entry, "resource": _resource_under(entry["resource"], before, after, is_same_person)} for entry in entries]
     number = {"identifier": uri_identifier(after.unique_id)} if "identifier" in bundle else {}
     return {**bundle, **number, "entry": changed} if entries else bundle
 
 
-def _resource_under(resource: Resource, before: DocumentHeader, after: DocumentHeader) -> Resource:
+def _resource_under(resource: Resource, before: DocumentHeader, after: DocumentHeader, is_same_person: bool) -> Resource:
     match resource.get("resourceType"):
+        case "Patient" if not is_same_person:
+            return patient_resource(after.patient, id=resource["id"])
         case "Patient":
             return _patient_under(resource, before.patient, after.patient)
         case "Composition" if resource.get("identifier") == uri_identifier(before.unique_id):

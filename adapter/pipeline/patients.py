@@ -5,20 +5,34 @@ Read when a route is chosen, and again just before each send: a death, a refusal
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 
 from adapter.ledger.ledger import Ledger
+from adapter.ledger.records import SeenPatient
+from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery, Purpose
 from adapter.model.parties import RecipientKind
-from adapter.model.plan import ChannelName, RecipientPlan
+from adapter.model.plan import ChannelName, RecipientPlan, RoutePlan
 from adapter.model.submission import Intent, Submission
 from adapter.routing.consent import PatientWishes, patient_mail_objection, record_objection, wishes_of
 
 
-def wishes_now(ledger: Ledger, submission: Submission, on: date) -> PatientWishes:
-    """The patient's wishes and state as the index tells them now."""
-    view = ledger.patient_view(submission.document.patient, legal_entity=submission.legal_entity)
-    return wishes_of(view, submission.document.patient.ins, on)
+@dataclass(frozen=True, repr=False)
+class Routed(Confidential):
+    """A plan, and what the patient index said when it was made: committed together, or made again."""
+
+    plan: RoutePlan
+    seen: SeenPatient
+
+
+def patient_now(ledger: Ledger, submission: Submission) -> SeenPatient:
+    """What the index says now of a document's patient."""
+    return SeenPatient(ledger.patient_view(submission.document.patient, legal_entity=submission.legal_entity))
+
+
+def _wishes_now(ledger: Ledger, submission: Submission, on: date) -> PatientWishes:
+    return wishes_of(patient_now(ledger, submission).view, submission.document.patient.ins, on)
 
 
 def objection_now(ledger: Ledger, submission: Submission, delivery: Delivery, recipient: RecipientPlan, on: date) -> str:
@@ -29,9 +43,9 @@ def objection_now(ledger: Ledger, submission: Submission, delivery: Delivery, re
     if submission.intent is Intent.CANCEL or delivery.purpose is not Purpose.DOCUMENT:
         return ""
     if recipient.kind is RecipientKind.PATIENT:
-        objection = patient_mail_objection(submission, wishes_now(ledger, submission, on), on)
+        objection = patient_mail_objection(submission, _wishes_now(ledger, submission, on), on)
     elif delivery.channel is ChannelName.SHARED_RECORD:
-        objection = record_objection(submission, wishes_now(ledger, submission, on))
+        objection = record_objection(submission, _wishes_now(ledger, submission, on))
     else:
         return ""
     return objection.code if objection is not None else ""

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from adapter.channels.base import Channel
-from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError, TduError
+from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError, StalePlanError, TduError
 from adapter.fhir.locate import located
 from adapter.fhir.validate import Level, validate_bundle
 from adapter.ledger.ledger import Ledger
@@ -48,9 +48,10 @@ from adapter.pipeline.answering import answer_request
 from adapter.pipeline.corrections import Corrector
 from adapter.pipeline.judge import Judge, Judged
 from adapter.pipeline.lease import kept_alive
-from adapter.pipeline.patients import objection_now, wishes_now
+from adapter.pipeline.patients import Routed, objection_now, patient_now
 from adapter.pipeline.plan import deliveries_of, open_questions
 from adapter.routing.choose import RouteSettings, choose_route
+from adapter.routing.consent import wishes_of
 from adapter.routing.directory import Directory
 from adapter.tracking.ack_retries import decide_after_ack
 from adapter.tracking.causes import Decision, decide_after_send, opens_next_leg, retry_after_proof, suspends_address
@@ -60,6 +61,8 @@ log = structlog.get_logger()
 # After so many claims that ended in a crash, a receipt is a person's: it would stop the lane for ever. Restarts of the service
 # hit whatever is being prepared, so the count is well above what an unlucky letter meets.
 POISON_CLAIMS = 10
+# How often a route is chosen anew because the patient's identity changed at that very instant, before the receipt goes back.
+STALE_PLANS = 5
 # No cause is tried more often than this, so a delivery claimed more often than both together keeps dying before the wire.
 MOST_TRIES = 10
 # How long an outcome waits for a ledger that is away, in all about a minute.
@@ -149,25 +152,35 @@ class Pipeline:
             release(row_id, fence)
 
     def _prepare(self, claim: ClaimedReceipt) -> None:
+        for _ in range(STALE_PLANS):
+            try:
+                return self._commit_effects(claim, self._effects_or_parked(claim))
+            except StalePlanError:
+                log.info("receipt.plan-stale", receipt=claim.receipt.id)
+            except StaleClaimError:
+                log.warning("receipt.claim-lost", receipt=claim.receipt.id)
+                return None
+        return self._give_back(self._ledger.release_receipt, claim.receipt.id, claim.fence)
+
+    def _effects_or_parked(self, claim: ClaimedReceipt) -> StoredEffects:
         try:
-            effects = self._effects_of(claim)
+            return self._effects_of(claim)
         except TduError as error:
-            effects = _parked(error.code, f"{error.message} {error.remedy}".strip())
+            return _parked(error.code, f"{error.message} {error.remedy}".strip())
         except Exception as error:  # a defect of ours must not stop the lane nor lose the document
             log.error("receipt.prepare-failed", receipt=claim.receipt.id, error=type(error).__name__)
-            effects = _parked("prepare-failed", "Erreur interne pendant la préparation : à signaler au support.")
-        try:
-            self._ledger.commit_effects(
-                claim.receipt.id,
-                claim.fence,
-                effects,
-                opens_next_leg=opens_next_leg,
-                retry_after=self._retry_after,
-                suspends=suspends_address,
-                doubtful_statuses=adt_words().doubtful,
-            )
-        except StaleClaimError:
-            log.warning("receipt.claim-lost", receipt=claim.receipt.id)
+            return _parked("prepare-failed", "Erreur interne pendant la préparation : à signaler au support.")
+
+    def _commit_effects(self, claim: ClaimedReceipt, effects: StoredEffects) -> None:
+        self._ledger.commit_effects(
+            claim.receipt.id,
+            claim.fence,
+            effects,
+            opens_next_leg=opens_next_leg,
+            retry_after=self._retry_after,
+            suspends=suspends_address,
+            doubtful_statuses=adt_words().doubtful,
+        )
 
     def _effects_of(self, claim: ClaimedReceipt) -> StoredEffects:
         if claim.attempts > POISON_CLAIMS:
@@ -175,7 +188,8 @@ class Pipeline:
         receipt = claim.receipt
         directory = self._directory()
         if receipt.kind is ContentKind.CORRECTION:
-            return Corrector(self._ledger, self._route, self._clock()).effects_of(claim, self._senders[receipt.legal_entity])
+            corrector = Corrector(self._ledger, self._route, self._settings.validation, self._clock())
+            return corrector.effects_of(claim, self._senders[receipt.legal_entity])
         read_effects = self._readers[receipt.kind](claim.arrival(), receipt.id)
         told = _told_by(read_effects)
         translations = [effect for effect in read_effects if isinstance(effect, Translation)]
@@ -189,22 +203,26 @@ class Pipeline:
             problem = answering.parked or self._unfit(translation, directory)
             if problem is not None:
                 return replace(told, outcome=problem)
-            plan = self._route(translation.submission, directory)
+            routed = self._route(translation.submission, directory)
+            plan = routed.plan
             sender = self._senders[receipt.legal_entity]
             deliveries = deliveries_of(translation.submission, plan, sender)
-            stored.append(StoredSubmission(translation, plan, deliveries, answering.answered))
+            stored.append(StoredSubmission(translation, plan, deliveries, answering.answered, routed.seen))
             items.extend(open_questions(translation.submission, plan, self._clock()))
             items.extend([answering.item] if answering.item else [])
         return replace(told, submissions=tuple(stored), work_items=tuple(items))
 
-    def _route(self, submission: Submission, directory: Directory | None = None) -> RoutePlan:
+    def _route(self, submission: Submission, directory: Directory | None = None) -> Routed:
         """The plan of today, with what the patient index says of the patient today."""
         today = self._today()
-        wishes = wishes_now(self._ledger, submission, today)
+        seen = patient_now(self._ledger, submission)
+        wishes = wishes_of(seen.view, submission.document.patient.ins, today)
         in_force = directory or self._directory()
         plan = choose_route(submission, in_force, today, self._settings.routes, wishes)
         suspended = suspended_in(self._ledger, submission, plan)
-        return choose_route(submission, in_force, today, self._settings.routes, wishes, suspended) if suspended else plan
+        if suspended:
+            plan = choose_route(submission, in_force, today, self._settings.routes, wishes, suspended)
+        return Routed(plan, seen)
 
     def _unfit(self, translation: Translation, directory: Directory) -> Parked | None:
         """Why a document may not leave yet: output that does not validate, a unit that the directory does not know."""

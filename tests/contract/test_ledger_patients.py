@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import create_engine, text
 
-from adapter.errors import LedgerError
+from adapter.errors import LedgerError, StalePlanError
+from adapter.ledger.database import Transaction
 from adapter.ledger.patient_rows import write_record
-from adapter.ledger.records import Decision, PayloadKind, StoredEffects, StoredSubmission
+from adapter.ledger.records import Decision, PayloadKind, SeenPatient, StoredEffects, StoredSubmission
 from adapter.mapping.from_adt import understand_adt
 from adapter.mapping.hl7.adt_profile import adt_words
 from adapter.model.delivery import DeliveryState
@@ -26,7 +28,7 @@ from adapter.model.submission import Submission
 from adapter.model.work_item import WorkAbout, WorkItem
 from tests.builders.adt import build_adt, consent, guardian
 from tests.builders.cda import PATIENT, matricule
-from tests.builders.ledger import ENTITY, LEASE, MAIL, OTHER_ENTITY, World, stored_submission
+from tests.builders.ledger import ENTITY, FAX, LEASE, MAIL, OTHER_ENTITY, World, stored_submission
 
 pytestmark = pytest.mark.contract
 S = DeliveryState
@@ -258,6 +260,17 @@ def test_a_former_ins_names_its_former_bearer_unless_it_is_somebody_elses_now(wo
     assert not world.ledger.same_person(ENTITY, ours, document)
 
 
+def test_a_document_with_our_number_and_another_persons_ins_is_not_our_patients(world: World) -> None:
+    """The IPP agrees and the matricule was never this person's: a mistake somewhere, and perhaps another patient's document."""
+    tell(world, build_adt("A28", control_id="1"))
+    stranger = Ins(matricule("2900275012019"), INS_TEST)
+    ours = PatientKeys(INS, (number(),))
+    assert not world.ledger.same_person(ENTITY, ours, PatientKeys(stranger, (number(),)))
+    tell(world, build_adt("A28", ipp="THEIRS", ins=stranger.value, control_id="2", change={"PID-5": "AUTRE^ANNE^^^^^L"}))
+    assert not world.ledger.same_person(ENTITY, ours, PatientKeys(stranger, (number(),)))
+    assert world.ledger.same_person(ENTITY, ours, PatientKeys(None, (number(),)))
+
+
 def test_another_number_of_the_same_authority_is_another_patient_whatever_the_ins_was(world: World) -> None:
     tell(world, build_adt("A28", control_id="1"))
     tell(world, build_adt("A31", ins="", status="PROV", control_id="2", at="20261121090000"))
@@ -288,6 +301,79 @@ def test_a_merge_lists_every_document_sent_under_the_other_number(world: World) 
     assert world.states(waiting)["role:a/mssante"] == "parked"
     assert world.states(stranger)["role:a/mssante"] == "queued"
     assert world.ledger.conservation(legal_entity=ENTITY).holds
+
+
+@pytest.mark.parametrize("cause", ["deferred", "lease-lost", "next-leg"])
+def test_what_was_on_the_wire_at_the_merge_does_not_leave_again_before_a_person_answered(world: World, cause: str) -> None:
+    sent = send_under(world, "doc-1", "OLD", channels=(MAIL, FAX))
+    delivery = world.on_wire()
+    tell(world, build_adt("A40", ipp="NEW", merged=("OLD",)))
+    match cause:
+        case "deferred":
+            world.settle(delivery, S.QUEUED, cause="mailbox-busy")
+        case "lease-lost":
+            world.clock.advance(hours=1)
+            world.ledger.reap({MAIL: timedelta()})
+            world.clock.advance(hours=1)
+            world.ledger.reap({MAIL: timedelta()})
+        case _:
+            world.settle(delivery, S.REFUSED, cause="mailbox-unknown", open_next_leg=True)
+    assert world.claim(MAIL) == [] and world.claim(FAX) == []
+    held = "fax" if cause == "next-leg" else "mssante"
+    assert world.states(sent)[f"role:a/{held}"] == "parked"
+    (parent,) = items(world, WorkAbout.PATIENT)
+    world.ledger.resolve(parent.id, Decision.RETRY, "agent", legal_entity=ENTITY)
+    assert world.states(sent)[f"role:a/{held}"] == "queued"
+
+
+def test_a_document_prepared_at_the_very_instant_of_a_merge_is_held_or_planned_anew(world: World) -> None:
+    """Whichever comes first: the merge finds the document, or the document is planned by what the merge told."""
+    receipt_id = world.receive()
+    stored = with_numbers(stored_submission("doc-1", receipt_id), (number("OLD"),), None)
+    identity = stored.translation.submission.document.patient
+    seen = SeenPatient(world.ledger.patient_view(identity, legal_entity=ENTITY))
+    claim = next(c for c in world.ledger.claim_receipts("w1", 50, LEASE) if c.receipt.id == receipt_id)
+    tell(world, build_adt("A40", ipp="NEW", merged=("OLD",)))
+    with pytest.raises(StalePlanError):
+        world.ledger.commit_effects(receipt_id, claim.fence, StoredEffects((replace(stored, seen=seen),)))
+    seen = SeenPatient(world.ledger.patient_view(identity, legal_entity=ENTITY))
+    world.ledger.commit_effects(receipt_id, claim.fence, StoredEffects((replace(stored, seen=seen),)))
+    assert world.states(stored.translation.submission)["role:a/mssante"] == "queued"
+
+
+def test_a_merge_waits_for_the_document_that_is_being_committed_and_finds_it(world: World) -> None:
+    receipt_id = world.receive()
+    stored = with_numbers(stored_submission("doc-1", receipt_id), (number("OLD"),), None)
+    claim = next(c for c in world.ledger.claim_receipts("w1", 50, LEASE) if c.receipt.id == receipt_id)
+    other, flush, is_written = world.second_ledger(), Transaction.flush, threading.Event()
+    merging = threading.Thread(target=lambda: tell(world, build_adt("A40", ipp="NEW", merged=("OLD",))))
+
+    def slowly(tx: Transaction) -> None:
+        if threading.current_thread() is not merging and not is_written.is_set():
+            is_written.set()
+            merging.start()
+            merging.join(1)  # without a lock it is done by now, and has seen no document
+        flush(tx)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Transaction, "flush", slowly)
+        other.commit_effects(receipt_id, claim.fence, StoredEffects((stored,)))
+        merging.join()
+    other.close()
+    assert world.states(stored.translation.submission)["role:a/mssante"] == "parked"
+    assert [item.reason for item in items(world, WorkAbout.PATIENT)] == ["identity-merged"]
+
+
+def test_after_an_unmerge_documents_are_corrected_one_by_one(world: World) -> None:
+    """Some are each patient's: one word for all would put one patient's letters under the other's name."""
+    tell(world, build_adt("A40", ipp="NEW", merged=("OLD",), control_id="1"))
+    send_under(world, "doc-since", "NEW")
+    tell(world, build_adt("A28", ipp="OLD", ins="", status="PROV", control_id="2", at="20261121090000"))
+    (parent,) = [item for item in items(world, WorkAbout.PATIENT) if item.reason == "identity-unmerged"]
+    with pytest.raises(LedgerError, match="one-by-one"):
+        world.ledger.resolve(parent.id, Decision.CORRECT, "agent", legal_entity=ENTITY)
+    (document,) = [item for item in items(world, WorkAbout.SUBMISSION) if item.reason == "identity-unmerged"]
+    world.ledger.resolve(document.id, Decision.CORRECT, "agent", legal_entity=ENTITY)
 
 
 def test_a_merge_without_any_document_asks_nothing(world: World) -> None:

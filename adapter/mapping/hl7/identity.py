@@ -9,7 +9,7 @@ Codes: 904 when numbers or, failing numbers, traits differ; 903 when the documen
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -19,7 +19,7 @@ from adapter.model.confidential import Confidential
 from adapter.model.document import DocumentHeader
 from adapter.model.finding import Finding, Severity
 from adapter.model.identity import Ins, LocalIdentifier, PatientIdentity, Reliability, ins_is_valid
-from adapter.model.patient import PatientKeys
+from adapter.model.patient import PatientKeys, patient_numbers
 from adapter.model.submission import Destinations
 
 _VALIDATED = frozenset({"VALI", "QUAL"})
@@ -111,13 +111,24 @@ def compare(pid: PidIdentity, document: PatientIdentity) -> Agreement:
     """How two identities agree: the strongest thing that can be compared decides alone."""
     if pid.ins is not None and document.ins is not None:
         return Agreement.SAME_INS if pid.ins == document.ins else Agreement.DIFFERENT
-    known = {local.authority: local.value for local in document.local_ids if local.authority}
-    shared = [known[local.authority] == local.value for local in pid.local_ids if local.authority in known]
+    shared = _shared(patient_numbers(pid.local_ids), patient_numbers(document.local_ids))
+    shared = shared or _shared(pid.local_ids, document.local_ids)
     if shared:
-        return Agreement.SAME_LOCAL_NUMBER if any(shared) else Agreement.DIFFERENT
+        return Agreement.SAME_LOCAL_NUMBER if all(shared) else Agreement.DIFFERENT
     same_name = bool(pid.birth_name) and _folded(pid.birth_name) == _folded(document.birth_name)
     same_birth = bool(pid.birth_date) and pid.birth_date == document.birth_date
     return Agreement.SAME_TRAITS if same_name and same_birth else Agreement.DIFFERENT
+
+
+def _shared(ours: Iterable[LocalIdentifier], theirs: Iterable[LocalIdentifier]) -> list[bool]:
+    """For each authority that numbers both: whether a number is common. A patient's IPPs are compared before stays and cases,
+    which an authority may number alike; where two authorities contradict each other, it is another patient.
+    """
+    named: dict[str, tuple[set[str], set[str]]] = {}
+    for at, numbers in enumerate((ours, theirs)):
+        for number in numbers:
+            named.setdefault(number.authority, (set(), set()))[at].add(number.value)
+    return [not a.isdisjoint(b) for authority, (a, b) in named.items() if authority and a and b]
 
 
 def enriched(document: PatientIdentity, pid: PidIdentity) -> PatientIdentity:
