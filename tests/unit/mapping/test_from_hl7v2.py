@@ -13,8 +13,9 @@ import pytest
 
 from adapter.errors import InputError
 from adapter.mapping.from_hl7v2 import envelope_hl7v2, inspect_hl7v2, understand_hl7v2
+from adapter.mapping.hl7.identity import Agreement, PidIdentity, compare
 from adapter.model.finding import Severity
-from adapter.model.identity import Reliability
+from adapter.model.identity import LocalIdentifier, PatientIdentity, Reliability
 from adapter.model.parties import RecipientKind
 from adapter.model.receipt import Arrival, Inspection, Principal, Verdict
 from adapter.model.submission import Intent, Submission
@@ -580,3 +581,34 @@ def test_several_addresses_of_one_participation_are_told_and_the_first_one_is_us
     assert _submission(two).recipients[0].address == "a@test.mssante.fr"
     (translation,) = understand_hl7v2(_arrival(two), "r")
     assert "PRT[2]-15(2).4" in [node.path for node in translation.unread]
+
+
+# ── which numbers tell that two patients are one ──────────────────────────────────────────────────────────────
+
+
+def _pid(*numbers: LocalIdentifier) -> PidIdentity:
+    return PidIdentity(None, numbers, "", "", "", "", "")
+
+
+def _named(*numbers: LocalIdentifier) -> PatientIdentity:
+    return PatientIdentity("", local_ids=numbers)
+
+
+IPP_1, IPP_2 = LocalIdentifier("1", "1.2.3"), LocalIdentifier("2", "1.2.3")
+CASE_77 = LocalIdentifier("77", "1.2.9", "AN")
+
+
+def test_a_common_case_number_does_not_make_two_ipps_one_patient() -> None:
+    assert compare(_pid(IPP_1, CASE_77), _named(IPP_2, CASE_77)) is Agreement.DIFFERENT
+    assert compare(_pid(CASE_77), _named(CASE_77)) is Agreement.SAME_LOCAL_NUMBER
+
+
+def test_a_stay_numbered_like_a_patient_by_the_same_authority_is_not_that_patient() -> None:
+    stay = LocalIdentifier("2", "1.2.3", "AN")
+    assert compare(_pid(IPP_1, stay), _named(IPP_2)) is Agreement.DIFFERENT
+
+
+def test_two_authorities_that_contradict_each_other_are_two_patients() -> None:
+    same, other = LocalIdentifier("X", "1.2.4"), LocalIdentifier("Y", "1.2.4")
+    assert compare(_pid(IPP_1, same), _named(IPP_1, other)) is Agreement.DIFFERENT
+    assert compare(_pid(IPP_1, IPP_2), _named(IPP_2)) is Agreement.SAME_LOCAL_NUMBER

@@ -1,0 +1,135 @@
+"""Corrections after an identity changed: to the right people only, of the right person only, valid, and nothing left behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter.ledger.records import Decision
+from adapter.model.identity import LocalIdentifier, PatientIdentity, Telecom
+from adapter.model.work_item import WorkAbout, WorkItem
+from adapter.pipeline import corrections
+from adapter.pipeline.corrections import identity_of
+from tests.builders.adt import build_adt
+from tests.builders.cda import PATIENT
+from tests.builders.directory import APHP_EJ
+from tests.builders.instance import Instance
+from tests.unit.pipeline.test_patients import decide, letter, to_the_record
+
+LATER = "20261121090000"
+OLD = replace(PATIENT, ipp="OLD")
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Instance:
+    return Instance(tmp_path)
+
+
+def test_a_recipient_whom_a_person_had_stopped_gets_no_correction(house: Instance) -> None:
+    """Stopped because it was the wrong doctor, perhaps: a correction is no reason to write to them after all."""
+    receipt = house.letter(letter(OLD))
+    (first, *_) = [d for trace in house.timeline(receipt).submissions for d in trace.deliveries if d.channel is house.mail.name]
+    advice = "Mauvais destinataire ?"
+    house.ledger.open_work_item(WorkItem("i", APHP_EJ, WorkAbout.DELIVERY, first.id, "look", advice, house.clock()))
+    house.ledger.resolve("i", Decision.CANCEL, "agent", legal_entity=APHP_EJ)
+    house.letter(build_adt("A40", ipp="NEW", merged=("OLD",)))
+    decide(house, "correct")
+    assert (house.dispatch(), house.dispatch(house.fax.name)) == (0, 0)
+    assert house.mail.parcels == [] and house.fax.parcels == []
+
+
+def test_what_was_held_and_cannot_be_corrected_is_asked_about(house: Instance) -> None:
+    """The author's CDA cannot follow into a record: unsent and uncorrected, it would lie there and nobody would know."""
+    receipt = house.letter(to_the_record(patient=OLD))
+    house.letter(build_adt("A40", ipp="NEW", merged=("OLD",)))
+    assert set(house.states(receipt).values()) == {"parked"}
+    decide(house, "correct")
+    open_items = {item.reason: item for item in house.items()}
+    assert "not-corrected" in open_items
+    assert open_items["not-corrected"].about is WorkAbout.DELIVERY
+    house.ledger.resolve(open_items["not-corrected"].id, Decision.RETRY, "agent", legal_entity=APHP_EJ)
+    assert set(house.states(receipt).values()) == {"queued"}
+
+
+def test_a_correction_that_does_not_validate_is_parked_and_nothing_of_it_leaves(
+    house: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.letter(letter(OLD))
+    house.dispatch()
+    house.letter(build_adt("A40", ipp="NEW", merged=("OLD",)))
+    made = corrections.patient_resource
+
+    def spoilt(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        return made(*args, **kwargs) | {"gender": "not-a-gender"}
+
+    monkeypatch.setattr(corrections, "patient_resource", spoilt)
+    decide(house, "correct")
+    assert house.dispatch() == 0
+    assert "invalid-output" in house.reasons()
+    monkeypatch.undo()
+    (item,) = [item for item in house.items() if item.reason == "invalid-output"]
+    house.ledger.resolve(item.id, Decision.RETRY, "agent", legal_entity=APHP_EJ)
+    house.prepare()
+    assert house.dispatch() == 1
+
+
+def test_a_document_of_somebody_else_keeps_nothing_of_them_once_corrected(house: Instance) -> None:
+    """After an un-merge, what the index was never told of the right patient must not be filled from the other one."""
+    wrong = PatientIdentity(
+        "MARTIN",
+        "PAUL",
+        used_name="DURAND",
+        birth_date="1950-01-01",
+        birth_place_city="BREST",
+        telecoms=(Telecom("phone", "0600000000"),),
+        local_ids=(LocalIdentifier("NEW", "1.2.3"), LocalIdentifier("STAY-1", "1.2.4", "VN")),
+    )
+    house.letter(build_adt("A28"))
+    (entry,) = house.ledger.find_patients(PATIENT.ipp, legal_entity=APHP_EJ)
+    patient = identity_of(entry.record, wrong, is_same_person=False)
+    assert patient.birth_name == PATIENT.birth_name
+    assert (patient.used_name, patient.birth_place_city) == (entry.record.facts.used_name, "")
+    assert patient.telecoms == entry.record.facts.telecoms
+    assert {n.value for n in patient.local_ids} == {PATIENT.ipp, "STAY-1"}
+
+
+def test_a_patient_of_whom_the_index_knows_nothing_is_no_ones_document(house: Instance) -> None:
+    house.letter(letter(replace(PATIENT, ipp="NEW"), number="1"))
+    house.letter(build_adt("A40", ipp="NEW", merged=("OLD",), control_id="1"))
+    house.letter(letter(replace(PATIENT, ipp="NEW"), number="2"))
+    house.dispatch()
+    nothing = {f"PID-{n}": "" for n in (5, 7, 8)}
+    house.letter(build_adt("A28", ipp="OLD", ins="", status="PROV", control_id="2", at=LATER, change=nothing))
+    item = next(i for i in house.items() if i.about is WorkAbout.SUBMISSION and i.reason == "identity-unmerged")
+    sent = len(house.mail.parcels)
+    house.ledger.resolve(item.id, Decision.CORRECT, "agent", legal_entity=APHP_EJ)
+    house.prepare()
+    house.dispatch()
+    assert "identity-incomplete" in house.reasons()
+    assert len(house.mail.parcels) == sent
+
+
+def test_a_route_chosen_at_the_instant_of_an_identity_change_is_chosen_again(
+    house: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A matricule withdrawn between the plan and its commit: the plan that is committed knows it, and nothing is queued."""
+    house.letter(build_adt("A28", control_id="1"))
+    receipt = house.accept(to_the_record()).receipt_id
+    view, told = house.ledger.patient_view, []
+
+    def slowly(*args: Any, **kwargs: Any) -> Any:
+        seen = view(*args, **kwargs)
+        if not told:
+            told.append(True)
+            house.accept(build_adt("A31", control_id="2", at=LATER, ins="", status="PROV"))
+            house.pipeline.prepare_some("w2")
+        return seen
+
+    monkeypatch.setattr(house.ledger, "patient_view", slowly)
+    house.prepare()
+    assert told == [True]
+    assert house.states(receipt) == {}
+    assert house.reasons() == ["ins-withdrawn"]
