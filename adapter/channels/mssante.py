@@ -170,6 +170,8 @@ def outcome_of(result: SmtpResult) -> SendOutcome:
 def _passing_cause(result: SmtpResult) -> str:
     if result.reason is Reason.TIMEOUT:
         return "connect-timeout"
+    if result.reason in (Reason.NOT_SIGNED_IN, Reason.SIGNED_OUT):
+        return "auth-refused"  # no access token: somebody has to sign in, or what renews it is down
     if result.stage is Stage.TLS:
         return "tls-failed"
     if result.code in (0, 220):
