@@ -80,6 +80,8 @@ def _ignore(message: AdtMessage) -> dict[str, int]:
     for name, places in _ignored_places().items():
         for segment in message.all(name):
             for field, pattern in places:
+                if field and not segment.says(field):
+                    continue
                 for number in (field,) if field else sorted({leaf[0] for leaf in segment.left()}):
                     if segment.says(number):
                         counts[pattern] = counts.get(pattern, 0) + _count(segment, number)

@@ -18,6 +18,7 @@ NULL = '""'
 _EXCERPT = 80
 _Repetition = list[list[str]]
 _NONE: list[_Repetition] = []
+_TAKEN = [""]
 
 
 class AdtSegment:
@@ -59,14 +60,14 @@ class AdtSegment:
 
     def look(self, number: int, component: int = 1, repetition: int = 1, subcomponent: int = 1) -> str:
         """A value, not taken; HL7's null stays as it is."""
-        cut = self.field(number)
+        cut = self._cut.get(number) or self.field(number)
         if not cut:
             return ""
         try:
             raw = cut[repetition - 1][component - 1][subcomponent - 1]
         except IndexError:
             return ""
-        return self._decoded(raw).strip()
+        return self._decoded(raw).strip() if raw else ""
 
     def take(self, number: int, component: int = 1, repetition: int = 1, subcomponent: int = 1) -> str:
         """A value, taken; empty when it is absent or null."""
@@ -99,12 +100,16 @@ class AdtSegment:
     def left(self) -> Iterator[tuple[int, int, int, int, str]]:
         """Field, repetition, component, subcomponent and value of all that nobody took."""
         cut = self._cut
-        for at in range(1, len(self._fields)):
-            number = at + self._shift
-            if number not in cut and not self._fields[at]:
-                continue
-            for r, repetition in enumerate(self.field(number), 1):
+        for number, text in enumerate(self._fields[1:], 1 + self._shift):
+            known = cut.get(number)
+            if known is None:
+                if not text:
+                    continue
+                known = self.field(number)
+            for r, repetition in enumerate(known, 1):
                 for c, component in enumerate(repetition, 1):
+                    if component == _TAKEN:  # by far the most frequent
+                        continue
                     for s, value in enumerate(component, 1):
                         if value and value.strip() and value.strip() != NULL:
                             yield number, r, c, s, self._decoded(value)
@@ -143,7 +148,11 @@ class AdtMessage:
             twins.append(segment)
             self.segments.append(segment)
             start = text.find(signs.field, 4) if name == "MSH" else 3
-            self._count += sum(1 for value in values.findall(text, max(3, start)) if value.strip() and value.strip() != NULL)
+            found = values.findall(text, max(3, start))
+            if '"' in text:
+                self._count += sum(1 for value in found if value.strip() and value.strip() != NULL)
+            else:
+                self._count += len(found) - sum(map(str.isspace, found))
 
     def all(self, name: str) -> list[AdtSegment]:
         """Segments of one name."""
