@@ -215,9 +215,21 @@ def _check_test_instance(config: Config) -> Iterator[Problem]:
             yield Problem(f"instance.sandbox.{key}", "missing.", "Name the address that receives everything of this kind.")
     if PRODUCTION_MAIL.search(sandbox.mail):
         yield Problem("instance.sandbox.mail", "is a production mailbox.", "Use a training box (….formation.mssante.fr).")
+    yield from _check_partners_of_a_test(config, sandbox.hl7)
     for place, name in _own_names(config):
         if PRODUCTION_MAIL.search(name):
             yield Problem(place, "is a production mailbox in a test instance.", "Use a training box (….formation.mssante.fr).")
+
+
+def _check_partners_of_a_test(config: Config, sandbox: str) -> Iterator[Problem]:
+    """Acknowledgements leave a test instance too: for the sandbox, this machine, or a host that says it is for tests."""
+    partners = {partner.name: partner for partner in _partners(config)}
+    for n, peer in enumerate(config.doors.mllp.peers if config.doors.mllp else (), start=1):
+        partner = partners.get(peer.acks_to)
+        if partner is None or partner.name == sandbox or is_loopback(partner.host) or TRAINING_NAME.search(partner.host):
+            continue
+        remedy = "Name it in instance.sandbox.hl7 if it is a test partner, or leave acks_to out."
+        yield Problem(f"doors.mllp.peers[{n}].acks_to", "may be a production partner in a test instance.", remedy)
 
 
 def _check_production_instance(config: Config) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from adapter.errors import LedgerError, VaultError
 from adapter.ledger import moves, tables
 from adapter.ledger.database import Transaction
 from adapter.ledger.identity_decisions import child_id
@@ -43,6 +44,9 @@ _WHAT = {
     "account-moved": "Dossier rattaché à un autre patient",
 }
 _DO = "Pour chacun : correct (renvoyer sous l'identité d'aujourd'hui), cancel (annuler), retry (laisser partir), close (rien)."
+_DAMAGED_ADVICE = (
+    "L'identité d'un patient a changé, et ce document, peut-être le sien, est illisible dans le registre : prévenir le support."
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,8 +106,18 @@ def _documents_of(tx: Transaction, entity: str, change: IdentityChange) -> list[
         query = query.where(s.c.created_at >= change.since)
     ids = list(tx.execute(query.order_by(s.c.created_at, s.c.id)).scalars())
     sealed = Sealed(tx.connection, ids, (PayloadKind.SUBMISSION,))
-    read = (read_submission(sealed.open(tx.vault, one, PayloadKind.SUBMISSION)) for one in ids)
-    return [submission for submission in read if _concerns(change, submission)]
+    read = (_read(tx, entity, sealed, one) for one in ids)
+    return [submission for submission in read if submission is not None and _concerns(change, submission)]
+
+
+def _read(tx: Transaction, entity: str, sealed: Sealed, submission_id: str) -> Submission | None:
+    """A damaged document must not keep the index from learning of a merge, or of a death: a person looks at it."""
+    try:
+        return read_submission(sealed.open(tx.vault, submission_id, PayloadKind.SUBMISSION))
+    except (VaultError, LedgerError, ValueError):
+        item = _item(tx, entity, tx.new_id(), WorkAbout.SUBMISSION, submission_id, "identity-unreadable", _DAMAGED_ADVICE)
+        add_work_items(tx, [item])
+        return None
 
 
 def _concerns(change: IdentityChange, submission: Submission) -> bool:

@@ -24,6 +24,7 @@ from adapter.model.patient import (
     PatientRecord,
     PatientView,
     RelationKind,
+    Stamp,
     facts_of_all,
     ins_number,
     patient_numbers,
@@ -176,13 +177,24 @@ class _Reader:
 def _ties_of(entry: PatientRecord) -> list[LocalIdentifier]:
     """The numbers that this entry says are of the same person."""
     into = entry.merged_into
-    tied = [r.other for r in entry.relations if r.stands and r.kind is not RelationKind.MERGED_INTO]
-    return [*([into] if into is not None else []), *tied]
+    absorbed = [r.other for r in entry.relations if r.stands and r.kind is RelationKind.ABSORBED]
+    return [*([into] if into is not None else []), *absorbed, *_links_of(entry)]
+
+
+def _links_of(entry: PatientRecord) -> list[LocalIdentifier]:
+    """The numbers linked to this one. Of another authority, the newest word counts: a message that names this patient with
+    another number of that authority says that the one of before was a mistake.
+    """
+    links = [r for r in entry.relations if r.stands and r.kind is RelationKind.LINKED]
+    newest: dict[str, Stamp] = {}
+    for link in links:
+        newest[link.other.authority] = max(link.stamp, newest.get(link.other.authority, link.stamp))
+    ours = entry.number.authority
+    return [r.other for r in links if r.other.authority == ours or r.stamp == newest[r.other.authority]]
 
 
 def _is_tied(entry: PatientRecord, other: PatientRecord) -> bool:
     """True when the tie stands from both sides: an entry that was absorbed may have been told alive since."""
     if entry.merged_into == other.number or other.merged_into == entry.number:
         return True
-    links = [r for r in entry.relations if r.kind is RelationKind.LINKED and r.other == other.number]
-    return any(r.stands for r in links)
+    return other.number in _links_of(entry) and entry.number in _links_of(other)

@@ -22,7 +22,7 @@ from adapter.model.delivery import DeliveryState
 from adapter.model.effects import Effect
 from adapter.model.evidence import Evidence
 from adapter.model.identity import INS_TEST, Ins, LocalIdentifier, PatientIdentity
-from adapter.model.patient import Feeding, IdentityUpdate, InsStanding, PatientKeys, PatientView
+from adapter.model.patient import Feeding, IdentityAct, IdentityUpdate, InsStanding, PatientKeys, PatientView
 from adapter.model.receipt import Arrival, ContentKind, Principal
 from adapter.model.submission import Submission
 from adapter.model.work_item import WorkAbout, WorkItem
@@ -283,6 +283,43 @@ def test_a_link_makes_one_person_and_its_end_makes_two(world: World) -> None:
     assert world.ledger.same_person(ENTITY, one, two)
     tell(world, build_adt("A37", ipp="ONE", second="TWO", control_id="2", at="20261121090000"))
     assert not world.ledger.same_person(ENTITY, one, two)
+
+
+def named_together(world: World, *numbers: LocalIdentifier, at: int) -> None:
+    """One message whose PID-3 holds these numbers."""
+    told_at = datetime(2026, 11, 21, at, tzinfo=UTC)
+    stamp = (told_at.isoformat(), told_at.isoformat(), str(at))
+    update = IdentityUpdate(IdentityAct.UPDATE, "ADT^A31", told_at, stamp, numbers)
+    commit(world, world.receive(), (update,))
+
+
+@pytest.mark.parametrize("order", [(8, 9), (9, 8)])
+def test_a_number_of_another_authority_named_by_mistake_is_nobody_we_know_once_corrected(
+    world: World, order: tuple[int, ...]
+) -> None:
+    """Else a stranger's letters would be our patient's for ever, and their death our patient's."""
+    mistaken, right = (LocalIdentifier(value, "1.2.250.1.999.77", "PI") for value in ("THEIRS", "OURS"))
+    for at in order:
+        named_together(world, number(), {8: mistaken, 9: right}[at], at=at)
+    ours = PatientKeys(None, (number(),))
+    assert world.ledger.same_person(ENTITY, ours, PatientKeys(None, (right,)))
+    assert not world.ledger.same_person(ENTITY, ours, PatientKeys(None, (mistaken,)))
+    assert not world.ledger.same_person(ENTITY, PatientKeys(None, (mistaken,)), ours)
+
+
+def test_a_damaged_document_does_not_keep_a_merge_from_being_told(world: World) -> None:
+    damaged = send_under(world, "doc-1", "OLD")
+    sound = send_under(world, "doc-2", "OLD")
+    engine = create_engine(world.url)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM payload_chunk WHERE row_id = :id"), {"id": damaged.id})
+    engine.dispose()
+    tell(world, build_adt("A40", ipp="NEW", merged=("OLD",)))
+    assert known(world, "OLD").current.number == number("NEW")
+    assert {(i.about_id, i.reason) for i in items(world, WorkAbout.SUBMISSION)} == {
+        (damaged.id, "identity-unreadable"),
+        (sound.id, "identity-merged"),
+    }
 
 
 def test_a_merge_lists_every_document_sent_under_the_other_number(world: World) -> None:

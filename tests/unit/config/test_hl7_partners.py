@@ -89,6 +89,7 @@ def test_documents_of_a_test_instance_go_to_its_sandbox_partner(tmp_path: Path) 
             "channels.hl7_push.partners[1].tls.ca: there is no file",
         ),
         ({"partner": '[channels.hl7_push.partners.tls]\nrevocation_lists = "no.crl"'}, "partners[1].tls.revocation_lists: "),
+        ({"host": "10.1.2.3"}, "doors.mllp.peers[1].acks_to: may be a production partner in a test instance"),
         ({"mode": "production", "sandbox": "", "host": "ris.test"}, "channels.hl7_push.partners[1].host: is a test or training"),
     ],
 )
@@ -96,6 +97,13 @@ def test_what_makes_no_sense_is_told(tmp_path: Path, parts: dict[str, object], s
     with pytest.raises(WrongConfigurationError) as caught:
         load(tmp_path, **parts)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("parts", [{"host": "10.1.2.3", "sandbox": SANDBOX + 'hl7 = "dpi"\n'}, {"host": "eai.hopital.test"}])
+def test_a_partner_known_to_be_for_tests_gets_acknowledgements_from_a_test_instance(
+    tmp_path: Path, parts: dict[str, object]
+) -> None:
+    assert load(tmp_path, **parts)
 
 
 def checked(config: Config, subject: str) -> tuple[bool, str]:
