@@ -96,7 +96,8 @@ def inboxes(config: Config) -> Inboxes:
     boxes = config.doors.mailboxes
     own = frozenset(box.address.lower() for box in boxes) | {e.sender.mailbox.lower() for e in config.legal_entities}
     is_test = config.instance.mode is Mode.TEST
-    return Inboxes({f"{DOOR}{box.name}": _inbox(box, own - {""}, is_test) for box in boxes})
+    of_files = Inbox("", "", "", own_addresses=own - {""}, takes_test_identities=is_test)
+    return Inboxes({f"{DOOR}{box.name}": _inbox(box, own - {""}, is_test) for box in boxes}, of_files)
 
 
 def _inbox(box: MailboxDoor, own: frozenset[str], is_test: bool) -> Inbox:

@@ -14,13 +14,15 @@ from adapter.fhir.locate import located
 from adapter.fhir.validate import Level, validate_bundle
 from adapter.mapping.account import ignored_patterns
 from adapter.mapping.from_adt import AdtTranslation, translate_adt
+from adapter.mapping.from_mail import understand_mail
 from adapter.mapping.hl7.adt_profile import adt_rules
 from adapter.mapping.kinds import INSPECTORS, READERS, kind_of
 from adapter.mapping.terminology import terminology_versions
 from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery, DeliveryState
-from adapter.model.effects import Translation
+from adapter.model.effects import Effect, Parked, Translation
 from adapter.model.finding import Finding, errors_of
+from adapter.model.inbox import Inbox, Inboxes
 from adapter.model.plan import ChannelName
 from adapter.model.receipt import Arrival, ContentKind, Principal
 from adapter.packaging.build import Document, readable_pdf, travelling_cda, written_templates
@@ -31,6 +33,9 @@ from adapter.packaging.parcel import SenderProfile
 from adapter.packaging.xdm import build_xdm_zip
 from adapter.pipeline.plan import control_id_of, stable_id
 from adapter.requests.steps import project_task
+
+_AT_THE_KEYBOARD = Inboxes(otherwise=Inbox("", "", "", takes_unqualified=True, takes_masked=True, takes_test_identities=True))
+_RECEIPT = "Ce courriel ne porte aucun document : avis, réponse ou message."
 
 
 class Target(StrEnum):
@@ -78,8 +83,20 @@ def translate(arrival: Arrival) -> tuple[Translation, ...]:
         first, more = errors[0], len(errors) - 1
         remedy = f"{first.remedy} {more} more: `tdu validate` tells them all.".strip() if more else first.remedy
         raise InputError(first.code, first.text, where=first.location, remedy=remedy)
-    effects = READERS[kind](arrival, stable_id("offline", arrival.form, str(len(arrival.content))))
-    return tuple(effect for effect in effects if isinstance(effect, Translation))
+    effects = effects_of(arrival, kind)
+    translations = tuple(effect for effect in effects if isinstance(effect, Translation))
+    if kind is ContentKind.MAIL and not translations:
+        why = next((effect for effect in effects if isinstance(effect, Parked)), Parked("mail.no-document", _RECEIPT))
+        raise InputError(why.reason, why.advice, where="courriel")
+    return translations
+
+
+def effects_of(arrival: Arrival, kind: ContentKind) -> tuple[Effect, ...]:
+    """All that its reader makes of an arrival. A mail read at the keyboard is let through: nothing leaves."""
+    receipt_id = stable_id("offline", arrival.form, str(len(arrival.content)))
+    if kind is ContentKind.MAIL:
+        return understand_mail(arrival, receipt_id, inboxes=_AT_THE_KEYBOARD)
+    return READERS[kind](arrival, receipt_id)
 
 
 def translate_identity(arrival: Arrival) -> AdtTranslation:

@@ -19,9 +19,10 @@ from adapter.formats.detect import detect_content
 from adapter.formats.hl7v2 import read_message
 from adapter.formats.hl7v2_structure import check_structure
 from adapter.mapping.from_adt import is_adt
+from adapter.model.effects import Parked, Translation
 from adapter.model.finding import Finding, Severity, errors_of
 from adapter.model.receipt import Arrival, ContentKind
-from adapter.offline import arrival_of, inspect, translate, translate_identity
+from adapter.offline import arrival_of, effects_of, inspect, translate, translate_identity
 
 _RIM = "{urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0}"
 LARGEST_ARCHIVE_BYTES = 100_000_000
@@ -43,11 +44,32 @@ def validate_file(content: bytes, form: str, zone: str, now: datetime) -> tuple[
         findings += check_structure(read_message(content))
     if is_adt(content) and not errors_of(findings):
         return tuple(dict.fromkeys((*findings, *_identity_findings(arrival))))
+    if kind is ContentKind.MAIL and not errors_of(findings):
+        return tuple(dict.fromkeys((*findings, *_mail_findings(arrival))))
     if not errors_of(findings):
         for translation in translate(arrival):
-            wrong = validate_bundle(translation.bundle, Level.FULL)
-            findings += translation.findings + located(wrong, translation.bundle, translation.source_map)
+            findings += _document_findings(translation)
     return tuple(dict.fromkeys(findings))
+
+
+def _document_findings(translation: Translation) -> tuple[Finding, ...]:
+    wrong = validate_bundle(translation.bundle, Level.FULL)
+    return translation.findings + located(wrong, translation.bundle, translation.source_map)
+
+
+def _mail_findings(arrival: Arrival) -> tuple[Finding, ...]:
+    """What is wrong with a mail's documents, why something of it would wait for a person, or that it holds no document."""
+    found: tuple[Finding, ...] = ()
+    effects = effects_of(arrival, ContentKind.MAIL)
+    for effect in effects:
+        if isinstance(effect, Translation):
+            found += _document_findings(effect)
+        elif isinstance(effect, Parked):
+            found += (_error(effect.reason, effect.advice, "courriel"),)
+        else:
+            text = f"A mail without document ({type(effect).__name__})."
+            found += (Finding(Severity.INFORMATION, "mail.no-document", text, "courriel"),)
+    return found
 
 
 def _identity_findings(arrival: Arrival) -> tuple[Finding, ...]:
@@ -67,7 +89,9 @@ def kind_in_words(content: bytes, form: str) -> str:
     if resource is not None:
         return f"FHIR {resource['resourceType']}"
     kind = ContentKind.FORM if form else detect_content(content)
-    return {ContentKind.HL7V2: "HL7 v2", ContentKind.CDA: "CDA", ContentKind.FORM: "form"}.get(kind, "unknown")
+    return {ContentKind.HL7V2: "HL7 v2", ContentKind.CDA: "CDA", ContentKind.FORM: "form", ContentKind.MAIL: "mail"}.get(
+        kind, "unknown"
+    )
 
 
 def _fhir_resource(content: bytes) -> dict[str, object] | None:

@@ -62,7 +62,7 @@ def inspect_mail(arrival: Arrival) -> Inspection:
 
 def understand_mail(arrival: Arrival, receipt_id: str, *, inboxes: Inboxes = NO_INBOXES) -> tuple[Effect, ...]:
     """All that a mail leaves. Pure: the same receipt and the same settings give the same values."""
-    inbox = inboxes.of(arrival.door, arrival.principal.legal_entity)
+    inbox = inboxes.of(arrival.door)
     if (unread := _withheld(arrival)) is not None:
         return (unread,)
     try:

@@ -54,13 +54,14 @@ class Inbox:
 
 @dataclass(frozen=True)
 class Inboxes:
-    """The mailboxes of an instance, by the door that receipts name; a mail that came by another door gets the careful default."""
+    """The mailboxes of an instance, by the door that receipts name; `otherwise`: for a mail that came as a file."""
 
     by_door: Mapping[str, Inbox] = field(default_factory=dict)
+    otherwise: Inbox = Inbox("", "", "")
 
-    def of(self, door: str, legal_entity: str) -> Inbox:
+    def of(self, door: str) -> Inbox:
         """The mailbox behind a door."""
-        return self.by_door.get(door) or Inbox("", "", legal_entity)
+        return self.by_door.get(door, self.otherwise)
 
 
 NO_INBOXES = Inboxes()

@@ -45,6 +45,7 @@ def letter_mail(
     change: Callable[[EmailMessage], None] = lambda message: None,
     way: Sequence[str] = ("Received: from relais.test by boites.test; Sat, 21 Nov 2026 10:00:01 +0000",),
     return_path: str = SENDER_BOX,
+    sender: SenderProfile = HOSPITAL,
 ) -> bytes:
     """A document mail as our own channel writes them, with the trace of its way on top."""
     header = read_cda_header(cda)
@@ -57,7 +58,7 @@ def letter_mail(
         "7c9e6679-7425-50de-944b-e07fc1f90ae7", submission.id, HOSPITAL.legal_entity, header.unique_id, header.version,
         asked.value, "role:x", ChannelName.SECURE_MAIL, 1, DeliveryState.ON_WIRE, message_id,
     )  # fmt: skip
-    written = build_mail(delivery, submission, cda, tiny_pdf(), HOSPITAL, to, SENT_AT).message
+    written = build_mail(delivery, submission, cda, tiny_pdf(), sender, to, SENT_AT).message
     return on_its_way(_changed(written, change_archive, change), way, return_path)
 
 

@@ -215,9 +215,11 @@ class Wallet:
 
 @dataclass
 class MailOperator:
-    """One running operator. `start` and `stop` once each."""
+    """One running operator. `start` and `stop` once each. `owner`: whose mailbox the client certificate opens."""
 
     mailboxes: tuple[str, ...] = (SENDER, DOCTOR, TINY_BOX, SHARED_BOX)
+    domain: str = DOMAIN
+    owner: str = SENDER
     size_limit: int = SIZE_LIMIT
     home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="tdu-operator-")))
     smtp_port: int = field(default_factory=lambda: _free_port())
@@ -290,7 +292,7 @@ class MailOperator:
         values = {
             "home": self.home,
             "pki": self.pki,
-            "domain": DOMAIN,
+            "domain": self.domain,
             "size_limit": self.size_limit,
             "smtp_port": self.smtp_port,
             "token_port": self.token_port,
@@ -303,10 +305,10 @@ class MailOperator:
             "pf/main.cf": _MAIN_CF.format(**values),
             "pf/master.cf": _MASTER_CF.format(**values),
             "pf/certs": f"{fingerprint.hex(':').upper()} {CLIENT_NAME}\n",
-            "pf/whitelist": f"{DOMAIN} OK\n",
+            "pf/whitelist": f"{self.domain} OK\n",
             "pf/boxes": "".join(f"{box} {box}\n" for box in self.mailboxes),
             "dv/dovecot.conf": _DOVECOT_CONF.format(**values),
-            "dv/cert-map": f"{CLIENT_NAME}:::::::user={SENDER} nopassword=y\n{REVOKED_NAME}:::::::user={DOCTOR} nopassword=y\n",
+            "dv/cert-map": f"{CLIENT_NAME}:::::::user={self.owner} nopassword=y\n{REVOKED_NAME}:::::::user={DOCTOR} nopassword=y\n",
             "dv/users": "".join(f"{box}:::::::{_quota(box)}\n" for box in self.mailboxes),
             "dv/oauth2.conf": _OAUTH2_CONF.format(**values),
             # No `w`: keywords are refused there, and PERMANENTFLAGS says so.
