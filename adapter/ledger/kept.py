@@ -14,6 +14,7 @@ from adapter.ledger.database import Database
 from adapter.ledger.receipts import CLAIM_KINDS, with_content
 from adapter.ledger.records import PayloadKind, StoredSubmission
 from adapter.ledger.rows import Sealed, delivery_value, read_bundle, read_plan, read_submission
+from adapter.ledger.versions import was_cancelled
 from adapter.model.confidential import Confidential
 from adapter.model.effects import Translation
 from adapter.model.receipt import Arrival, ContentKind, ReceiptState
@@ -57,6 +58,12 @@ def kept_submission(database: Database, submission_id: str, legal_entity: str) -
     media_type, revision = row["source_media_type"], row["mapping_revision"]
     translation = Translation(read_submission(submission), read_bundle(bundle), source, media_type, mapping_revision=revision)
     return StoredSubmission(translation, read_plan(plan), deliveries)
+
+
+def is_cancelled(database: Database, submission_id: str, legal_entity: str) -> bool:
+    """See `Ledger.is_cancelled`."""
+    with database.read() as connection:
+        return was_cancelled(connection, legal_entity, submission_id)
 
 
 def kept_receipts(database: Database, legal_entity: str, receipt_ids: Sequence[str], limit: int) -> Iterator[KeptReceipt]:

@@ -248,6 +248,10 @@ class Ledger:
         """A submission with all that was kept of it: what a correction or a cancellation starts from."""
         return kept.kept_submission(self._database, submission_id, legal_entity)
 
+    def is_cancelled(self, submission_id: str, *, legal_entity: str) -> bool:
+        """True when its sender cancelled this document after it."""
+        return kept.is_cancelled(self._database, submission_id, legal_entity)
+
     # ── patients ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def patient_view(self, identity: PatientIdentity, *, legal_entity: str) -> PatientView | None:

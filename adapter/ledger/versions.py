@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from adapter.ledger import moves, tables
 from adapter.ledger.database import Transaction
@@ -108,6 +108,18 @@ def place_in_line(tx: Transaction, submission: Submission) -> Line:
         older=tuple(other for other in line if is_newer(me, other, line)),
         newer=tuple(other for other in line if is_newer(other, me, line)),
     )
+
+
+def was_cancelled(connection: Connection, legal_entity: str, submission_id: str) -> bool:
+    """True when a cancellation stands after this submission in its line."""
+    s = tables.submission
+    own = select(s.c.line_id).where(s.c.id == submission_id).scalar_subquery()
+    columns = select(s.c.document_id, s.c.version, s.c.intent, s.c.replaces, s.c.id)
+    rows = connection.execute(columns.where(s.c.legal_entity == legal_entity, s.c.line_id == own)).mappings()
+    line = [Version(row["document_id"], row["version"], row["intent"], row["replaces"], row["id"]) for row in rows]
+    mine = [version for version in line if version.submission_id == submission_id]
+    cancels = [version for version in line if version.intent == Intent.CANCEL.value]
+    return any(is_newer(cancel, me, line) for me in mine for cancel in cancels)
 
 
 def _one_line(tx: Transaction, submission: Submission) -> str:

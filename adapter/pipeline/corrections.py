@@ -23,7 +23,7 @@ from adapter.ledger.work_items import STOPPED_BY_PERSON
 from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery, DeliveryState, Purpose
 from adapter.model.document import DocumentHeader
-from adapter.model.effects import Parked
+from adapter.model.effects import Ignored, Parked
 from adapter.model.finding import errors_of
 from adapter.model.identity import LocalIdentifier, PatientIdentity, Reliability
 from adapter.model.parties import RecipientKind
@@ -106,6 +106,8 @@ class Corrector:
         kept = self._ledger.kept_submission(order.submission_id, legal_entity=receipt.legal_entity)
         if order.act is Decision.CANCEL:
             return self._cancelled(kept, receipt.id, sender)
+        if self._ledger.is_cancelled(order.submission_id, legal_entity=receipt.legal_entity):
+            return StoredEffects(outcome=Ignored("cancelled-by-sender"))  # its readers were told: it must not come back
         current = self._current(order.patient_id, receipt.legal_entity)
         if current is None:
             return StoredEffects(outcome=Parked("patient-unknown", "L'index ne connaît plus ce patient : corriger à la source."))

@@ -14,8 +14,9 @@ from adapter.model.work_item import WorkAbout, WorkItem
 from adapter.pipeline import corrections
 from adapter.pipeline.corrections import identity_of
 from tests.builders.adt import build_adt
-from tests.builders.cda import PATIENT
+from tests.builders.cda import PATIENT, SamplePatient, build_ldl_ses
 from tests.builders.directory import APHP_EJ
+from tests.builders.hl7 import CANCELS, build_mdm
 from tests.builders.instance import Instance
 from tests.unit.pipeline.test_patients import decide, letter, to_the_record
 
@@ -52,6 +53,29 @@ def test_what_was_held_and_cannot_be_corrected_is_asked_about(house: Instance) -
     assert open_items["not-corrected"].about is WorkAbout.DELIVERY
     house.ledger.resolve(open_items["not-corrected"].id, Decision.RETRY, "agent", legal_entity=APHP_EJ)
     assert set(house.states(receipt).values()) == {"queued"}
+
+
+def taken_back(patient: SamplePatient) -> bytes:
+    """The hospital's T04 for `letter(patient)`."""
+    cda = build_ldl_ses(patient=patient, document_id="1.2.250.1.213.1.1.9.501.1", set_id="1.2.250.1.213.1.1.9.501")
+    return build_mdm(cda, patient=patient, control_id="MDM2", **CANCELS)
+
+
+@pytest.mark.parametrize("cancelled_first", [True, False])
+def test_a_letter_that_the_hospital_took_back_does_not_come_back_as_a_correction(
+    house: Instance, *, cancelled_first: bool
+) -> None:
+    """A merge lists it, or it is taken back while the question is open: its reader was told that it is cancelled."""
+    merge, cancel = build_adt("A40", ipp="NEW", merged=("OLD",)), taken_back(OLD)
+    house.letter(letter(OLD))
+    house.dispatch()
+    for message in (cancel, merge) if cancelled_first else (merge, cancel):
+        house.letter(message)
+        house.dispatch()
+    assert len(house.mail.parcels) == 2
+    decide(house, "correct")
+    assert (house.dispatch(), len(house.mail.parcels)) == (0, 2)
+    assert house.conservation().holds
 
 
 def test_a_correction_that_does_not_validate_is_parked_and_nothing_of_it_leaves(
