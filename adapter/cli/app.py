@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from adapter import __version__
 from adapter.errors import ConfigurationError, TduError, VaultError
+from adapter.memory import settle_memory
 
 # Which module of this package holds each command, in the order of the help.
 ROOMS = {
@@ -95,4 +96,5 @@ def _root(
 
 def main() -> None:
     """Entry point of `tdu` and of `python -m adapter`."""
+    settle_memory()
     app()

@@ -112,6 +112,8 @@ class XmlSource:
         self._ignored_attributes: dict[str, str] = {}
         self._ignored_paths: dict[str, list[tuple[tuple[str, ...], str]]] = {}
         self._ignored_whole: dict[etree._Element, str] = {}
+        self.value_count = 0  # of the nodes that have grown; the others are counted at the end
+        self._waiting: list[XmlNode] = []
 
     @property
     def root(self) -> XmlNode:
@@ -123,6 +125,11 @@ class XmlSource:
     def close(self) -> None:
         """Let go of the tree: the nodes and their source hold each other, and would wait for the garbage collector."""
         self._top = None
+        self._waiting.clear()
+
+    def tell_waiting(self, node: XmlNode) -> None:
+        """Remember a node that grows at its first look, if ever."""
+        self._waiting.append(node)
 
     def ignore(self, path: str) -> None:
         """Ignore a path from the root; `**/a/b` at any depth, `**/a/@x` or `**/@x` an attribute anywhere."""
@@ -150,7 +157,10 @@ class XmlSource:
         unread = tuple(
             UnreadNode(f"{node.path}/{last}", value.strip()[:80], _kind_of(node.name, last, value)) for node, last, value in left
         )
-        return Account(unread, max(0, _count_of(self._root) - len(unread) - sum(ignored.values())), ignored)
+        return Account(unread, max(0, self._count() - len(unread) - sum(ignored.values())), ignored)
+
+    def _count(self) -> int:
+        return self.value_count + sum(_count_of(node.element) for node in self._waiting if not node.is_grown)
 
     def _account(self, node: XmlNode, left: list[tuple[XmlNode, str, str]], ignored: dict[str, int]) -> None:
         pattern = self._ignored_whole.get(node.element) or self.ignoring(node, node.name)
@@ -175,14 +185,23 @@ class XmlSource:
             if _is_said(child.element.tail):
                 left.append((child, "following-text()", child.element.tail or ""))
 
-    def is_ignored_attribute(self, node: XmlNode, name: str) -> bool:
-        """True when a pattern covers an attribute."""
-        name = _PLAIN_NAMES[name]
+    def lacks_attribute_of(self, node: XmlNode) -> bool:
+        """True when an attribute of a node holds a value that nothing read and no pattern covers."""
+        ignored = self._ignored_attributes
+        for name, value in node.left.items():
+            if name not in ignored and _is_said(value) and not self._is_ignored_attribute(node, _PLAIN_NAMES[name]):
+                return True
+        return False
+
+    def _is_ignored_attribute(self, node: XmlNode, name: str) -> bool:
         return name in self._ignored_attributes or bool(self.ignoring(node, f"@{name}", inside=True))
 
     def ignoring(self, node: XmlNode, last: str, *, inside: bool = False) -> str:
         """The ignored path that the names above end as, if any. `inside`: `last` is an attribute of the node."""
-        for above, path in self._ignored_paths.get(last, ()):
+        paths = self._ignored_paths.get(last)
+        if paths is None:
+            return ""
+        for above, path in paths:
             current = node.element if inside else node.element.getparent()
             for name in reversed(above):
                 if current is None or _PLAIN_NAMES[str(current.tag)] != name:
@@ -276,6 +295,11 @@ class XmlNode:
         """An attribute, without reading it: what decides how a node is understood may still be unread data."""
         return self.attributes.get(_full_attribute(name) if ":" in name else name, "").strip()
 
+    @property
+    def is_grown(self) -> bool:
+        """True when its children are known."""
+        return self._children is not None
+
     def children(self, name: str = "") -> list[XmlNode]:
         """Child elements, all or those of one name. Not to be changed: a node keeps them."""
         children = self._children
@@ -286,14 +310,19 @@ class XmlNode:
     def _grow(self) -> list[XmlNode]:
         """The whole branch at once, which takes half the time of growing node by node; but narratives and the body wait."""
         children = self._children = []
+        source = self.source
         if not len(self.element):
+            source.value_count += len(self.attributes) + (self.element.text is not None)
             return children
-        source, named = self.source, dict[str, list[XmlNode]]()
+        source.value_count += len(self.attributes)
+        named: dict[str, list[XmlNode]] = {}
         waits = _WAITING.get(self.name, "")
         for element in self.element.iterchildren(etree.Element):
             child = XmlNode(source, element)
             name = child.name
-            if name != waits:
+            if name == waits:
+                source.tell_waiting(child)
+            else:
                 child._grow()
             children.append(child)
             if name in named:
@@ -384,12 +413,10 @@ class XmlNode:
         """True when something at or below holds a value that nothing read."""
         if self.is_taken:
             return False
-        source = self.source
-        if source.ignoring(self, self.name):
+        if self.source.ignoring(self, self.name):
             return False
-        for name, value in self.left.items():
-            if _is_said(value) and not source.is_ignored_attribute(self, name):
-                return True
+        if self.left and self.source.lacks_attribute_of(self):
+            return True
         if not self.is_text_read and _is_said(self.element.text):
             return True
         return any(child.has_unread() or _is_said(child.element.tail) for child in self.children())

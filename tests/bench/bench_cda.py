@@ -40,6 +40,9 @@ def _ours(level: str) -> Callable[[bytes], object]:
     from adapter.fhir.bundle import write_json
     from adapter.fhir.validate import Level, validate_bundle
     from adapter.mapping.from_cda import translate_cda
+    from adapter.memory import settle_memory
+
+    settle_memory()  # as `tdu` does
 
     def run(content: bytes) -> object:
         translated = translate_cda(content)

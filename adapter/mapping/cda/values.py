@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable
-from functools import cached_property
+from functools import lru_cache
 from typing import Any
 
 from lxml import etree
@@ -52,10 +52,13 @@ class CdaValues:
         self._element = element
         self._zone = zone
         self._findings: dict[tuple[str, str], Finding] = {}
+        self._narrative: dict[str, str] | None = None
 
-    @cached_property
+    @property
     def _texts(self) -> dict[str, str]:
-        return _narrative_texts(self._element)
+        if self._narrative is None:
+            self._narrative = _narrative_texts(self._element)
+        return self._narrative
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -274,8 +277,9 @@ class CdaValues:
         return [found for child in node.children("id") if (found := self.identifier(child))]
 
     def _root_uri(self, root: str, node: XmlNode) -> str:
-        if _OID.fullmatch(root) or _is_uuid(root):
-            return uri_of_root(root)
+        uri = _known_root(root)
+        if uri:
+            return uri
         self.warn("cda.bad-oid", "An identifier's root is neither an OID nor a UUID.", node.path)
         return f"{p.OURS}root/{root}" if not re.search(r"\s", root) else f"{p.OURS}root/unreadable"
 
@@ -320,6 +324,12 @@ def literal_extension(literal: str) -> Fhir:
 def absent_concept(reason: str) -> Fhir:
     """A data-absent-reason as a CodeableConcept."""
     return {"coding": [{"system": _ABSENT_SYSTEM, "code": reason}]}
+
+
+@lru_cache(maxsize=1024)
+def _known_root(root: str) -> str:
+    """The URI of a root that is an OID or a UUID, else nothing. The same few stand in every document."""
+    return uri_of_root(root) if _OID.fullmatch(root) or _is_uuid(root) else ""
 
 
 def _is_uuid(text: str) -> bool:
