@@ -45,7 +45,7 @@ from adapter.pipeline.readers import inspectors_with, readers_with
 from adapter.pipeline.verbs import Pipeline, PipelineSettings
 from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import Directory
-from adapter.secure_line import MailServers, SecureLines, configured_server, mail_auth
+from adapter.secure_line import MailServers, SecureLines, configured_server
 from mssante.autoconfig import Service
 
 log = structlog.get_logger()
@@ -144,7 +144,7 @@ def _secure_mail(config: Config, lines: SecureLines, directory: Callable[[], Dir
     return SecureMailSettings(
         servers=MailServers(Service.SUBMISSION, written, operator.trusted_hosts),
         tls=lines.at("channels.mssante.tls"),
-        auth=mail_auth(operator.user, operator.password, operator.token, external=operator.sasl_external),
+        auth=lines.auth(operator.user, operator.password, operator.token, external=operator.sasl_external),
         domains=tuple(dict.fromkeys(mailbox.rpartition("@")[2].lower() for mailbox in mailboxes)),
         is_trusted=partial(_is_trusted, config, directory) if directory is not None else lambda _: True,
         timeout_seconds=operator.timeout_seconds,

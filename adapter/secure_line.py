@@ -166,6 +166,7 @@ class SecureLines:
     def __init__(self, config: Config, tell: Callable[[str, TlsNotice], None] | None = None) -> None:
         self._lines = {place: _line_at(place, tls, config, tell) for place, tls in tls_settings(config)}
         self._entities = {place: _entities_of(place, config) for place in self._lines}
+        self._tokens: dict[AccessToken, TokenProvider] = {}
 
     def at(self, place: str) -> SecureLine:
         """One line."""
@@ -174,6 +175,12 @@ class SecureLines:
     def door(self, place: str) -> DoorContext:
         """A door's context on its line."""
         return DoorContext.on(self._lines[place])
+
+    def auth(self, user: str, password: Secret | None, token: AccessToken | None, *, external: bool) -> Auth:
+        """Who we are at an operator's. Who sends and reads with one refresh token shares what it was last renewed to."""
+        if token is None:
+            return mail_auth(user, password, external=external)
+        return XOAuth2(user, self._tokens.setdefault(token, token_source(token)))
 
     def all(self) -> Iterator[tuple[SecureLine, tuple[str, ...]]]:
         """Each line with the legal entities (FINESS EJ) that it serves."""
@@ -225,10 +232,8 @@ def _entities_of(place: str, config: Config) -> tuple[str, ...]:
 # ── who we are ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def mail_auth(user: str, password: Secret | None, token: AccessToken | None, *, external: bool) -> Auth:
-    """A token, else a test operator's password, else the certificate (with SASL EXTERNAL when the operator wants it)."""
-    if token is not None:
-        return XOAuth2(user, token_source(token))
+def mail_auth(user: str, password: Secret | None, *, external: bool) -> Auth:
+    """A test operator's password, else the certificate (with SASL EXTERNAL when the operator wants it)."""
     if password is not None:
         return Password(user, password.read(os.environ))
     return ClientCertificate(external=external)

@@ -9,6 +9,7 @@ entries, findings what METADATA.XML says, as values; what a reader noticed witho
 smtp              one mail to the operator, told stage by stage: `send`, `probe`
 mailbox           one IMAP session: `Mailbox.open`; mailbox_reader follows a mailbox for good
 auth, tls         who we are and whom we trust
+token_sources     access tokens from a file, a command, a refresh token
 trust, live_tls   certificates, revocation lists, what expires when, files renewed live (extra `trust`)
 trusted_domains   the dated list of domains as a file
 autoconfig        servers by SRV records (extra `dns`)

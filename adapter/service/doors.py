@@ -16,8 +16,9 @@ from adapter.intake.mailbox import MailboxDoorSettings
 from adapter.intake.mllp import MllpSettings
 from adapter.intake.name_pattern import pattern_problem
 from adapter.intake.peers import Peer
-from adapter.secure_line import DoorContext, MailServers, configured_server, mail_auth
+from adapter.secure_line import DoorContext, MailServers, configured_server
 from adapter.web.auth import Callers, Token
+from mssante.auth import Auth
 from mssante.autoconfig import Service
 from mssante.mailbox import MailboxSettings
 from mssante.mailbox_reader import ReaderSettings
@@ -57,10 +58,9 @@ def folder_settings(door: FolderDoor, default_zone: str) -> FolderSettings:
     )
 
 
-def mailbox_settings(box: MailboxDoor, tls: TlsSource) -> MailboxDoorSettings:
+def mailbox_settings(box: MailboxDoor, tls: TlsSource, auth: Auth) -> MailboxDoorSettings:
     """One mailbox: who we are there, how often it is looked at, what is too large for it."""
     servers = MailServers(Service.IMAP, configured_server(box.host, box.port, box.security), box.trusted_hosts)
-    auth = mail_auth(box.user, box.password, box.token, external=True)
     domain = box.address.rpartition("@")[2].lower()
     return MailboxDoorSettings(
         name=box.name,

@@ -206,7 +206,8 @@ def _start_mailboxes(
     """One thread a mailbox, on one worker of a host; another host that reads the same one is harmless."""
     threads = []
     for n, box in enumerate(config.doors.mailboxes, start=1):
-        settings = mailbox_settings(box, instance.lines.at(f"doors.mailboxes[{n}].tls"))
+        auth = instance.lines.auth(box.user, box.password, box.token, external=True)
+        settings = mailbox_settings(box, instance.lines.at(f"doors.mailboxes[{n}].tls"), auth)
         positions = LedgerPositions(instance.ledger, box.name, box.legal_entity)
         door = MailboxDoor(settings, intake, positions, clock=now, count=figures.count)
         thread = threading.Thread(target=door.run, args=(halt,), name=f"mailbox-{box.name}", daemon=True)

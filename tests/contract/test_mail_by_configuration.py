@@ -93,7 +93,9 @@ class Site:
         return build_channels(self.config, self.lines, (lambda: directory) if directory else None)[ChannelName.SECURE_MAIL]
 
     def mailbox(self) -> MailboxDoorSettings:
-        return mailbox_settings(self.config.doors.mailboxes[0], self.lines.at("doors.mailboxes[1].tls"))
+        box = self.config.doors.mailboxes[0]
+        auth = self.lines.auth(box.user, box.password, box.token, external=True)
+        return mailbox_settings(box, self.lines.at("doors.mailboxes[1].tls"), auth)
 
 
 def test_a_token_that_another_program_renews_sends_and_reads(tmp_path: Path, operator: MailOperator) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography.x509 import load_pem_x509_certificate
 
-from mssante.testing import make_test_pki
+from mssante.testing import make_test_pki, write_revocation_list
 from tests.unit.cli.conftest import Terminal
 
 MAIL = """
@@ -92,6 +92,40 @@ def test_a_certificate_that_ended_is_wrong(instance: Path, told: Callable[..., A
     monkeypatch.setattr("adapter.cli.running.datetime", Later)
     found = problems(told("check", status=1))
     assert "3 days ago: renew it" in found["channels.mssante.tls: certificate app.test (client.pem)"]
+
+
+def test_every_certificate_and_list_is_told_with_its_days_left(instance: Path, told: Callable[..., Any]) -> None:
+    pki = make_test_pki(instance / "pki")
+    write_revocation_list(pki, instance / "pki" / "ca.crl", [])
+    with (instance / "tdu.toml").open("a") as config:
+        config.write(MAIL + 'revocation_lists = "pki/ca.crl"\n')
+    found = {check["subject"]: check["detail"] for check in told("check", status=1) if check["subject"].startswith("channels.")}
+    place = "channels.mssante.tls"
+    assert set(found) == {
+        f"{place}: certificate app.test (client.pem)",
+        f"{place}: certificate Autorité de test (ca.pem)",
+        f"{place}: revocation list Autorité de test (ca.crl)",
+    }
+    assert all(detail.startswith("29 days left, until ") for detail in found.values())
+    assert found[f"{place}: certificate app.test (client.pem)"].endswith("renew it soon")
+
+
+def test_a_list_that_ended_or_of_another_authority_is_wrong(instance: Path, told: Callable[..., Any]) -> None:
+    pki = make_test_pki(instance / "pki")
+    write_revocation_list(pki, instance / "pki" / "ca.crl", [], datetime.now(UTC) - timedelta(days=40))
+    with (instance / "tdu.toml").open("a") as config:
+        config.write(MAIL + 'revocation_lists = "pki/ca.crl"\n')
+    found = problems(told("check", status=1))
+    assert "renew it" in found["channels.mssante.tls: revocation list Autorité de test (ca.crl)"]
+    assert "none of Autorité de test is valid now" in found["channels.mssante.tls: revocation list"]
+
+
+def test_a_key_that_is_not_the_certificates_is_wrong(instance: Path, told: Callable[..., Any]) -> None:
+    pki = make_test_pki(instance / "pki")
+    pki.client_key.write_bytes(pki.server_key.read_bytes())
+    with (instance / "tdu.toml").open("a") as config:
+        config.write(MAIL)
+    assert "trust.key-mismatch" in problems(told("check", status=1))["channels.mssante.tls"]
 
 
 def test_a_partners_file_that_is_no_toml_is_told_alone(instance: Path, told: Callable[..., Any]) -> None:
