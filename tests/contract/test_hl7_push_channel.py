@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -110,6 +111,15 @@ def test_a_commit_acknowledgement_is_not_taken_for_the_applications(peer: MllpPe
 
 def test_an_answer_that_comes_byte_by_byte_is_read(peer: MllpPeer) -> None:
     assert sent(peer, in_pieces()).kind is OutcomeKind.ACCEPTED
+
+
+def test_an_answer_that_trickles_is_given_up_in_time(peer: MllpPeer) -> None:
+    """Complaint 10: the time of an answer is that of all of it, not of its next byte."""
+    peer.script(in_pieces(1, pause_seconds=PATIENCE / 4), take())
+    channel, began = channel_to(peer), time.monotonic()
+    assert channel.send(parcel()).kind is OutcomeKind.UNCLEAR
+    assert time.monotonic() - began < 3 * PATIENCE
+    assert channel.send(parcel()).kind is OutcomeKind.ACCEPTED
 
 
 def test_a_warning_beside_an_error_does_not_hide_its_code(peer: MllpPeer) -> None:

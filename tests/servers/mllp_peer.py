@@ -119,13 +119,14 @@ def raw(content: bytes) -> Step:
     return lambda call: call.send(content)
 
 
-def in_pieces(step_bytes: int = 1) -> Step:
+def in_pieces(step_bytes: int = 1, pause_seconds: float = 0) -> Step:
     """A good answer, a few bytes at a time."""
 
     def step(call: Call) -> None:
         framed = frame_message(acknowledgement("AA", call.control_id))
         for at in range(0, len(framed), step_bytes):
             call.send(framed[at : at + step_bytes])
+            time.sleep(pause_seconds)
 
     return step
 
