@@ -23,12 +23,13 @@ import structlog
 from cryptography.x509 import load_der_x509_certificate
 
 from adapter.config.secure_lines import tls_settings
-from adapter.config.settings import AccessToken, Config, MailSecurity, Secret, TlsClient, TlsServer
+from adapter.config.settings import AccessToken, Config, MailboxDoor, MailSecurity, Secret, TlsClient, TlsServer
 from mssante.auth import Auth, ClientCertificate, Password, TokenProvider, XOAuth2
 from mssante.autoconfig import Endpoint, Service, SrvLookup, discover, dns_lookup
 from mssante.errors import LookupFailedError, MssanteError
 from mssante.live_tls import LiveTls, TlsNews, TlsNotice
-from mssante.tls import TlsSettings
+from mssante.mailbox import MailboxSettings
+from mssante.tls import TlsSettings, TlsSource
 from mssante.token_sources import CommandToken, FileToken, RefreshedToken
 from mssante.trust import Expiry
 
@@ -37,7 +38,7 @@ log = structlog.get_logger()
 # What DNS said is asked again after so long; while nobody answers, the last good answer stays in use.
 _DNS_SECONDS = 300.0
 # Certificates of clients remembered with what was thought of them.
-_MOST_REMEMBERED = 4096
+_MOST_REMEMBERED = 65_536
 
 
 # ── lines ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -147,7 +148,10 @@ class DoorContext(ssl.SSLContext):
         return self.line.contexts()[0].wrap_socket(*args, **named)
 
     def still_trusts(self, certificate: bytes) -> bool:
-        """Whether a client let in earlier would be let in now (its certificate in DER): judged again when a file changed."""
+        """Whether a client let in earlier would be let in now (its certificate in DER): judged again when a file changed.
+
+        To be asked once at the connection: a certificate never seen before is one that the handshake has just accepted.
+        """
         generation = self.line.contexts()
         known = self._judged.get(certificate)
         if known is None or known.generation is not generation:
@@ -309,3 +313,10 @@ def _draw(most: int) -> int:
 def configured_server(host: str, port: int, security: MailSecurity) -> tuple[Endpoint, ...]:
     """The server that the operator wrote down; none when DNS is to tell it."""
     return (Endpoint(host, port, security is MailSecurity.TLS),) if host else ()
+
+
+def mailbox_server(box: MailboxDoor, tls: TlsSource, auth: Auth) -> MailboxSettings:
+    """Where a mailbox is and how we enter it: as written, else as DNS says for its domain."""
+    servers = MailServers(Service.IMAP, configured_server(box.host, box.port, box.security), box.trusted_hosts)
+    domain = box.address.rpartition("@")[2].lower()
+    return MailboxSettings(box.host, box.port, tls, auth, servers=partial(servers, domain))

@@ -134,6 +134,10 @@ class MllpServer:
         connection = Connection(number, reader, writer, frames, _certificate_cn(writer), shown, task=asyncio.current_task())
         self._connections.add(connection)
         try:
+            # Asked now too: what the handshake accepted counts from now on, however long the client stays silent.
+            if not self._is_still_welcome(connection):
+                self._note("mllp.certificate-withdrawn", number)
+                return
             await self._converse(connection)
         except (ConnectionError, TimeoutError, ssl.SSLError) as error:
             # What was committed stays committed: the sender presents it again and gets the same answer.

@@ -21,8 +21,10 @@ import structlog
 from adapter.config import Config
 from adapter.errors import ConfigurationError
 from adapter.opening import LiveDirectory, migrate_ledger
+from adapter.secure_line import SecureLines
 from adapter.service.logs import configure_logs, tell_exception
 from adapter.service.worker import run_worker
+from mssante.errors import MssanteError
 
 log = structlog.get_logger()
 
@@ -50,6 +52,7 @@ def serve(config: Config) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code (0 after an orderly stop)."""
     configure_logs(config.log)
     LiveDirectory(config.directory)()  # a wrong partners file is said here, not by workers that die one after another
+    _check_doors(config)
     migrate_ledger(config)
     listeners = bind_doors(config)
     stopping = threading.Event()
@@ -69,6 +72,19 @@ def serve(config: Config) -> int:
         os.close(leash_write)
     log.info("service.stopped")
     return 0
+
+
+def _check_doors(config: Config) -> None:
+    """A door that cannot show its certificate is said here too; a channel's files may heal while it waits."""
+    lines = SecureLines(config)
+    for place, door in (("doors.mllp.tls", config.doors.mllp), ("doors.http.tls", config.doors.http)):
+        if door is None or door.tls is None:
+            continue
+        try:
+            lines.door(place)
+        except MssanteError as error:
+            remedy = "Its certificate, key, password, authorities and lists must be readable and belong together."
+            raise ConfigurationError("serve.door-tls", f"the door cannot open: {error}.", where=place, remedy=remedy) from error
 
 
 def bind_doors(config: Config) -> Listeners:

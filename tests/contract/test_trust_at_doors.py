@@ -96,10 +96,14 @@ def test_a_client_revoked_or_ended_while_it_is_connected_is_let_go_before_its_ne
         for number, client in enumerate((first, second)):
             client[1].write(framed(message(f"A{number}")))
             assert await answer(client) == b"ack of A%d" % number
-        files.revoke(files.revoked, files.good)
+        silent = await house.connect(client_with(files, files.signed(files.pki, "c", CLIENT)))
+        await asyncio.sleep(0.1)
+        files.revoke(files.revoked, files.good, (files.folder / "c.pem", files.folder / "c.key"))
         for number, client in enumerate((first, second)):
             client[1].write(framed(message(f"B{number}")))
+        silent[1].write(framed(message("never before")))
         assert await closed(first)
+        assert await closed(silent)
         assert await answer(second) == b"ack of B1"
         assert not await is_let_in(house, client_with(files, files.good))
         clock[0] += timedelta(days=40)
@@ -108,7 +112,7 @@ def test_a_client_revoked_or_ended_while_it_is_connected_is_let_go_before_its_ne
 
     house = at_door(story, door_of(files, now=lambda: clock[0]))
     assert len(house.acceptor.kept) == 3
-    assert house.counted.count("mllp.certificate-withdrawn") == 2
+    assert house.counted.count("mllp.certificate-withdrawn") == 3
 
 
 def test_the_old_and_the_new_authority_both_count_while_both_stand_in_the_file(files: TrustFiles) -> None:

@@ -137,3 +137,6 @@ def test_doors_measure_and_follow_their_files_in_every_worker(served: Served) ->
 
     listed = served.tdu("check", "--config", str(served.config))
     assert "trust.key-mismatch" in listed
+    again = served.tdu("serve", "--config", str(served.config))
+    assert "doors.mllp.tls" in again, "a start with these files says which door cannot open"
+    assert "trust.key-mismatch" in again
