@@ -14,9 +14,10 @@ from adapter.config import Config
 from adapter.errors import TduError
 from adapter.opening import migrate_ledger, open_ledger
 from adapter.routing.directory import load_directory
-from adapter.secure_line import SecureLines
+from adapter.secure_line import SecureLines, mailbox_server
 from mssante.errors import MssanteError
 from mssante.live_tls import TlsNews, TlsNotice
+from mssante.mailbox import Mailbox
 from mssante.trust import Expiry, Kind, Urgency
 
 
@@ -45,6 +46,7 @@ def check_instance(config: Config, now: datetime) -> list[Check]:
         *_check_trust(lines, now),
         *_check_lists(lines, notices, now),
         *_check_channels(config, lines),
+        *_check_mailboxes(config, lines),
         *_check_acks(config),
     ]
 
@@ -131,3 +133,18 @@ def _check_channels(config: Config, lines: SecureLines) -> Iterator[Check]:
     for name, channel in build_channels(config, lines).items():
         problem = channel.check()
         yield Check(f"channel {name.value}", not problem, problem or "reachable")
+
+
+def _check_mailboxes(config: Config, lines: SecureLines) -> Iterator[Check]:
+    """Enter each mailbox and each of its folders; nothing is read nor marked."""
+    for n, box in enumerate(config.doors.mailboxes, start=1):
+        subject = f"mailbox {box.name}"
+        try:
+            auth = lines.auth(box.user, box.password, box.token, external=True)
+            with Mailbox.open(mailbox_server(box, lines.at(f"doors.mailboxes[{n}].tls"), auth)) as mailbox:
+                for folder in box.folders:
+                    mailbox.select(folder)
+        except (MssanteError, TduError) as error:
+            yield Check(subject, False, f"{error}. Check its host, certificate and folders.")
+        else:
+            yield Check(subject, True, f"open, {len(box.folders)} folders")

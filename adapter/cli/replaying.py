@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from adapter.assembly import inboxes
 from adapter.cli.options import DEFAULT_CONFIG, ConfigOption, EntityOption, JsonOption, chosen_entity, read_config
 from adapter.opening import LiveDirectory, open_ledger
 from adapter.pipeline.readers import readers_with
@@ -48,7 +49,7 @@ def replay(
         receipts = list(ledger.kept_receipts(wanted, limit, legal_entity=legal_entity))
     finally:
         ledger.close()  # before workers are forked
-    replayed = list(replay_all(receipts, readers_with(LiveDirectory(settings.directory))))
+    replayed = list(replay_all(receipts, readers_with(LiveDirectory(settings.directory), inboxes(settings))))
     if as_json:
         typer.echo(json.dumps([_as_data(r, values) for r in replayed], ensure_ascii=False, indent=2))
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from typing import Any
 
 from adapter.config import Config, FolderDoor, HttpDoor, MllpDoor
@@ -16,11 +15,9 @@ from adapter.intake.mailbox import MailboxDoorSettings
 from adapter.intake.mllp import MllpSettings
 from adapter.intake.name_pattern import pattern_problem
 from adapter.intake.peers import Peer
-from adapter.secure_line import DoorContext, MailServers, configured_server
+from adapter.secure_line import DoorContext, mailbox_server
 from adapter.web.auth import Callers, Token
 from mssante.auth import Auth
-from mssante.autoconfig import Service
-from mssante.mailbox import MailboxSettings
 from mssante.mailbox_reader import ReaderSettings
 from mssante.tls import TlsSource
 
@@ -60,12 +57,10 @@ def folder_settings(door: FolderDoor, default_zone: str) -> FolderSettings:
 
 def mailbox_settings(box: MailboxDoor, tls: TlsSource, auth: Auth) -> MailboxDoorSettings:
     """One mailbox: who we are there, how often it is looked at, what is too large for it."""
-    servers = MailServers(Service.IMAP, configured_server(box.host, box.port, box.security), box.trusted_hosts)
-    domain = box.address.rpartition("@")[2].lower()
     return MailboxDoorSettings(
         name=box.name,
         legal_entity=box.legal_entity,
-        mailbox=MailboxSettings(box.host, box.port, tls, auth, servers=partial(servers, domain)),
+        mailbox=mailbox_server(box, tls, auth),
         reader=ReaderSettings(
             folders=box.folders,
             keyword=box.keyword,
