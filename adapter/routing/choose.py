@@ -15,7 +15,7 @@ from adapter.model.finding import Finding, Severity
 from adapter.model.identity import INS_TEST_OIDS
 from adapter.model.parties import Recipient, RecipientKind
 from adapter.model.plan import ChannelName, Leg, RecipientPlan, Rejected, RoutePlan
-from adapter.model.submission import Submission, Urgency
+from adapter.model.submission import Intent, Submission, Urgency
 from adapter.routing.consent import NOTHING_KNOWN, PatientWishes, patient_mail_objection, record_objection
 from adapter.routing.directory import Directory, Resolution, SenderEnd
 from adapter.routing.entries import DEFAULT_ORDER, Agreement, Record, Role
@@ -99,7 +99,12 @@ def choose_route(
     wishes: PatientWishes = NOTHING_KNOWN,
     suspended: frozenset[str] = frozenset(),
 ) -> RoutePlan:
-    """The plan of one submission on one civil day. `suspended`: mailboxes, in lower case, that nobody is to write to."""
+    """The plan of one submission on one civil day. `suspended`: mailboxes, in lower case, that nobody is to write to.
+
+    A cancellation goes to whoever had the document, whatever was learnt of the patient since: it tells nothing new.
+    """
+    if submission.intent is Intent.CANCEL:
+        wishes = NOTHING_KNOWN
     sender = directory.sender_end(_sender_finess(submission), submission.legal_entity)
     case = _Case(submission, directory, on, settings, wishes, sender, facts_of(submission, directory, on), suspended)
     plans: dict[str, RecipientPlan] = {}

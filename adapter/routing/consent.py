@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from adapter.model.identity import Ins
 from adapter.model.patient import Contact, Feeding, InsStanding, PatientView
-from adapter.model.submission import Submission
+from adapter.model.submission import Intent, Submission
 from adapter.routing.policy import Objection
 
 MAJORITY_YEARS = 18
@@ -97,6 +97,9 @@ def record_objection(submission: Submission, wishes: PatientWishes) -> Objection
     """Why this document may not feed the shared record. The sender's DESTDMP answers for an agreement we do not know."""
     if objection := _identity_objection(submission, wishes):
         return objection
+    if submission.visibility.secret_connection and submission.intent is not Intent.CANCEL:
+        # What we feed has no secret connection: its trace in the record would tell a minor's parents.
+        return Objection("secret-connection", "l'émetteur demande une connexion secrète, que ce dossier partagé ne permet pas")
     if wishes.record is Wish.REFUSED:
         return Objection("patient-refuses", "le patient s'oppose à l'alimentation du dossier partagé")
     if wishes.record is Wish.UNKNOWN and not submission.destinations.record:

@@ -16,9 +16,9 @@ from adapter.pipeline.corrections import identity_of
 from tests.builders.adt import build_adt
 from tests.builders.cda import PATIENT, SamplePatient, build_ldl_ses
 from tests.builders.directory import APHP_EJ
-from tests.builders.hl7 import CANCELS, build_mdm
+from tests.builders.hl7 import CANCELS, build_mdm, to_patient
 from tests.builders.instance import Instance
-from tests.unit.pipeline.test_patients import decide, letter, to_the_record
+from tests.unit.pipeline.test_patients import TO_PATIENT, decide, letter, to_the_record
 
 LATER = "20261121090000"
 OLD = replace(PATIENT, ipp="OLD")
@@ -157,3 +157,31 @@ def test_a_route_chosen_at_the_instant_of_an_identity_change_is_chosen_again(
     assert told == [True]
     assert house.states(receipt) == {}
     assert house.reasons() == ["ins-withdrawn"]
+
+
+# -- what a sender takes back, and what may not be seen -------------------------------------------------------------------------
+
+
+def cancelled(**options: Any) -> bytes:
+    """The sender's own deletion of the letter."""
+    cda = build_ldl_ses(patient=PATIENT, document_id="1.2.250.1.213.1.1.9.501.1", set_id="1.2.250.1.213.1.1.9.501")
+    return build_mdm(cda, control_id="MDM9", event="T04", order="CA", status="D", **options)
+
+
+@pytest.mark.parametrize("since", [{"change": {"PID-30": "Y"}}, {"ins": "", "status": "PROV"}], ids=["death", "ins-withdrawn"])
+def test_a_senders_cancellation_reaches_the_patient_whatever_was_learnt_since(house: Instance, since: dict[str, Any]) -> None:
+    options: dict[str, Any] = {"recipients": (to_patient(),), "flags": TO_PATIENT}
+    house.letter(build_adt("A28", control_id="1"))
+    house.letter(letter(**options))
+    house.dispatch()
+    house.letter(build_adt("A31", control_id="2", at=LATER, **since))
+    house.letter(cancelled(**options))
+    house.dispatch()
+    assert len(house.mail.parcels) == 2
+    assert house.mail.parcels[0].address == house.mail.parcels[1].address
+
+
+def test_a_secret_connection_that_the_record_cannot_give_is_asked_about(house: Instance) -> None:
+    receipt = house.letter(letter(flags={"DESTDMP": "Y", "DESTMSSANTEPS": "N", "CONNEXION_SECRETE": "Y"}, recipients=()))
+    assert house.states(receipt) == {}
+    assert house.reasons() == ["secret-connection"]
