@@ -18,10 +18,11 @@ from adapter.model.plan import ChannelName
 from adapter.model.receipt import Kept, Principal
 from adapter.packaging.parcel import Hl7Partner, Hl7Sender, MailContent
 from adapter.routing.choose import RouteSettings
+from adapter.routing.directory import load_directory
 from mssante.incoming import MailKind, read_mail
 from mssante.receipts import ReadReport, read_receipt
 from tests.builders.cda import build_ldl_ses, build_n1
-from tests.builders.directory import APHP_EJ, SANDBOX, rehearsal
+from tests.builders.directory import APHP_EJ, SANDBOX, rehearsal, territory_files
 from tests.builders.hl7 import DOCTOR, build_mdm
 from tests.builders.inbound_mail import (
     MAILBOX,
@@ -157,6 +158,18 @@ def test_a_mail_of_two_documents_is_taken_when_both_are(house: Instance) -> None
 def test_a_mail_of_two_documents_of_which_one_is_refused_is_refused_once(house: Instance) -> None:
     receive(house, letter_mail(LETTER, change=_with_another))
     house.software.script(TAKEN, refused("identity-902"))
+    push(house)
+    assert [report_in(one).is_refusal for one in answers(house)] == [True]
+
+
+def test_a_mail_of_which_a_person_stopped_one_document_is_never_said_to_be_taken(house: Instance) -> None:
+    """The no for the one that was stopped is the last word: the other's yes would read as "all was taken"."""
+    receive(house, letter_mail(LETTER, change=_with_another))
+    house.software.script(refused("identity-902"))
+    house.pipeline.dispatch_some("w1", ChannelName.HL7_PUSH, 1)
+    house.resolve("cancel")
+    assert [report_in(one).is_refusal for one in answers(house)] == [True]
+    house.software.script(TAKEN)
     push(house)
     assert [report_in(one).is_refusal for one in answers(house)] == [True]
 
@@ -305,3 +318,20 @@ def test_mails_keep_the_house_in_balance(house: Instance, sent: str) -> None:
     push(house)
     answers(house)
     assert house.conservation().holds
+
+
+def test_a_saved_mail_goes_to_whoever_holds_the_address_that_it_was_written_to(tmp_path: Path) -> None:
+    files = territory_files()
+    name, role = "reference-territory.toml", b'key = "modele-ivry"\n'
+    files[name] = files[name].replace(role, role + b'channels = [{ channel = "hl7_push", address = "logiciel" }]\n')
+    otherwise = Inboxes(otherwise=Inbox("", "", "", takes_test_identities=True))
+    house = Instance(tmp_path, directory=load_directory(files), routes=ROUTES, hl7=HL7, inboxes=otherwise)
+    receipt = house.letter(letter_mail(LETTER, to=DOCTOR.address), door="cli")
+    house.software.script(TAKEN)
+    assert push(house) == 1 and house.states(receipt)["hl7_push"] == "integrated"
+
+
+def test_a_saved_mail_to_nobody_known_is_asked_about(tmp_path: Path) -> None:
+    house = Instance(tmp_path, routes=ROUTES, hl7=HL7, inboxes=Inboxes(otherwise=Inbox("", "", "", takes_test_identities=True)))
+    house.letter(letter_mail(LETTER, to="personne@cms-ivry.formation.mssante.fr"), door="cli")
+    assert push(house) == 0 and len(house.items()) == 1
