@@ -175,6 +175,7 @@ class OperatorDouble:
         self._mailboxes = None if mailboxes is None else frozenset(box.lower() for box in mailboxes)
         self._domains = None if domains is None else frozenset(domain.lower() for domain in domains)
         self._directory = directory
+        self._before = 0
         self._faults: list[Fault] = []
         self._received: list[ReceivedMail] = []
         self._changed = threading.Condition()
@@ -194,6 +195,9 @@ class OperatorDouble:
         self._requested_port = listener.getsockname()[1]
         if self._directory is not None:
             self._directory.mkdir(parents=True, exist_ok=True)
+            # What an earlier run left is not written over.
+            self._before = max((int(file.stem) for file in self._directory.glob("*.eml") if file.stem.isdecimal()), default=0)
+            self._before -= len(self._received)
         self._controller = _LoopbackController(self, listener, self._context, self._size_limit)
         self._controller.start()
         return self
@@ -260,7 +264,7 @@ class OperatorDouble:
         """Keep a mail; returns the name it is queued under."""
         with self._changed:
             self._received.append(mail)
-            queue_id = f"{len(self._received):06d}"
+            queue_id = f"{self._before + len(self._received):06d}"
             if self._directory is not None:
                 (self._directory / f"{queue_id}.eml").write_bytes(mail.content)
             self._changed.notify_all()

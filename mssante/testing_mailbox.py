@@ -87,7 +87,7 @@ class _Folder:
 
 
 class MailboxDouble:
-    """The server: `with MailboxDouble(pki) as double: …`, then `double.port`. One box, whoever logs in.
+    """The server: `with MailboxDouble(pki) as double: …`, then `double.port` (a free one unless given). One box, whoever logs in.
 
     `idles`, `moves`, `keeps_keywords`: what it offers. `token`: the only access token taken (None: XOAUTH2 is not offered).
     """
@@ -96,6 +96,7 @@ class MailboxDouble:
         self,
         pki: TestPki,
         *,
+        port: int = 0,
         folders: Iterable[str] = ("INBOX",),
         idles: bool = True,
         moves: bool = True,
@@ -115,10 +116,11 @@ class MailboxDouble:
         self._faults: list[ImapFault] = []
         self._stopping = threading.Event()
         self.lines: list[socket.socket] = []
+        self._requested_port = port
         self._listener: socket.socket | None = None
 
     def __enter__(self) -> Self:
-        self._listener = socket.create_server((LOOPBACK, 0))
+        self._listener = socket.create_server((LOOPBACK, self._requested_port))
         threading.Thread(target=self._serve, args=(self._listener,), daemon=True).start()
         return self
 

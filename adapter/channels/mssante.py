@@ -115,7 +115,8 @@ class SecureMailChannel:
             return f"{error}. Check the certificate, key and authority files."
         if result.verdict is Verdict.ACCEPTED:
             return ""
-        return f"{server.host}:{server.port} answered {result.summary} ({result.reason}). {_ADVICE[result.stage]}"
+        why = "" if result.reason in result.summary else f" ({result.reason})"
+        return f"{server.host}:{server.port} answered {result.summary}{why}. {_ADVICE[result.stage]}"
 
     def _hand_over(self, content: MailContent, reference: str) -> SmtpResult:
         settings = self._settings

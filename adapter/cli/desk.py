@@ -23,6 +23,7 @@ from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import Decision, Timeline, WorkFilter
 from adapter.model.audit import AuditEntry
 from adapter.model.patient import PatientEntry
+from adapter.model.submission import Intent
 from adapter.model.work_item import WorkItem
 from adapter.opening import now, open_ledger
 
@@ -104,6 +105,7 @@ def timeline_data(timeline: Timeline) -> dict[str, Any]:
                 "id": s.submission.id,
                 "document": s.submission.document.unique_id,
                 "type": s.submission.document.type.code,
+                "intent": s.submission.intent.value,
                 "urgency": s.submission.urgency.value,
                 "status": {"phase": s.status.phase.value, "summary": s.status.summary},
                 "deliveries": [
@@ -141,7 +143,10 @@ def timeline_lines(timeline: Timeline, zone: str) -> list[str]:
     names = {}
     for sent in timeline.submissions:
         document = sent.submission.document
-        lines.append(f"  document {document.unique_id} ({document.type.code}): {sent.status.phase.value}, {sent.status.summary}")
+        asked = "" if sent.submission.intent is Intent.NEW else f", {sent.submission.intent.value}"
+        lines.append(
+            f"  document {document.unique_id} ({document.type.code}{asked}): {sent.status.phase.value}, {sent.status.summary}"
+        )
         for delivery in sent.deliveries:
             names[delivery.id] = f"{delivery.channel.value} → {delivery.role_id}"
             lines.append(

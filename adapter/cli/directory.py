@@ -159,6 +159,8 @@ def suspended(config: ConfigOption = DEFAULT_CONFIG, entity: EntityOption = "", 
         rows = [{"address": s.address, "cause": s.cause, "since": s.since.isoformat(), "delivery": s.delivery_id} for s in found]
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
         return
+    if not found:
+        typer.echo("No address is suspended.")
     for one in found:
         typer.echo(f"{one.address}  {one.cause}  since {one.since:%Y-%m-%d %H:%M}Z  delivery {one.delivery_id}")
 
@@ -180,16 +182,16 @@ def release(
     finally:
         ledger.close()
     if not lifted:
-        typer.echo("tdu: this address is not suspended.", err=True)
+        typer.echo("tdu: this address is not suspended. `tdu directory suspended` lists those that are.", err=True)
         raise typer.Exit(1)
+    typer.echo(f"{address} is written to again.")
 
 
 def _national(settings: Config) -> NationalDirectory:
     national = settings.directory.annuaire
     if national is None:
-        raise ConfigurationError(
-            "directory.no-annuaire", "no national directory is configured.", where="directory.annuaire", remedy="Add this table."
-        )
+        text, remedy = "no national directory is configured.", "Add this table, with key_file: docs/how-to/directory.md."
+        raise ConfigurationError("directory.no-annuaire", text, where="directory.annuaire", remedy=remedy)
     return national
 
 

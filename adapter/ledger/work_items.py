@@ -203,6 +203,7 @@ def _undecided(tx: Transaction, item_id: str, legal_entity: str) -> WorkItem:
 
 def _decide_receipt(tx: Transaction, item: WorkItem, decision: Decision) -> None:
     """Retry prepares a parked receipt again; any other decision leaves it as it is, answered for."""
+    _refuse_correction(item, decision)
     if decision is not Decision.RETRY:
         return
     _prepare_again(tx, item.about_id, (ReceiptState.PARKED,))
@@ -248,7 +249,8 @@ def _decide_patient(tx: Transaction, item: WorkItem, decision: Decision, by: str
 
 def _refuse_correction(item: WorkItem, decision: Decision) -> None:
     if decision is Decision.CORRECT:
-        raise LedgerError("work-item.no-correction", "only a document sent under another identity is corrected", where=item.id)
+        text, remedy = "only a document sent under another identity is corrected", "Choose retry, hand-over, cancel or close."
+        raise LedgerError("work-item.no-correction", text, where=item.id, remedy=remedy)
 
 
 def _decide_delivery(tx: Transaction, item: WorkItem, decision: Decision, by: str) -> None:
@@ -270,6 +272,7 @@ def _decide_delivery(tx: Transaction, item: WorkItem, decision: Decision, by: st
 
 def _decide_partner(tx: Transaction, item: WorkItem, decision: Decision, by: str) -> None:
     """Retry sends again what waits for this partner or was parked on its account; cancel stops what was parked."""
+    _refuse_correction(item, decision)
     d = tables.delivery
     by_name = or_(d.c.partner == item.about_id, and_(d.c.partner == "", d.c.channel == item.about_id))
     mine = moves.locked(d.c.legal_entity == item.legal_entity, by_name)

@@ -97,6 +97,13 @@ def test_closing_a_parked_receipt_makes_it_final(world: World) -> None:
     assert (count.final, count.parked, count.holds) == (1, 0, True)
 
 
+def test_a_receipt_has_nothing_to_correct_and_its_question_stays_open(world: World) -> None:
+    parked_receipt(world)
+    with pytest.raises(LedgerError, match=r"work-item\.no-correction.*Choose retry"):
+        decide(world, Decision.CORRECT)
+    assert len(world.items()) == 1
+
+
 def test_a_refused_receipt_is_not_retried(world: World) -> None:
     world.receive("k")
     world.receive("k", content=b"other")

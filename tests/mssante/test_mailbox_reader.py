@@ -68,6 +68,13 @@ def double(pki: TestPki) -> Iterator[MailboxDouble]:
         yield running
 
 
+def test_a_double_listens_where_it_is_told_and_there_again_after_a_stop(pki: TestPki) -> None:
+    with MailboxDouble(pki) as first:
+        port = first.port
+    with MailboxDouble(pki, port=port) as again:
+        assert again.port == port
+
+
 @pytest.fixture
 def caller() -> Caller:
     return Caller()

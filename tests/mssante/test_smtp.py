@@ -76,6 +76,14 @@ def test_an_accepted_mail_arrives_byte_for_byte_from_the_named_client(mail: Send
     assert (received.envelope_from, received.envelope_to) == (SENDER, DOCTOR)
 
 
+def test_a_double_started_again_writes_over_nothing_that_it_kept(pki: TestPki, tls: TlsSettings, tmp_path: Path) -> None:
+    for _ in range(2):
+        with OperatorDouble(pki, directory=tmp_path / "received") as operator:
+            for _ in range(2):
+                assert send(MESSAGE, SENDER, DOCTOR, host="127.0.0.1", port=operator.port, tls=tls).verdict is Verdict.ACCEPTED
+    assert [file.name for file in sorted((tmp_path / "received").iterdir())] == [f"00000{n}.eml" for n in (1, 2, 3, 4)]
+
+
 def test_line_ends_are_made_right_and_lone_dots_survive(mail: Send, operator: OperatorDouble) -> None:
     mail(b".premier\nSubject: x\r\n\n.\n..\nfin sans retour")
     assert operator.received[0].content == b".premier\r\nSubject: x\r\n\r\n.\r\n..\r\nfin sans retour\r\n"

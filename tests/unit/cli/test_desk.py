@@ -100,6 +100,24 @@ def test_a_timeline_tells_channels_states_and_ids_to_copy(instance: Path, letter
     assert all(line == line.rstrip() for line in text.splitlines())
 
 
+def test_a_timeline_tells_a_replacement_and_a_cancellation_from_a_new_document(
+    instance: Path, letter: Path, tmp_path: Path, tdu: Terminal, told: Callable[..., Any]
+) -> None:
+    taken_back = tmp_path / "annulation.hl7"
+    asked = ((b"MDM^T02^", b"MDM^T04^"), (b"ORC|NW", b"ORC|CA"), (b"||||||F\rPRT", b"||||||D\rPRT"), (b"|CLI-1|", b"|CLI-9|"))
+    content = letter.read_bytes()
+    for old, new in asked:
+        assert content.count(old) == 1, old
+        content = content.replace(old, new)
+    taken_back.write_bytes(content)
+    for file in (letter, taken_back):
+        tdu("submit", file)
+        work(instance, ChannelName.FAX)
+    assert ", cancel): " in tdu("trace", "CLI-9").stdout
+    assert ", new" not in tdu("trace", "CLI-1").stdout
+    assert [s["intent"] for s in told("trace", "CLI-9")[0]["submissions"]] == ["cancel"]
+
+
 def test_nothing_of_the_patient_is_in_a_timeline(instance: Path, letter: Path, tdu: Terminal) -> None:
     tdu("submit", letter)
     work(instance, ChannelName.SECURE_MAIL)

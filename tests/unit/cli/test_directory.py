@@ -58,7 +58,7 @@ def test_lookup_of_nobody_exits_1_and_of_nonsense_says_what_is_wrong(configured:
 
 def test_without_a_national_directory_the_command_says_which_table_to_add(instance: Path, tdu: Terminal) -> None:
     result = tdu("directory", "refresh")
-    assert result.exit_code == 2 and "directory.annuaire" in result.stderr
+    assert result.exit_code == 2 and "directory.annuaire" in result.stderr and "key_file" in result.stderr
 
 
 def test_a_wrong_key_is_the_operator_s_to_correct(configured: Path, tdu: Terminal) -> None:
@@ -113,6 +113,7 @@ def test_what_a_test_instance_s_sandbox_answers_suspends_nobody(
         house.ledger.close()
     # A test instance's answers come from its sandbox: they say nothing of whom the letter was meant for.
     assert told("directory", "suspended") == []
+    assert tdu("directory", "suspended").stdout == "No address is suspended.\n"
     assert tdu("directory", "release", "personne@cms.mssante.fr").exit_code == 1
 
 
