@@ -33,6 +33,9 @@ _PROLOG = re.compile(rb"\s*(?:<\?.*?\?>|<!--.*?-->)", re.DOTALL)
 _START = re.compile(rb"\s*(.{0,9})", re.DOTALL)
 _DECLARED_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 
+# What `str.split` takes for a blank, of ASCII.
+_ASCII_BLANKS = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
+
 # What the first bytes of an embedded file say it is; labels in real documents are often wrong.
 _MAGIC = (
     (b"%PDF-", "application/pdf"),
@@ -131,15 +134,27 @@ def decode_base64(text: str, where: str = "component/nonXMLBody/text") -> tuple[
     try:  # as nearly all come, whole and on one line: at once
         content = pybase64.b64decode(text.strip(), validate=True)
     except ValueError:
-        packed = "".join(text.split())
+        packed = _packed(text)
         missing = -len(packed) % 4
-        content = _decoded(packed + "=" * missing, where)
+        content = _decoded(packed + b"=" * missing, where)
     if not content:
         raise InputError("cda.bad-body", "The embedded file is empty.", where=where)
     return content, missing > 0
 
 
-def _decoded(packed: str, where: str) -> bytes:
+def _packed(text: str) -> bytes:
+    """Without blanks: lines of 76 signs are the other usual form, and a file has thousands of them."""
+    try:
+        return text.encode("ascii").translate(None, _ASCII_BLANKS)
+    except UnicodeEncodeError:
+        return "".join(text.split()).encode("utf-8")
+
+
+def _decoded(packed: bytes, where: str) -> bytes:
+    try:
+        return pybase64.b64decode(packed, validate=True)
+    except ValueError:
+        pass  # Python's own forgives padding that is too long, and some of it is: last, for it is slow
     try:
         return base64.b64decode(packed, validate=True)
     except (binascii.Error, ValueError):

@@ -22,6 +22,9 @@ from adapter.model.finding import Finding, Severity
 # Bounded: a repeated group keeps a mark for each turn, and a hostile prefix has millions.
 _PREFIX = re.compile(rb"(?:\xef\xbb\xbf|[\x0b \t\r\n]){0,64}")
 _NAME = re.compile(rb"[A-Z][A-Z0-9]{2}")
+# Lines up to this are cut as text by one split; longer ones hold a file and are cut where they are asked, without a copy.
+_SHORT_LINE = 4096
+_SMALL = 20_000
 # Real messages have some thirty lines. Above this they are not even cut: a list of millions of lines takes gigabytes.
 MOST_LINES = 100_000
 
@@ -108,7 +111,7 @@ class Message(Confidential):
 class Segment(Confidential):
     """One line. `name` is empty when the line is no segment. Fields are counted as in the norm, MSH-1 being the separator."""
 
-    __slots__ = ("_cut_to", "_fields", "end", "index", "line", "message", "name")
+    __slots__ = ("_cut_to", "_fields", "_texts", "end", "index", "line", "message", "name")
 
     def __init__(self, message: Message, index: int, line: bytes) -> None:
         self.message = message
@@ -118,10 +121,10 @@ class Segment(Confidential):
         while end and line[end - 1] in b"\r\n":
             end -= 1
         self.end = end
-        named = _NAME.match(line) is not None and (end == 3 or line.startswith(message.separators.as_bytes[0], 3))
-        self.name = line[:3].decode("ascii") if named else ""
+        self.name = _name_of(line[: min(4, end)], message.separators.field)
         self._fields: list[tuple[int, int]] = []
         self._cut_to = 0
+        self._texts: list[str] | None = None
 
     @property
     def place(self) -> str:
@@ -150,10 +153,44 @@ class Segment(Confidential):
 
     def value(self, field: int, component: int = 1, repetition: int = 1, subcomponent: int = 1) -> str:
         """One value as text, escapes decoded; empty when absent."""
+        texts = self._texts if self._texts is not None else self.texts()
+        if texts:
+            return self._short_value(texts, field, component, repetition, subcomponent)
         return decode_escapes(self.data(field, component, repetition, subcomponent).decode(self.message.codec), self.message)
+
+    def texts(self) -> list[str]:
+        """The fields of a short line as text, by number, escapes untouched; empty for a long line, which is cut by spans."""
+        if self._texts is None:
+            message = self.message
+            if self.end <= _SHORT_LINE:
+                self._texts = self.line[: self.end].decode(message.codec).split(message.separators.field)
+                if self.name == "MSH":
+                    self._texts.insert(1, self.line[3:4].decode(message.codec))
+            else:
+                self._texts = []
+        return self._texts
+
+    def _short_value(self, texts: list[str], field: int, component: int, repetition: int, subcomponent: int) -> str:
+        if not 0 < field < len(texts):
+            return ""
+        text, signs = texts[field], self.message.separators
+        if not text or text.isalnum():  # by far the most frequent: nothing in it can be a sign
+            return text if component <= 1 and repetition <= 1 and subcomponent <= 1 else ""
+        if field <= 2 and self._is_delimiters(field):
+            return decode_escapes(text, self.message) if repetition == component == subcomponent == 1 else ""
+        for sign, number in ((signs.repetition, repetition), (signs.component, component), (signs.subcomponent, subcomponent)):
+            if sign in text:
+                parts = text.split(sign)
+                text = parts[max(number, 1) - 1] if number <= len(parts) else ""
+            elif number > 1:
+                return ""
+        return decode_escapes(text, self.message) if signs.escape in text else text
 
     def repetitions(self, field: int) -> int:
         """How many repetitions a field has (0 when it is empty)."""
+        if texts := self.texts():
+            text = texts[field] if 0 < field < len(texts) else ""
+            return (1 if self._is_delimiters(field) else text.count(self.message.separators.repetition) + 1) if text else 0
         start, end = self.field_span(field)
         if start == end:
             return 0
@@ -187,10 +224,6 @@ class Segment(Confidential):
                     for s, (first, last) in enumerate(_cut(self.line, subcomponent_sign, *component), 1):
                         if first < last:
                             yield (field, r, c, s), (first, last)
-
-    def _is_plain(self, start: int, end: int) -> bool:
-        _, *signs = self.message.separators.as_bytes
-        return all(self.line.find(sign, start, end) < 0 for sign in signs)
 
     def span(self, field: int, component: int = 1, repetition: int = 1, subcomponent: int = 1) -> tuple[int, int]:
         """Where a value lies in `line`; an empty span when absent."""
@@ -266,12 +299,13 @@ def read_message(content: bytes, default_charset: str = "utf-8") -> Message:
     if not is_hl7v2(content[start : start + 4]):
         raise InputError("hl7.not-hl7", "The content does not begin with an MSH segment.", where="MSH", remedy="Send HL7 v2 ER7.")
     body = content[start:] if start else content
-    if body.count(b"\r") + body.count(b"\n") > 2 * MOST_LINES:
+    if len(body) > 2 * MOST_LINES and count_sign(body, b"\r") + count_sign(body, b"\n") > 2 * MOST_LINES:
         raise InputError("hl7.too-many-parts", "The message has more lines than any real one.", where="MSH")
     lines, findings = _lines(body)
     fields = lines[0].rstrip(b"\r\n").split(body[3:4], 18)
     label = _label(fields[17]) if len(fields) > 17 else ""
-    codec, said = choose_codec(label, default_charset, [line for line in lines if not line.isascii()])
+    odd = [] if body.isascii() else [line for line in lines if not line.isascii()]
+    codec, said = choose_codec(label, default_charset, odd)
     delimiters = fields[1] if len(fields) > 1 else b""
     separators = _separators(body[3:4].decode("ascii"), delimiters, codec)
     if separators.field + _signs(separators) != body[3:4].decode("ascii") + delimiters.decode(codec)[:4]:
@@ -281,10 +315,12 @@ def read_message(content: bytes, default_charset: str = "utf-8") -> Message:
 
 def _lines(body: bytes) -> tuple[list[bytes], tuple[Finding, ...]]:
     """Lines with their ends. Where MSH ends with CR, a lone LF is content; where it ends with LF, each line end counts."""
-    lines = body.splitlines(keepends=True)
     if b"\n" not in body:
-        return lines, ()
+        return _cut_lines(body, b"\r"), ()
     finding = _warning("hl7.line-feeds", "Segments end with LF instead of CR.", "MSH", "")
+    if b"\r" not in body:
+        return _cut_lines(body, b"\n"), (finding,)
+    lines = body.splitlines(keepends=True)
     if b"\r" not in lines[0]:
         return lines, (finding,)
     joined: list[bytes] = []
@@ -297,6 +333,37 @@ def _lines(body: bytes) -> tuple[list[bytes], tuple[Finding, ...]]:
     if pending:
         joined.append(b"".join(pending))
     return joined, (finding,)
+
+
+def _cut_lines(body: bytes, end: bytes) -> list[bytes]:
+    """Lines with their ends, all of one kind. `splitlines` looks at every byte; a search jumps over a file."""
+    if len(body) < _SMALL:
+        return body.splitlines(keepends=True)
+    lines, start = [], 0
+    while (at := body.find(end, start)) >= 0:
+        lines.append(body[start : at + 1])
+        start = at + 1
+    if start < len(body):
+        lines.append(body[start:])
+    return lines
+
+
+def count_sign(text: bytes, sign: bytes) -> int:
+    """How often a sign stands in a text. A search jumps over the file that a long text is made of; a count does not."""
+    start = 0
+    for found in range(64 if len(text) > _SHORT_LINE else 0):
+        at = text.find(sign, start)
+        if at < 0:
+            return found
+        start = at + len(sign)
+    return text.count(sign, start) + (64 if len(text) > _SHORT_LINE else 0)
+
+
+@lru_cache(maxsize=1024)
+def _name_of(head: bytes, field_sign: str) -> str:
+    """The name of a segment, from the beginning of its line; empty when it is none."""
+    named = _NAME.match(head) is not None and (len(head) == 3 or head[3:4] == field_sign.encode())
+    return head[:3].decode("ascii") if named else ""
 
 
 @lru_cache(maxsize=256)

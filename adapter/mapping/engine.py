@@ -90,10 +90,12 @@ def _values(rule: FieldRule, node: Node | None) -> list[str]:
     if node is None:
         return []
     for path in rule.paths:
-        values = (value for found in node.select(path) if (value := found.read()))
-        # A single field takes the first value only: the others stay unread, hence told.
-        read = list(values) if rule.each else [value for value in (next(values, ""),) if value]
-        if read:
+        found = node.select(path)
+        if not rule.each:  # a single field takes the first value only: the others stay unread, hence told
+            for one in found:
+                if value := one.read():
+                    return [value]
+        elif read := [value for one in found if (value := one.read())]:
             return read
     return []
 

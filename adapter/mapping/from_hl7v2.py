@@ -136,8 +136,7 @@ def understand_hl7v2(arrival: Arrival, receipt_id: str) -> tuple[Translation, ..
     """One translation a document: 1, or 2 in an ORU (N1 and N3). Raises InputError when the message cannot be taken."""
     reading = _read(arrival)
     documents = _carried(reading)
-    for path in (*reading.profile.shared.ignored, *reading.profile.own.ignored):
-        reading.source.ignore(path)
+    reading.source.ignore_all((*reading.profile.shared.ignored, *reading.profile.own.ignored))
     return tuple(_translation(arrival, receipt_id, reading, segment, content) for segment, content in documents)
 
 

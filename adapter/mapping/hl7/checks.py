@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from adapter.formats.hl7v2 import Message, Segment
+from adapter.formats.hl7v2 import Message, Segment, count_sign
 from adapter.mapping.hl7.documents import BODY_CODES, document_segments, is_document
 from adapter.mapping.hl7.profile import (
     Action,
@@ -43,8 +43,8 @@ def check_size(message: Message) -> tuple[Finding, ...]:
     """A message of more parts than any real one is not looked into (198): the door must answer everybody soon."""
     if len(message.lines) <= _MOST_SEGMENTS:
         field, repetition, component, subcomponent = message.separators.as_bytes
-        parts = sum(line.count(field) + line.count(component) + line.count(subcomponent) for line in message.lines)
-        repetitions = sum(line.count(repetition) for line in message.lines)
+        parts = sum(count_sign(line, sign) for line in message.lines for sign in (field, component, subcomponent))
+        repetitions = sum(count_sign(line, repetition) for line in message.lines)
         if repetitions <= _MOST_REPETITIONS and parts <= _MOST_PARTS:
             return ()
     text = "The message has more segments, fields or repetitions than any real one."

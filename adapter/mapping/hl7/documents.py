@@ -44,8 +44,9 @@ def document_segments(message: Message) -> tuple[Segment, ...]:
 
 def is_document(segment: Segment) -> bool:
     """True for an OBX of type ED that is no mail body."""
-    meta = segment.value(3, 1).strip() in BODY_CODES or segment.value(3, 3).strip() == _META
-    return segment.name == "OBX" and segment.value(2).strip() == "ED" and not meta
+    if segment.name != "OBX" or segment.value(2).strip() != "ED":
+        return False
+    return segment.value(3, 1).strip() not in BODY_CODES and segment.value(3, 3).strip() != _META
 
 
 def open_documents(
@@ -93,6 +94,11 @@ def document_bytes(segment: Segment) -> tuple[bytes, bool]:
 
 def decode_base64(data: bytes, where: str) -> tuple[bytes, bool]:
     """Strict Base64, but for blanks between characters and missing padding; says whether padding was missing."""
+    if not len(data) % 4:
+        try:  # as nearly all come, whole and on one line: at once
+            return pybase64.b64decode(data, validate=True), False
+        except binascii.Error:
+            pass
     packed = data.translate(None, _BLANKS)
     missing = -len(packed) % 4
     if missing == 3:

@@ -12,15 +12,12 @@ A test may give several values: `[5=INS|NH]`. Tests look without reading. HL7's 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 
-from adapter.errors import MappingError
 from adapter.formats.hl7v2 import Message, Segment, decode_escapes
 from adapter.mapping.account import Account
+from adapter.mapping.hl7.paths import LeftAside, Test, field_step, left_aside, repetition_holds, segment_step, steps_of
 from adapter.model.effects import UnreadNode
 
 _EXCERPT = 80
@@ -30,42 +27,10 @@ _MOST_LISTED = 2000
 _Place = tuple[int, int, int, int, int]
 # Field, repetition, component, subcomponent.
 _Leaf = tuple[int, int, int, int]
-
-_SEGMENT = re.compile(r"(?P<name>[A-Z][A-Z0-9]{2})(?:\[(?P<test>[^\]]*)\])?(?:-(?P<rest>.+))?$")
-_FIELD = re.compile(r"(?P<field>\d+)(?:\[(?P<test>[^\]]*)\])?(?:\.(?P<component>\d+))?(?:\.(?P<subcomponent>\d+))?$")
-_PLAIN = re.compile(r"(?P<name>[A-Z][A-Z0-9]{2})(?:-(?P<field>\d+))?")
-_TEST = re.compile(r"(?P<place>\d+(?:\.\d+)*)(?P<sign>!?=)(?P<values>.*)$")
-
-
-@dataclass(frozen=True)
-class _Test:
-    """A claim about one value. `place`: numbers, one to three."""
-
-    place: tuple[int, ...]
-    values: frozenset[str]
-    wanted: bool
-
-    def holds(self, value: str) -> bool:
-        """True when the value is as claimed."""
-        return (value in self.values) is self.wanted
-
-
-@lru_cache(maxsize=1024)
-def _test(text: str | None) -> _Test | None:
-    if not text:
-        return None
-    found = _TEST.match(text)
-    if found is None:
-        raise MappingError("mapping.bad-path", "cannot read a test", where=text)
-    return _Test(tuple(int(n) for n in found["place"].split(".")), frozenset(found["values"].split("|")), found["sign"] == "=")
-
-
-@lru_cache(maxsize=1024)
-def _matched(pattern: re.Pattern[str], text: str) -> dict[str, str | None]:
-    found = pattern.match(text)
-    if found is None:
-        raise MappingError("mapping.bad-path", "cannot read an HL7 path", where=text)
-    return found.groupdict()
+# Repetition, component, subcomponent within a field.
+_Part = tuple[int, int, int]
+_BLANKS = " \t\n\r\x0b\x0c"
+_NO_VALUES = frozenset({"", '""'})
 
 
 class Hl7Source:
@@ -73,10 +38,10 @@ class Hl7Source:
 
     def __init__(self, message: Message) -> None:
         self.message = message
-        self._read: set[_Place] = set()
-        self._ignored: dict[_Place, str] = {}
-        self._ignored_fields: dict[tuple[str, int], str] = {}
+        self._read: dict[tuple[int, int], set[_Part]] = {}
+        self._ignored: list[str] = []
         self._looked: dict[tuple[int, tuple[int, ...]], str] = {}
+        self._by_value: dict[tuple[str, tuple[int, ...]], dict[str, list[Segment]]] = {}
 
     @property
     def root(self) -> Hl7Root:
@@ -85,7 +50,11 @@ class Hl7Source:
 
     def mark(self, place: _Place) -> None:
         """Remember a leaf, or all below a place, as read."""
-        self._read.add(place)
+        index, field, repetition, component, subcomponent = place
+        parts = self._read.get((index, field))
+        if parts is None:
+            parts = self._read[index, field] = set()
+        parts.add((repetition, component, subcomponent))
 
     def look(self, segment: Segment, place: tuple[int, ...]) -> str:
         """A value by field, component and subcomponent, unmarked; remembered, for rules test the same few again and again."""
@@ -95,22 +64,36 @@ class Hl7Source:
             known = self._looked[segment.index, place] = segment.value(field, component, subcomponent=subcomponent).strip()
         return known
 
+    def matching(self, name: str, test: Test | None) -> Sequence[Segment]:
+        """Segments of a name for which a test holds, in order; found by value, for ten rules ask for ten rows of OBX."""
+        segments = self.message.segments(name)
+        if test is None:
+            return segments
+        if not test.wanted:
+            return [segment for segment in segments if test.holds(self.look(segment, test.place))]
+        known = self._by_value.get((name, test.place))
+        if known is None:
+            known = self._by_value[name, test.place] = {}
+            for segment in segments:
+                known.setdefault(self.look(segment, test.place), []).append(segment)
+        found = [segment for value in test.values for segment in known.get(value, ())]
+        return sorted(found, key=lambda segment: segment.index) if len(test.values) > 1 < len(found) else found
+
     def give_back(self, segment: Segment, field: int, component: int = 1, repetition: int = 1) -> None:
         """What was read and then served nothing counts as not read: it is listed like the rest."""
-        self._read.discard((segment.index, field, repetition, component, 1))
+        self._read.get((segment.index, field), set()).discard((repetition, component, 1))
 
     def mark_payload(self, segment: Segment) -> None:
         """Remember the data of an OBX-5 of type ED as read."""
-        self._read.add((segment.index, 5, 1, 5, 1))
+        self.mark((segment.index, 5, 1, 5, 1))
 
     def ignore(self, path: str) -> None:
         """Leave everything at and below a path aside; what is read there all the same counts as read."""
-        plain = _PLAIN.fullmatch(path)
-        if plain is not None:  # by far the most: nothing is searched for them
-            self._ignored_fields[plain["name"], int(plain["field"] or 0)] = path
-            return
-        for node in self.root.select(path):
-            self._ignored[node.place] = path
+        self._ignored.append(path)
+
+    def ignore_all(self, paths: Iterable[str]) -> None:
+        """Leave several paths aside."""
+        self._ignored += paths
 
     def unread(self) -> tuple[UnreadNode, ...]:
         """Leaves that hold a value which nothing read nor ignored; a line that is no segment is one leaf."""
@@ -118,52 +101,133 @@ class Hl7Source:
 
     def account(self) -> Account:
         """What became of every value of the message; the separators of MSH are none."""
-        left: list[UnreadNode] = []
-        ignored: Counter[str] = Counter()
-        read = more = 0
-        for segment, leaf, span in self._leaves():
-            places = _above((segment.index, *(leaf or (0, 0, 0, 0))))
-            if any(place in self._read for place in places):
-                read += 1
-            elif pattern := self._pattern_of(segment.name, places):
-                ignored[pattern] += 1
-            elif len(left) < _MOST_LISTED:
-                left.append(self._node(segment, leaf, span))
-            else:
-                more += 1
-        listed = (*left, UnreadNode("…", f"{more} more")) if more else tuple(left)
-        return Account(listed, read, ignored)
-
-    def _pattern_of(self, name: str, places: tuple[_Place, ...]) -> str:
-        """The path under which a leaf is left aside, or empty."""
-        found = next((self._ignored[place] for place in places if place in self._ignored), "")
-        fields = self._ignored_fields
-        return found or fields.get((name, places[0][1])) or fields.get((name, 0), "")
-
-    def _leaves(self) -> Iterator[tuple[Segment, _Leaf | None, tuple[int, int]]]:
-        """Every leaf that holds a value."""
+        plan = left_aside(tuple(self._ignored))
+        searched = {node.place: path for path in plan.others for node in self.root.select(path)}
+        counting = _Counting(self.message, plan, searched, self._read)
         for segment in self.message.segments():
-            if not segment.name:
-                yield segment, None, (0, segment.end)
-                continue
+            counting.add(segment)
+        return counting.account()
+
+
+class _Counting:
+    """One pass over a message: fields of one fate are counted whole, the others leaf by leaf."""
+
+    def __init__(
+        self, message: Message, plan: LeftAside, searched: dict[_Place, str], read: dict[tuple[int, int], set[_Part]]
+    ) -> None:
+        self._message = message
+        self._plan = plan
+        self._searched = searched
+        self._marks = read
+        self._left: list[UnreadNode] = []
+        self._more = 0
+        self._read = 0
+        self._ignored: Counter[str] = Counter()
+
+    def account(self) -> Account:
+        """What was counted."""
+        left = tuple(self._left)
+        return Account((*left, UnreadNode("…", f"{self._more} more")) if self._more else left, self._read, self._ignored)
+
+    def add(self, segment: Segment) -> None:
+        """Count what one segment holds."""
+        if not segment.name:
+            self._settle(segment, None, "")
+        elif texts := segment.texts():
+            self._add_short(segment, texts)
+        else:
             for leaf, span in segment.leaf_spans():
-                is_separator = segment.name == "MSH" and leaf[0] <= 2
-                if not is_separator and segment.line[slice(*span)].strip() not in (b"", b'""'):
-                    yield segment, leaf, span
+                if (segment.name != "MSH" or leaf[0] > 2) and _holds(segment.line, *span):
+                    self._settle(segment, leaf, _beginning(segment, *span))
 
-    def _node(self, segment: Segment, leaf: _Leaf | None, span: tuple[int, int]) -> UnreadNode:
-        """A leaf with the beginning of its value: only some bytes of a large one are decoded, cut where a character ends."""
-        start, end = span
-        text = segment.line[start : min(end, start + _EXCERPT * 4)].decode(self.message.codec, "ignore")
+    def _add_short(self, segment: Segment, texts: list[str]) -> None:
+        name, index, plan, signs = segment.name, segment.index, self._plan, self._message.separators
+        repetition_sign, component_sign, subcomponent_sign = signs.repetition, signs.component, signs.subcomponent
+        whole, parts, marks = plan.whole, plan.parts, self._marks
+        is_marked = (index, 0) in marks or bool(self._searched)
+        for field in range(3 if name == "MSH" else 1, len(texts)):
+            text = texts[field]
+            if not text:
+                continue
+            is_plain = text.isalnum() or not (repetition_sign in text or component_sign in text or subcomponent_sign in text)
+            is_mixed = is_marked or (index, field) in marks or (name, field) in parts
+            if is_plain and text.strip(_BLANKS) in _NO_VALUES:
+                continue
+            if not is_mixed and (pattern := whole.get((name, field)) or whole.get((name, 0))):
+                self._ignored[pattern] += 1 if is_plain else sum(1 for _ in _leaves(text, *_signs(segment)))
+            elif is_plain:
+                self._settle(segment, (field, 1, 1, 1), text)
+            else:
+                for part, value in _leaves(text, repetition_sign, component_sign, subcomponent_sign):
+                    self._settle(segment, (field, *part), value)
+
+    def _settle(self, segment: Segment, leaf: _Leaf | None, text: str) -> None:
+        """Read, left aside, or listed."""
+        field, repetition, component, subcomponent = leaf or (0, 0, 0, 0)
+        marks = self._marks.get((segment.index, field), ())
+        above = (repetition, component, subcomponent), (repetition, component, 0), (repetition, 0, 0)
+        if above[0] in marks or above[1] in marks or above[2] in marks or (segment.index, 0) in self._marks:
+            self._read += 1
+        elif pattern := self._pattern_of(segment, (field, repetition, component, subcomponent)):
+            self._ignored[pattern] += 1
+        elif len(self._left) < _MOST_LISTED:
+            self._left.append(self._node(segment, leaf, text))
+        else:
+            self._more += 1
+
+    def _pattern_of(self, segment: Segment, leaf: _Leaf) -> str:
+        """The path under which a leaf is left aside, or empty."""
+        plan = self._plan
+        found = self._searched_for(segment.index, *leaf) if self._searched else ""
+        return (
+            found or plan.part(segment, leaf) or plan.whole.get((segment.name, leaf[0])) or plan.whole.get((segment.name, 0), "")
+        )
+
+    def _searched_for(self, index: int, field: int, repetition: int, component: int, subcomponent: int) -> str:
+        places = ((field, repetition, component, subcomponent), (field, repetition, component, 0), (field, repetition, 0, 0))
+        above = ((index, *place) for place in (*places, (0, 0, 0, 0)))
+        return next((self._searched[place] for place in above if place in self._searched), "")
+
+    def _node(self, segment: Segment, leaf: _Leaf | None, text: str) -> UnreadNode:
+        """A leaf with the beginning of its value."""
         if leaf is None:
-            return UnreadNode(segment.place, text.strip()[:_EXCERPT])
-        return UnreadNode(path_of(segment, *leaf), decode_escapes(text, self.message)[:_EXCERPT])
+            return UnreadNode(segment.place, _beginning(segment, 0, segment.end).strip()[:_EXCERPT])
+        if len(text) > _EXCERPT:  # as much of a long value as is taken of one that is never decoded whole
+            text = text.encode(self._message.codec)[: _EXCERPT * 4].decode(self._message.codec, "ignore")
+        return UnreadNode(path_of(segment, *leaf), decode_escapes(text, self._message)[:_EXCERPT])
 
 
-def _above(place: _Place) -> tuple[_Place, ...]:
-    """A leaf, its component, its repetition, its segment: whoever marks one of these marks the leaf."""
-    index, field, repetition, component, _ = place
-    return place, (index, field, repetition, component, 0), (index, field, repetition, 0, 0), (index, 0, 0, 0, 0)
+def _signs(segment: Segment) -> tuple[str, str, str]:
+    signs = segment.message.separators
+    return signs.repetition, signs.component, signs.subcomponent
+
+
+def _leaves(text: str, repetition_sign: str, component_sign: str, subcomponent_sign: str) -> Iterable[tuple[_Part, str]]:
+    """The parts of a field that hold a value."""
+    for r, repetition in enumerate(text.split(repetition_sign), 1):
+        for c, component in enumerate(repetition.split(component_sign), 1):
+            if not component:
+                continue
+            if subcomponent_sign not in component:
+                if component.strip(_BLANKS) not in _NO_VALUES:
+                    yield (r, c, 1), component
+                continue
+            for s, value in enumerate(component.split(subcomponent_sign), 1):
+                if value.strip(_BLANKS) not in _NO_VALUES:
+                    yield (r, c, s), value
+
+
+def _holds(line: bytes, start: int, end: int) -> bool:
+    """True for a span that is neither blank nor null; a file is not copied to know it."""
+    beginning = line[start : min(end, start + 64)].strip()
+    if end - start > 64 and beginning in (b"", b'""'):
+        beginning = line[start:end].strip()
+    return beginning not in (b"", b'""')
+
+
+def _beginning(segment: Segment, start: int, end: int) -> str:
+    """Only some bytes of a large value are decoded, cut where a character ends."""
+    return segment.line[start : min(end, start + _EXCERPT * 4)].decode(segment.message.codec, "ignore")
 
 
 def path_of(segment: Segment, field: int = 0, repetition: int = 1, component: int = 0, subcomponent: int = 1) -> str:
@@ -176,12 +240,14 @@ def path_of(segment: Segment, field: int = 0, repetition: int = 1, component: in
     return f"{name}-{field}{turn}{inner}"
 
 
-@dataclass(frozen=True)
 class Hl7Root:
     """The message itself: paths begin with a segment's name."""
 
-    source: Hl7Source
-    path: str = ""
+    __slots__ = ("path", "source")
+
+    def __init__(self, source: Hl7Source) -> None:
+        self.source = source
+        self.path = ""
 
     def read(self) -> str:
         """A message has no value of its own."""
@@ -191,31 +257,41 @@ class Hl7Root:
         """Segments or fields."""
         if path in ("", "."):
             return []
-        first, *others = path.split("/") if "]" not in path else re.split(r"/(?![^\[]*\])", path)
-        return _segments(self.source, self.source.message.segments(first[:3]), first, others)
+        first, *others = steps_of(path)
+        name, test, rest = segment_step(first)
+        found = [Hl7Node(self.source, segment) for segment in self.source.matching(name, test)]
+        return _below(found, rest, others)
 
 
-def _segments(source: Hl7Source, among: tuple[Segment, ...], step: str, others: list[str]) -> list[Hl7Node]:
-    parts = _matched(_SEGMENT, step)
-    test = _test(parts["test"])
-    found = [
-        Hl7Node(source, s) for s in among if s.name == parts["name"] and (test is None or test.holds(source.look(s, test.place)))
-    ]
+def _below(found: list[Hl7Node], rest: str, others: Sequence[str]) -> list[Hl7Node]:
     for other in others:
         found = [below for node in found for below in node.followers(other)]
-    return [below for node in found for below in node.select(parts["rest"])] if parts["rest"] else found
+    return [below for node in found for below in node.select(rest)] if rest else found
 
 
-@dataclass(frozen=True)
 class Hl7Node:
-    """A segment (`field` 0), a repetition of a field, a component or a subcomponent of it (0: not that deep)."""
+    """A segment (`field` 0), a repetition of a field, a component or a subcomponent of it (0: not that deep).
 
-    source: Hl7Source
-    segment: Segment
-    field: int = 0
-    repetition: int = 1
-    component: int = 0
-    subcomponent: int = 0
+    Made a hundred times a message: slots, no dataclass.
+    """
+
+    __slots__ = ("component", "field", "repetition", "segment", "source", "subcomponent")
+
+    def __init__(
+        self,
+        source: Hl7Source,
+        segment: Segment,
+        field: int = 0,
+        repetition: int = 1,
+        component: int = 0,
+        subcomponent: int = 0,
+    ) -> None:
+        self.source = source
+        self.segment = segment
+        self.field = field
+        self.repetition = repetition
+        self.component = component
+        self.subcomponent = subcomponent
 
     @property
     def path(self) -> str:
@@ -224,11 +300,12 @@ class Hl7Node:
 
     def read(self) -> str:
         """The value, trimmed; of something with parts, its first part."""
-        if not self.field:
+        field, repetition = self.field, self.repetition
+        if not field:
             return ""
         component, subcomponent = self.component or 1, self.subcomponent or 1
-        self.source.mark((self.segment.index, self.field, self.repetition, component, subcomponent))
-        value = self.segment.value(self.field, component, self.repetition, subcomponent).strip()
+        self.source.mark((self.segment.index, field, repetition, component, subcomponent))
+        value = self.segment.value(field, component, repetition, subcomponent).strip()
         return "" if value == '""' else value
 
     @property
@@ -255,7 +332,9 @@ class Hl7Node:
             if all_segments[at].name == self.segment.name:
                 break
             after.append(all_segments[at])
-        return _segments(self.source, tuple(after), step, [])
+        name, test, rest = segment_step(step)
+        found = [s for s in after if s.name == name and (test is None or test.holds(self.source.look(s, test.place)))]
+        return _below([Hl7Node(self.source, s) for s in found], rest, ())
 
     def select(self, path: str) -> list[Hl7Node]:
         """Below a segment: fields, or following segments (`/NTE-4`)."""
@@ -263,19 +342,12 @@ class Hl7Node:
             return [self]
         if path.startswith("/"):
             return self.followers(path[1:])
-        parts = _matched(_FIELD, path)
-        number = int(parts["field"] or 0)
+        number, test, component, subcomponent = field_step(path)
+        source, segment = self.source, self.segment
         if self.field:
-            inner = int(parts["component"] or 0)
-            return [Hl7Node(self.source, self.segment, self.field, self.repetition, number, inner)]
-        test = _test(parts["test"])
-        component, subcomponent = int(parts["component"] or 0), int(parts["subcomponent"] or 0)
+            return [Hl7Node(source, segment, self.field, self.repetition, number, component)]
         return [
-            Hl7Node(self.source, self.segment, number, repetition, component, subcomponent)
-            for repetition in range(1, self.segment.repetitions(number) + 1)
-            if test is None or self._repetition_holds(number, repetition, test)
+            Hl7Node(source, segment, number, repetition, component, subcomponent)
+            for repetition in range(1, segment.repetitions(number) + 1)
+            if test is None or repetition_holds(segment, number, repetition, test)
         ]
-
-    def _repetition_holds(self, number: int, repetition: int, test: _Test) -> bool:
-        component, subcomponent = (*test.place, 1)[:2]
-        return test.holds(self.segment.value(number, component, repetition, subcomponent).strip())
