@@ -20,7 +20,7 @@ from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import PayloadKind
 from adapter.ledger.rows import delivery_row, read_chunk, read_plan, read_submission
 from adapter.ledger.work_items import add_work_items
-from adapter.model.ack import AckKind, BusinessAck, Proof, Told
+from adapter.model.ack import DECIDED, AckKind, BusinessAck, Proof, Told
 from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery, DeliveryState, Purpose
 from adapter.model.plan import RoutePlan
@@ -31,6 +31,7 @@ from adapter.model.work_item import WorkAbout, WorkItem
 Row = Mapping[Any, Any]
 _ACK = TypeAdapter(BusinessAck)
 _BATCH = 100
+_CANCELLED = DeliveryState.CANCELLED.value
 _TAKEN = frozenset({DeliveryState.INTEGRATED.value, DeliveryState.CANCELLED.value, DeliveryState.SUPERSEDED.value})
 _DAMAGED_ADVICE = "Accusé dû à l'émetteur, mais contenu illisible dans le registre : prévenir l'émetteur et le support."
 _IMPOSSIBLE_ADVICE = "Accusé dû à l'émetteur, mais impossible à préparer : prévenir l'émetteur et le support."
@@ -129,9 +130,11 @@ def _is_taken_whole(tx: Transaction, receipt_id: str) -> bool:
     """One receipt answers for a whole mail: it says yes once all of it was taken."""
     r, s, d = tables.receipt, tables.submission, tables.delivery
     state = tx.execute(select(r.c.state).where(r.c.id == receipt_id)).scalar()
-    mine = select(d.c.state).join(s, s.c.id == d.c.submission_id).where(s.c.receipt_id == receipt_id)
-    documents = tx.execute(mine.where(d.c.purpose == Purpose.DOCUMENT.value)).scalars()
-    return state == ReceiptState.PREPARED.value and all(one in _TAKEN for one in documents)
+    mine = select(d.c.state, d.c.cause).join(s, s.c.id == d.c.submission_id).where(s.c.receipt_id == receipt_id)
+    documents = tx.execute(mine.where(d.c.purpose == Purpose.DOCUMENT.value)).all()
+    # What a person stopped was told as a no: a yes for the others must not take it back.
+    taken = all(one.state in _TAKEN and not (one.state == _CANCELLED and one.cause in DECIDED) for one in documents)
+    return state == ReceiptState.PREPARED.value and taken
 
 
 def _proof(row: Row) -> Proof:

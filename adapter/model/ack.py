@@ -11,6 +11,9 @@ from enum import StrEnum
 
 from adapter.model.confidential import Confidential
 
+# Causes of what a person stopped, as the ledger writes them: nothing more will come of itself, which is a no.
+DECIDED = frozenset({"cancelled", "closed", "handed-over"})
+
 
 class AckKind(StrEnum):
     """What is acknowledged: fed to the record, delivered to a mailbox, read there; or a mail that software took."""

@@ -18,7 +18,7 @@ from functools import lru_cache
 
 from adapter.data import mappings_root, read_table
 from adapter.errors import MappingError
-from adapter.model.ack import AckKind, AckReason, Proof, Told
+from adapter.model.ack import DECIDED, AckKind, AckReason, Proof, Told
 from adapter.model.delivery import DeliveryState
 from adapter.model.evidence import READERS
 from adapter.model.plan import ChannelName
@@ -26,8 +26,6 @@ from adapter.model.submission import AcksWanted
 
 S = DeliveryState
 
-# What a person decided, as the ledger writes it: then nothing more will come of itself.
-_DECIDED = frozenset({"cancelled", "closed", "handed-over"})
 # A sender is not told more often than this of one recipient: proofs that contradict each other for ever are a person's.
 MOST_TIMES = 4
 _ANY_SMTP, _ANY_APPLICATION = "554", "906"
@@ -130,7 +128,7 @@ def _is_no(proof: Proof) -> bool:
             codes = _tables().causes.get(proof.cause)
             return codes is not None and codes.tells_when_parked
         case S.CANCELLED:
-            return proof.cause in _DECIDED
+            return proof.cause in DECIDED
         case _:
             return False
 

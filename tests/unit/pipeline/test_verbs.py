@@ -351,7 +351,7 @@ def test_a_partner_that_goes_away_after_an_unclear_send_opens_no_fax_that_would_
         house.clock.advance(hours=2)
         house.pipeline.settle_some()
     assert house.states(receipt) == {"mssante": "parked", "fax": "waiting"}
-    assert house.reasons() == ["connect-failed"]
+    assert house.reasons() == ["connect-failed", "partner-down"]
 
 
 def test_a_plain_no_after_an_unclear_send_opens_the_fax(house: Instance) -> None:
