@@ -48,6 +48,7 @@ def check_instance(config: Config, now: datetime) -> list[Check]:
         *_check_channels(config, lines),
         *_check_mailboxes(config, lines),
         *_check_acks(config),
+        *_check_proofs(config),
     ]
 
 
@@ -91,6 +92,16 @@ def _check_acks(config: Config) -> Iterator[Check]:
     for peer in config.doors.mllp.peers if config.doors.mllp else ():
         told = f"go to {peer.acks_to}" if peer.acks_to else "go nowhere: set acks_to if this sender asks for any"
         yield Check(f"acknowledgements of {peer.name}", True, told)
+
+
+def _check_proofs(config: Config) -> Iterator[Check]:
+    """Mailboxes that we send from and nobody reads: allowed, but no delivery is ever proven, and no sender told of one."""
+    read = {box.address.lower() for box in config.doors.mailboxes}
+    for entity in config.legal_entities if config.channels.mssante else ():
+        mailbox = entity.sender.mailbox
+        if mailbox and mailbox.lower() not in read:
+            told = "come to nobody: add [[doors.mailboxes]] for this address, else no letter gets beyond 'accepted'"
+            yield Check(f"proofs for {mailbox}", True, told)
 
 
 def _check_trust(lines: SecureLines, now: datetime) -> Iterator[Check]:

@@ -78,6 +78,23 @@ def test_a_partner_that_does_not_answer_is_named(instance: Path, told: Callable[
     assert set(problems(told("check", status=1))) == {"channel mssante"}
 
 
+def test_a_mailbox_that_we_send_from_and_nobody_reads_is_told(instance: Path, told: Callable[..., Any]) -> None:
+    make_test_pki(instance / "pki")
+    address = "traitdunion@aphp.formation.mssante.fr"
+    told_of = {check["subject"]: check for check in told("check")}
+    assert f"proofs for {address}" not in told_of, "nothing is sent by mail"
+    with (instance / "tdu.toml").open("a") as config:
+        config.write(MAIL)
+    found = {check["subject"]: check for check in told("check", status=1)}[f"proofs for {address}"]
+    assert found["ok"] and "add [[doors.mailboxes]]" in found["detail"]
+    reads = MAIL.replace("[channels.mssante]", f'[[doors.mailboxes]]\nname = "boite"\naddress = "{address}"\n')
+    with (instance / "tdu.toml").open("a") as config:
+        config.write(reads.replace("[channels.mssante.tls]", "[doors.mailboxes.tls]"))
+    found = {check["subject"]: check for check in told("check", status=1)}
+    assert f"proofs for {address}" not in found
+    assert found["mailbox boite"]["ok"] is False
+
+
 def test_a_certificate_that_ended_is_wrong(instance: Path, told: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     make_test_pki(instance / "pki")
     with (instance / "tdu.toml").open("a") as config:
