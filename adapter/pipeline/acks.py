@@ -75,7 +75,7 @@ def _owed(case: AckCase, answer: Answer, rank: int, senders: Mapping[str, Sender
         purpose=Purpose.ACK,
         priority=ACK_PRIORITY,
         cause=NO_PARTNER if is_stuck else "",
-        partner="" if by_mail else (partner or f"{UNKNOWN_PEER}{case.peer}"),
+        partner="" if by_mail else (partner or f"{UNKNOWN_PEER}{case.peer}")[:64],  # as its work item names it
         sequence=stable_id("acks", submission.id),
     )
     return OwedAck(delivery, ack, _question(delivery, now) if is_stuck else None)

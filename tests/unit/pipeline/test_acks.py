@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from adapter.formats.hl7v2 import Message, read_message
+from adapter.ledger.records import Decision
 from adapter.model.delivery import DeliveryState as S
 from adapter.model.evidence import Evidence
 from adapter.model.plan import ChannelName
@@ -329,3 +331,14 @@ def test_a_lost_lease_on_the_wire_sends_it_again_under_the_same_number(house: In
     push(house)
     assert [message.value("MSH", 10) for message in messages(house)] == [claim.delivery.reference]
     assert house.reasons() == []
+
+
+def test_what_a_peer_of_a_long_name_is_owed_is_found_again_by_its_question(house: Instance) -> None:
+    """A certificate's name may be long; the work item's is cut, and a retry must still find what it is about."""
+    house.letter(build_mdm(build_ldl_ses(), recipients=(DOCTOR,), flags=ASKED), principal=replace(HOSPITAL, name="p" * 90))
+    house.dispatch()
+    prove(house, S.DELIVERED, "dsn")
+    (item,) = house.items()
+    house.ledger.resolve(item.id, Decision.RETRY, "agent", legal_entity=APHP_EJ)
+    push(house)
+    assert [one.reason for one in house.items()] == ["no-ack-partner"]  # tried again: nobody is there yet, and it is asked anew
