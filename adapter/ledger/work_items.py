@@ -149,7 +149,9 @@ def list_work_items(database: Database, which: WorkFilter, legal_entity: str) ->
         query = query.where(w.c.about_id == which.about_id)
     query = query.order_by(w.c.urgent.desc(), w.c.opened_at, w.c.id).limit(which.limit)
     with database.read() as connection:
-        return [work_item_value(row) for row in connection.execute(query).mappings()]
+        items = [work_item_value(row) for row in connection.execute(query).mappings()]
+    # A patient's item says what to do with those of the documents, opened at the same instant: it is read before them.
+    return sorted(items, key=lambda item: (not item.urgent, item.opened_at, item.about is not WorkAbout.PATIENT))
 
 
 # ── deciding ──────────────────────────────────────────────────────────────────────────────────────────────────

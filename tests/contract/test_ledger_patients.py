@@ -413,6 +413,13 @@ def test_after_an_unmerge_documents_are_corrected_one_by_one(world: World) -> No
     world.ledger.resolve(document.id, Decision.CORRECT, "agent", legal_entity=ENTITY)
 
 
+def test_the_patients_question_is_listed_before_those_of_the_documents(world: World) -> None:
+    for n in range(5):
+        send_under(world, f"doc-{n}", "OLD")
+    tell(world, build_adt("A40", ipp="NEW", merged=("OLD",)))
+    assert [item.about for item in world.items()] == [WorkAbout.PATIENT, *[WorkAbout.SUBMISSION] * 5]
+
+
 def test_a_merge_without_any_document_asks_nothing(world: World) -> None:
     tell(world, build_adt("A40", ipp="NEW", merged=("OLD",)))
     assert world.items() == []

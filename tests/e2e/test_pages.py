@@ -41,8 +41,8 @@ def free_port() -> str:
 
 def on_free_ports(script: str) -> str:
     """The same commands, the instance's ports moved: the page's own may be in use here."""
-    ports = {port: free_port() for port in ("2575", "8080", "2587")}
-    moved = re.sub(r"\b(2575|8080|2587)\b", lambda found: ports[found.group()], script)
+    ports = {port: free_port() for port in ("2575", "8080", "2587", "2576", "2143")}
+    moved = re.sub(rf"\b({'|'.join(ports)})\b", lambda found: ports[found.group()], script)
     change = " ".join(f"-e s/{old}/{new}/" for old, new in ports.items())
     return re.sub(r"^tdu init (\S+)", rf"tdu init \1 && sed -i {change} \1/tdu.toml", moved, flags=re.MULTILINE)
 
@@ -96,6 +96,21 @@ def test_the_tutorial_wires_a_partner(tmp_path: Path) -> None:
     assert re.search(r"accepted\s+mssante → role:tutoriel-ivry|mssante → .*tutoriel-ivry", told.text), told.text[-3000:]
     # Judged from outside: what the operator received, after the message was sent twice.
     assert len(list((tmp_path / "instance" / "received").glob("*.eml"))) == 1
+
+
+def test_the_second_tutorial_brings_proofs_and_a_mail_in(tmp_path: Path) -> None:
+    need_tdu()
+    pages = ("docs/tutorial/wire-a-partner.md", "docs/tutorial/proofs-and-mail-in.md")
+    blocks = [block for page in pages for block in shell_blocks(page) if not block.startswith("make ")]
+    told = follow("\n".join(blocks), tmp_path)
+    assert told.status == 0, told.text[-3000:]
+    # Judged from outside: what the hospital's software and the operator received.
+    arrived = [message.read_bytes().split(b"\r")[0].split(b"|")[8] for message in (tmp_path / "instance" / "arrived").iterdir()]
+    assert sorted(arrived) == [b"MDM^T02^MDM_T02", b"MDM^T10^MDM_T02", b"ZAM^Z02^ZAM_Z01", b"ZAM^Z03^ZAM_Z01"], told.text[-3000:]
+    mails = [mail.read_bytes() for mail in (tmp_path / "instance" / "received").glob("*.eml")]
+    assert sum(b"sent-automatically; processed\r\n" in mail for mail in mails) == 1
+    assert sum(b"Subject: [Annule et remplace]" in mail for mail in mails) == 2, "both letters under the identity of today"
+    assert "Nothing waits for a person." in told.text.rpartition("correct by")[2]
 
 
 def test_the_readme_example_runs(tmp_path: Path) -> None:
