@@ -32,3 +32,14 @@ def test_every_decision_is_listed_where_the_house_is_told() -> None:
     told = (ROOT / "docs/explanation/the-house.md").read_text(encoding="utf-8")
     for page in (ROOT / "docs/explanation").glob("adr-*.md"):
         assert page.name in told
+
+
+def test_every_room_is_named_where_the_house_is_told() -> None:
+    told = (ROOT / "docs/explanation/the-house.md").read_text(encoding="utf-8")
+    for path in (ROOT / "adapter").iterdir():
+        if (path / "__init__.py").exists():
+            assert f"`{path.name}/`" in told, path.name
+        elif path.suffix == ".py" and not path.name.startswith("__"):
+            assert f"`{path.name}`" in told, path.name
+    for path in (ROOT / "mssante").glob("[a-z]*.py"):
+        assert f"`{path.stem}`" in told, path.name
