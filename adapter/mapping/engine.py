@@ -61,7 +61,21 @@ def _run_group(group: GroupRule, root: Node, findings: list[Finding]) -> Any:
 
 
 def _run_fields(group: GroupRule, node: Node | None, findings: list[Finding]) -> dict[str, Any]:
-    return {name: _run_field(group, name, rule, node, findings) for name, rule in group.fields.items()}
+    # Some sources know a shorter way to the first value of a path, which is all that most fields want.
+    first = getattr(node, "first_value", None)
+    if first is None:
+        return {name: _run_field(group, name, rule, node, findings) for name, rule in group.fields.items()}
+    found: dict[str, Any] = {}
+    for name, rule in group.fields.items():
+        if not rule.is_plain:
+            found[name] = _run_field(group, name, rule, node, findings)
+            continue
+        value = ""
+        for path in rule.paths:
+            if value := first(path):
+                break
+        found[name] = _finish(rule, value) if value else rule.default
+    return found
 
 
 def _run_field(group: GroupRule, name: str, rule: FieldRule, node: Node | None, findings: list[Finding]) -> Any:

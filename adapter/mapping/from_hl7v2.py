@@ -136,7 +136,7 @@ def understand_hl7v2(arrival: Arrival, receipt_id: str) -> tuple[Translation, ..
     """One translation a document: 1, or 2 in an ORU (N1 and N3). Raises InputError when the message cannot be taken."""
     reading = _read(arrival)
     documents = _carried(reading)
-    reading.source.ignore_all((*reading.profile.shared.ignored, *reading.profile.own.ignored))
+    reading.source.ignore_all(reading.profile.ignored)
     return tuple(_translation(arrival, receipt_id, reading, segment, content) for segment, content in documents)
 
 
@@ -373,7 +373,7 @@ def _pdf_translation(arrival: Arrival, receipt_id: str, reading: _Reading, docum
 
 def _ignored(reading: _Reading, message: Account) -> tuple[IgnoredPattern, ...]:
     """What the profile leaves aside of a message, with why."""
-    return ignored_patterns(reading.profile.shared.ignored | reading.profile.own.ignored, message.ignored)
+    return ignored_patterns(reading.profile.ignored, message.ignored)
 
 
 def _translation(arrival: Arrival, receipt_id: str, reading: _Reading, segment: Segment, content: bytes) -> Translation:

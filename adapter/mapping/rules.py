@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from adapter.data import mappings_root
@@ -42,6 +42,11 @@ class FieldRule:
     missing: str = ""
     code: str = ""
     hl7_code: str = ""
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """True for a first value and no more: neither a table, nor all values, nor one that must be there."""
+        return not (self.table or self.each or self.required)
 
 
 @dataclass(frozen=True)

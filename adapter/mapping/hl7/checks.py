@@ -13,10 +13,10 @@ from adapter.mapping.hl7.documents import BODY_CODES, document_segments, is_docu
 from adapter.mapping.hl7.profile import (
     Action,
     Profile,
-    actions,
     actions_of,
     decisions,
     dialect_of,
+    kinds_taken,
     older_says_nothing,
     policies,
     profile_of,
@@ -43,12 +43,17 @@ def check_size(message: Message) -> tuple[Finding, ...]:
     """A message of more parts than any real one is not looked into (198): the door must answer everybody soon."""
     if len(message.lines) <= _MOST_SEGMENTS:
         field, repetition, component, subcomponent = message.separators.as_bytes
-        parts = sum(count_sign(line, sign) for line in message.lines for sign in (field, component, subcomponent))
         repetitions = sum(count_sign(line, repetition) for line in message.lines)
-        if repetitions <= _MOST_REPETITIONS and parts <= _MOST_PARTS:
+        size = sum(map(len, message.lines))  # a message has no more parts than bytes
+        if repetitions <= _MOST_REPETITIONS and (size <= _MOST_PARTS or _has_few_parts(message, field, component, subcomponent)):
             return ()
     text = "The message has more segments, fields or repetitions than any real one."
     return (_finding(_ERROR, "hl7.too-many-parts", text, "MSH", "198"),)
+
+
+def _has_few_parts(message: Message, *signs: bytes) -> bool:
+    """True for no more parts than real messages have."""
+    return sum(count_sign(line, sign) for line in message.lines for sign in signs) <= _MOST_PARTS
 
 
 def choose_profile(message: Message) -> tuple[Profile | None, tuple[Finding, ...]]:
@@ -56,7 +61,7 @@ def choose_profile(message: Message) -> tuple[Profile | None, tuple[Finding, ...
     kind, event = message.value("MSH", 9, 1).strip(), message.value("MSH", 9, 2).strip()
     if not kind:
         return None, (_finding(_ERROR, "hl7.required-field", "MSH-9 is required.", "MSH-9", "101"),)
-    if kind not in {action.event.split("^")[0] for action in actions()}:
+    if kind not in kinds_taken():
         return None, (_finding(_ERROR, "hl7.unknown-type", "This message type is not taken here.", "MSH-9.1", "200"),)
     known = actions_of(f"{kind}^{event}")
     if not known:

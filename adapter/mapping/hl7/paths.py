@@ -97,16 +97,16 @@ _Parts = dict[tuple[int, int], tuple[tuple[Test | None, str], ...]]
 class LeftAside:
     """Paths that are left aside, by segment and field (0: all fields). `others`: what only a search in each message finds."""
 
-    whole: Mapping[tuple[str, int], str]
-    parts: Mapping[tuple[str, int], _Parts]
+    whole: Mapping[str, Mapping[int, str]]
+    parts: Mapping[str, Mapping[int, _Parts]]
     others: tuple[str, ...]
 
-    def part(self, segment: Segment, leaf: tuple[int, int, int, int]) -> str:
+    def part(self, segment: Segment, field: int, part: tuple[int, int, int]) -> str:
         """The path that leaves a part of a field aside, the most precise one; empty when none does."""
-        field, repetition, component, subcomponent = leaf
-        parts = self.parts.get((segment.name, field))
+        parts = self.parts.get(segment.name, {}).get(field)
         if parts is None:
             return ""
+        repetition, component, subcomponent = part
         for place in ((component, subcomponent), (component, 0), (0, 0)):
             for test, path in parts.get(place, ()):
                 if test is None or repetition_holds(segment, field, repetition, test):
@@ -123,8 +123,8 @@ def repetition_holds(segment: Segment, field: int, repetition: int, test: Test) 
 @lru_cache(maxsize=64)
 def left_aside(paths: tuple[str, ...]) -> LeftAside:
     """The plan of what rules leave aside: sorted once, not searched in each message."""
-    whole: dict[tuple[str, int], str] = {}
-    parts: dict[tuple[str, int], _Parts] = {}
+    whole: dict[str, dict[int, str]] = {}
+    parts: dict[str, dict[int, _Parts]] = {}
     others: list[str] = []
     for path in paths:
         step = segment_step(path) if len(steps_of(path)) == 1 else None
@@ -132,11 +132,10 @@ def left_aside(paths: tuple[str, ...]) -> LeftAside:
             others.append(path)
             continue
         place = field_step(step.rest) if step.rest else FieldStep(0, None, 0, 0)
-        key = step.name, place.field
         if place.test is None and not place.component:
-            whole[key] = path
+            whole.setdefault(step.name, {})[place.field] = path
         else:
-            found = parts.setdefault(key, {})
+            found = parts.setdefault(step.name, {}).setdefault(place.field, {})
             inner = place.component, place.subcomponent
             found[inner] = ((place.test, path), *found.get(inner, ()))
     return LeftAside(whole, parts, tuple(others))

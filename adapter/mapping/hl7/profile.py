@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from adapter.errors import MappingError
@@ -63,6 +63,11 @@ class Profile:
     shared: RuleFile
     is_older: bool = False
 
+    @cached_property
+    def ignored(self) -> dict[str, str]:
+        """What is left aside of a message, with why."""
+        return self.shared.ignored | self.own.ignored
+
     @property
     def revision(self) -> str:
         """The revision of the rules used."""
@@ -90,6 +95,13 @@ def actions() -> tuple[Action, ...]:
     return tuple(Action(row["event"], row["document"], row["order"], Intent(row["intent"]), row["rules"]) for row in rows)
 
 
+@lru_cache(maxsize=1)
+def kinds_taken() -> frozenset[str]:
+    """The types of message that are taken: MDM, ORU."""
+    return frozenset(action.event.partition("^")[0] for action in actions())
+
+
+@lru_cache(maxsize=64)
 def actions_of(event: str) -> tuple[Action, ...]:
     """The actions of an event such as `MDM^T02`."""
     return tuple(action for action in actions() if action.event == event)

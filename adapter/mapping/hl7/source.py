@@ -29,6 +29,7 @@ _Place = tuple[int, int, int, int, int]
 _Leaf = tuple[int, int, int, int]
 # Repetition, component, subcomponent within a field.
 _Part = tuple[int, int, int]
+_ONLY: _Part = (1, 1, 1)
 _BLANKS = " \t\n\r\x0b\x0c"
 _NO_VALUES = frozenset({"", '""'})
 
@@ -38,7 +39,9 @@ class Hl7Source:
 
     def __init__(self, message: Message) -> None:
         self.message = message
-        self._read: dict[tuple[int, int], set[_Part]] = {}
+        # By segment and field; `_wide`: some marks mean all that is below a place.
+        self._read: dict[int, dict[int, set[_Part]]] = {}
+        self._wide = False
         self._ignored: list[str] = []
         self._looked: dict[tuple[int, tuple[int, ...]], str] = {}
         self._by_value: dict[tuple[str, tuple[int, ...]], dict[str, list[Segment]]] = {}
@@ -51,10 +54,15 @@ class Hl7Source:
     def mark(self, place: _Place) -> None:
         """Remember a leaf, or all below a place, as read."""
         index, field, repetition, component, subcomponent = place
-        parts = self._read.get((index, field))
+        self._wide = self._wide or not subcomponent
+        fields = self._read.get(index)
+        if fields is None:
+            fields = self._read[index] = {}
+        parts = fields.get(field)
         if parts is None:
-            parts = self._read[index, field] = set()
-        parts.add((repetition, component, subcomponent))
+            fields[field] = {(repetition, component, subcomponent)}
+        else:
+            parts.add((repetition, component, subcomponent))
 
     def look(self, segment: Segment, place: tuple[int, ...]) -> str:
         """A value by field, component and subcomponent, unmarked; remembered, for rules test the same few again and again."""
@@ -81,7 +89,7 @@ class Hl7Source:
 
     def give_back(self, segment: Segment, field: int, component: int = 1, repetition: int = 1) -> None:
         """What was read and then served nothing counts as not read: it is listed like the rest."""
-        self._read.get((segment.index, field), set()).discard((repetition, component, 1))
+        self._read.get(segment.index, {}).get(field, set()).discard((repetition, component, 1))
 
     def mark_payload(self, segment: Segment) -> None:
         """Remember the data of an OBX-5 of type ED as read."""
@@ -103,7 +111,7 @@ class Hl7Source:
         """What became of every value of the message; the separators of MSH are none."""
         plan = left_aside(tuple(self._ignored))
         searched = {node.place: path for path in plan.others for node in self.root.select(path)}
-        counting = _Counting(self.message, plan, searched, self._read)
+        counting = _Counting(self.message, plan, searched, self._read, wide=self._wide)
         for segment in self.message.segments():
             counting.add(segment)
         return counting.account()
@@ -113,12 +121,19 @@ class _Counting:
     """One pass over a message: fields of one fate are counted whole, the others leaf by leaf."""
 
     def __init__(
-        self, message: Message, plan: LeftAside, searched: dict[_Place, str], read: dict[tuple[int, int], set[_Part]]
+        self,
+        message: Message,
+        plan: LeftAside,
+        searched: dict[_Place, str],
+        read: dict[int, dict[int, set[_Part]]],
+        *,
+        wide: bool,
     ) -> None:
         self._message = message
         self._plan = plan
         self._searched = searched
         self._marks = read
+        self._wide = wide
         self._left: list[UnreadNode] = []
         self._more = 0
         self._read = 0
@@ -132,56 +147,68 @@ class _Counting:
     def add(self, segment: Segment) -> None:
         """Count what one segment holds."""
         if not segment.name:
-            self._settle(segment, None, "")
+            if 0 in self._marks.get(segment.index, ()):
+                self._read += 1
+            else:
+                self._leave(segment, None, "")
         elif texts := segment.texts():
             self._add_short(segment, texts)
         else:
-            for leaf, span in segment.leaf_spans():
-                if (segment.name != "MSH" or leaf[0] > 2) and _holds(segment.line, *span):
-                    self._settle(segment, leaf, _beginning(segment, *span))
+            for (field, *part), span in segment.leaf_spans():
+                if (segment.name != "MSH" or field > 2) and _holds(segment.line, *span):
+                    repetition, component, subcomponent = part
+                    self._settle(segment, field, [((repetition, component, subcomponent), _beginning(segment, *span))])
 
     def _add_short(self, segment: Segment, texts: list[str]) -> None:
-        name, index, plan, signs = segment.name, segment.index, self._plan, self._message.separators
+        signs = self._message.separators
         repetition_sign, component_sign, subcomponent_sign = signs.repetition, signs.component, signs.subcomponent
-        whole, parts, marks = plan.whole, plan.parts, self._marks
-        is_marked = (index, 0) in marks or bool(self._searched)
-        for field in range(3 if name == "MSH" else 1, len(texts)):
+        whole, parts = self._plan.whole.get(segment.name, {}), self._plan.parts.get(segment.name, {})
+        marks = self._marks.get(segment.index, {})
+        is_mixed = 0 in marks or bool(self._searched)
+        for field in range(3 if segment.name == "MSH" else 1, len(texts)):
             text = texts[field]
             if not text:
                 continue
-            is_plain = text.isalnum() or not (repetition_sign in text or component_sign in text or subcomponent_sign in text)
-            is_mixed = is_marked or (index, field) in marks or (name, field) in parts
-            if is_plain and text.strip(_BLANKS) in _NO_VALUES:
+            if text.isalnum():
+                leaves = [(_ONLY, text)]
+            elif repetition_sign in text or component_sign in text or subcomponent_sign in text:
+                leaves = _leaves(text, repetition_sign, component_sign, subcomponent_sign)
+            elif text.strip(_BLANKS) in _NO_VALUES:
                 continue
-            if not is_mixed and (pattern := whole.get((name, field)) or whole.get((name, 0))):
-                self._ignored[pattern] += 1 if is_plain else sum(1 for _ in _leaves(text, *_signs(segment)))
-            elif is_plain:
-                self._settle(segment, (field, 1, 1, 1), text)
             else:
-                for part, value in _leaves(text, repetition_sign, component_sign, subcomponent_sign):
-                    self._settle(segment, (field, *part), value)
+                leaves = [(_ONLY, text)]
+            if is_mixed or field in marks or field in parts:
+                self._settle(segment, field, leaves)
+            elif pattern := whole.get(field) or whole.get(0):
+                self._ignored[pattern] += len(leaves)
+            else:
+                for part, value in leaves:
+                    self._leave(segment, (field, *part), value)
 
-    def _settle(self, segment: Segment, leaf: _Leaf | None, text: str) -> None:
-        """Read, left aside, or listed."""
-        field, repetition, component, subcomponent = leaf or (0, 0, 0, 0)
-        marks = self._marks.get((segment.index, field), ())
-        above = (repetition, component, subcomponent), (repetition, component, 0), (repetition, 0, 0)
-        if above[0] in marks or above[1] in marks or above[2] in marks or (segment.index, 0) in self._marks:
-            self._read += 1
-        elif pattern := self._pattern_of(segment, (field, repetition, component, subcomponent)):
-            self._ignored[pattern] += 1
-        elif len(self._left) < _MOST_LISTED:
+    def _settle(self, segment: Segment, field: int, leaves: list[tuple[_Part, str]]) -> None:
+        """Read, left aside, or listed: the parts of one field."""
+        fields = self._marks.get(segment.index, {})
+        marks, is_all_read = fields.get(field, ()), 0 in fields
+        whole = self._plan.whole.get(segment.name, {})
+        for part, text in leaves:
+            is_below = self._wide and ((*part[:2], 0) in marks or (part[0], 0, 0) in marks)
+            if part in marks or is_all_read or is_below:
+                self._read += 1
+            elif pattern := self._pattern_of(segment, field, part) or whole.get(field) or whole.get(0):
+                self._ignored[pattern] += 1
+            else:
+                self._leave(segment, (field, *part), text)
+
+    def _leave(self, segment: Segment, leaf: _Leaf | None, text: str) -> None:
+        if len(self._left) < _MOST_LISTED:
             self._left.append(self._node(segment, leaf, text))
         else:
             self._more += 1
 
-    def _pattern_of(self, segment: Segment, leaf: _Leaf) -> str:
-        """The path under which a leaf is left aside, or empty."""
-        plan = self._plan
-        found = self._searched_for(segment.index, *leaf) if self._searched else ""
-        return (
-            found or plan.part(segment, leaf) or plan.whole.get((segment.name, leaf[0])) or plan.whole.get((segment.name, 0), "")
-        )
+    def _pattern_of(self, segment: Segment, field: int, part: _Part) -> str:
+        """The path under which a part of a field is left aside, or empty."""
+        found = self._searched_for(segment.index, field, *part) if self._searched else ""
+        return found or self._plan.part(segment, field, part)
 
     def _searched_for(self, index: int, field: int, repetition: int, component: int, subcomponent: int) -> str:
         places = ((field, repetition, component, subcomponent), (field, repetition, component, 0), (field, repetition, 0, 0))
@@ -197,24 +224,17 @@ class _Counting:
         return UnreadNode(path_of(segment, *leaf), decode_escapes(text, self._message)[:_EXCERPT])
 
 
-def _signs(segment: Segment) -> tuple[str, str, str]:
-    signs = segment.message.separators
-    return signs.repetition, signs.component, signs.subcomponent
-
-
-def _leaves(text: str, repetition_sign: str, component_sign: str, subcomponent_sign: str) -> Iterable[tuple[_Part, str]]:
+def _leaves(text: str, repetition_sign: str, component_sign: str, subcomponent_sign: str) -> list[tuple[_Part, str]]:
     """The parts of a field that hold a value."""
+    found: list[tuple[_Part, str]] = []
     for r, repetition in enumerate(text.split(repetition_sign), 1):
         for c, component in enumerate(repetition.split(component_sign), 1):
-            if not component:
-                continue
-            if subcomponent_sign not in component:
-                if component.strip(_BLANKS) not in _NO_VALUES:
-                    yield (r, c, 1), component
-                continue
-            for s, value in enumerate(component.split(subcomponent_sign), 1):
-                if value.strip(_BLANKS) not in _NO_VALUES:
-                    yield (r, c, s), value
+            if subcomponent_sign in component:
+                values = enumerate(component.split(subcomponent_sign), 1)
+                found += [((r, c, s), value) for s, value in values if value.strip(_BLANKS) not in _NO_VALUES]
+            elif component and component.strip(_BLANKS) not in _NO_VALUES:
+                found.append(((r, c, 1), component))
+    return found
 
 
 def _holds(line: bytes, start: int, end: int) -> bool:
@@ -262,6 +282,34 @@ class Hl7Root:
         found = [Hl7Node(self.source, segment) for segment in self.source.matching(name, test)]
         return _below(found, rest, others)
 
+    def first_value(self, path: str) -> str:
+        """The first value at a path, read: as `select` and `read` do, without a node."""
+        steps = steps_of(path)
+        if len(steps) == 1:
+            name, test, rest = segment_step(path)
+            if rest:
+                for segment in self.source.matching(name, test):
+                    if value := _first_below(self.source, segment, rest):
+                        return value
+                return ""
+        return next((value for node in self.select(path) if (value := node.read())), "")
+
+
+def _first_below(source: Hl7Source, segment: Segment, path: str) -> str:
+    """The first value of a field."""
+    field, test, component, subcomponent = field_step(path)
+    component, subcomponent = component or 1, subcomponent or 1
+    texts = segment.texts()
+    if texts and not (field < len(texts) and texts[field]):  # most fields of most rules
+        return ""
+    for repetition in range(1, segment.repetitions(field) + 1):
+        if test is None or repetition_holds(segment, field, repetition, test):
+            source.mark((segment.index, field, repetition, component, subcomponent))
+            value = segment.value(field, component, repetition, subcomponent).strip()
+            if value and value != '""':
+                return value
+    return ""
+
 
 def _below(found: list[Hl7Node], rest: str, others: Sequence[str]) -> list[Hl7Node]:
     for other in others:
@@ -307,6 +355,12 @@ class Hl7Node:
         self.source.mark((self.segment.index, field, repetition, component, subcomponent))
         value = self.segment.value(field, component, repetition, subcomponent).strip()
         return "" if value == '""' else value
+
+    def first_value(self, path: str) -> str:
+        """The first value at a path, read: as `select` and `read` do, without a node."""
+        if not self.field and path and path[0] not in "./":
+            return _first_below(self.source, self.segment, path)
+        return next((value for node in self.select(path) if (value := node.read())), "")
 
     @property
     def place(self) -> _Place:
