@@ -108,28 +108,30 @@ def timeline_data(timeline: Timeline) -> dict[str, Any]:
                 "intent": s.submission.intent.value,
                 "urgency": s.submission.urgency.value,
                 "status": {"phase": s.status.phase.value, "summary": s.status.summary},
-                "deliveries": [
-                    {
-                        "id": d.id,
-                        "role": d.role_id,
-                        "channel": d.channel.value,
-                        "purpose": d.purpose.value,
-                        "leg": d.leg,
-                        "state": d.state.value,
-                        "attempts": d.attempts,
-                        "cause": d.cause,
-                        "reference": d.reference,
-                    }
-                    for d in s.deliveries
-                ],
+                "deliveries": [_delivery_data(d) for d in s.deliveries],
             }
             for s in timeline.submissions
         ],
+        "answers": [_delivery_data(d) for d in timeline.answers],
         "events": [
             {"at": e.at.isoformat(), "about": e.about.value, "id": e.about_id, "kind": e.kind, "detail": e.detail}
             for e in timeline.events
         ],
         "work_items": [work_item_data(item) for item in timeline.work_items],
+    }
+
+
+def _delivery_data(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "id": delivery.id,
+        "role": delivery.role_id,
+        "channel": delivery.channel.value,
+        "purpose": delivery.purpose.value,
+        "leg": delivery.leg,
+        "state": delivery.state.value,
+        "attempts": delivery.attempts,
+        "cause": delivery.cause,
+        "reference": delivery.reference,
     }
 
 
@@ -147,11 +149,10 @@ def timeline_lines(timeline: Timeline, zone: str) -> list[str]:
         lines.append(
             f"  document {document.unique_id} ({document.type.code}{asked}): {sent.status.phase.value}, {sent.status.summary}"
         )
-        for delivery in sent.deliveries:
-            names[delivery.id] = f"{delivery.channel.value} → {delivery.role_id}"
-            lines.append(
-                f"    {names[delivery.id]}: {delivery.state.value} {delivery.cause}".rstrip() + f", {delivery.reference}"
-            )
+        names |= _names(sent.deliveries)
+        lines += [_delivery_line(delivery) for delivery in sent.deliveries]
+    names |= _names(timeline.answers)
+    lines += [_delivery_line(answer) for answer in timeline.answers]
     lines.append(f"  events ({zone})")
     for event in timeline.events:
         who = names.get(event.about_id, event.about.value)
@@ -159,6 +160,15 @@ def timeline_lines(timeline: Timeline, zone: str) -> list[str]:
         lines.append(f"  {instant:%Y-%m-%d %H:%M:%S.%f}  {event.kind:<16} {who}  {event.detail}".rstrip())
     waiting = [item for item in timeline.work_items if not item.decision]
     return [*lines, *(f"  waits for a person: {i.id} {i.reason} – {i.advice} {i.phone_line}".rstrip() for i in waiting)]
+
+
+def _names(deliveries: Sequence[Delivery]) -> dict[str, str]:
+    return {delivery.id: f"{delivery.channel.value} → {delivery.role_id}" for delivery in deliveries}
+
+
+def _delivery_line(delivery: Delivery) -> str:
+    (name,) = _names([delivery]).values()
+    return f"    {name}: {delivery.state.value} {delivery.cause}".rstrip() + f", {delivery.reference}"
 
 
 def queue(
@@ -188,7 +198,7 @@ def queue(
     for item in items:
         typer.echo("\n".join(work_item_lines(item, settings.instance.time_zone)))
     if not items:
-        typer.echo("Nothing waits for a person.")
+        typer.echo("Nothing waits for a person." if which == WorkFilter() else "Nothing of that kind waits for a person.")
     elif len(items) == which.limit:
         typer.echo(f"The first {which.limit} only: decide some, or narrow with --urgent or --reason.")
 

@@ -147,6 +147,12 @@ def test_an_empty_queue_says_so(instance: Path, tdu: Terminal) -> None:
     assert tdu("queue").stdout == "Nothing waits for a person.\n"
 
 
+def test_an_empty_answer_to_a_narrow_question_does_not_say_that_nothing_waits(instance: Path, tdu: Terminal) -> None:
+    tdu("check")
+    for words in (["--urgent"], ["--reason", "trust-ends"]):
+        assert tdu("queue", *words).stdout == "Nothing of that kind waits for a person.\n"
+
+
 def test_a_recipient_nobody_knows_is_parked_while_the_other_is_served(
     instance: Path, half_known: Path, tdu: Terminal, told: Callable[..., Any]
 ) -> None:
