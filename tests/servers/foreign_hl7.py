@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -33,6 +33,9 @@ class Listening:
         self.port = port
         self.control_ids: list[str] = []
         self.events: list[str] = []
+        # python-hl7's only: each message as it read it, and who decides on its answer (none: taken).
+        self.messages: list[hl7.Message] = []
+        self.judge: Callable[[hl7.Message], str] = lambda _: ""
 
 
 @contextmanager
@@ -48,7 +51,8 @@ def python_hl7() -> Iterator[Listening]:
                 message = await reader.readmessage()
                 listening.control_ids.append(str(message.segment("MSH")[10]))
                 listening.events.append(str(message["MSH.F9.R1.C2"]))
-                writer.writemessage(message.create_ack())
+                listening.messages.append(message)
+                writer.writemessage(_answer(message, listening.judge(message)))
                 await writer.drain()
 
     async def run() -> None:
@@ -69,6 +73,14 @@ def python_hl7() -> Iterator[Listening]:
         loop.call_soon_threadsafe(_end, loop)
         thread.join(10)
         loop.close()
+
+
+def _answer(message: hl7.Message, error: str) -> hl7.Message:
+    """AA, or AE with one ERR whose ERR-5 is this. python-hl7 writes no ERR itself."""
+    if not error:
+        return message.create_ack()
+    said = f"ERR||PID^1^3|207^Application error^messageErrorCondition|E|{error}\r"
+    return hl7.parse(str(message.create_ack("AE")) + said)
 
 
 def _end(loop: asyncio.AbstractEventLoop) -> None:

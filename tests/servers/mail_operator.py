@@ -62,6 +62,7 @@ alias_database =
 virtual_mailbox_domains = {domain}
 virtual_mailbox_maps = texthash:{home}/pf/boxes
 virtual_transport = lmtp:unix:{home}/run/lmtp
+lmtp_assume_final = {assumes_final}
 default_transport = error:5.7.1 outside the trust space
 message_size_limit = {size_limit}
 smtpd_tls_security_level = encrypt
@@ -221,6 +222,8 @@ class MailOperator:
     domain: str = DOMAIN
     owner: str = SENDER
     size_limit: int = SIZE_LIMIT
+    # Postfix says "relayed" of what it gave to Dovecot, unless it is told that nothing comes after.
+    says_delivered: bool = False
     home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="tdu-operator-")))
     smtp_port: int = field(default_factory=lambda: _free_port())
     token_port: int = field(default_factory=lambda: _free_port())
@@ -299,6 +302,7 @@ class MailOperator:
             "imap_port": self.imap_port,
             "issuer": ISSUER,
             "read_only": READ_ONLY_FOLDER,
+            "assumes_final": "yes" if self.says_delivered else "no",
         }
         fingerprint = x509.load_pem_x509_certificate(self.pki.client_certificate.read_bytes()).fingerprint(hashes.SHA256())
         files = {
@@ -308,7 +312,9 @@ class MailOperator:
             "pf/whitelist": f"{self.domain} OK\n",
             "pf/boxes": "".join(f"{box} {box}\n" for box in self.mailboxes),
             "dv/dovecot.conf": _DOVECOT_CONF.format(**values),
-            "dv/cert-map": f"{CLIENT_NAME}:::::::user={self.owner} nopassword=y\n{REVOKED_NAME}:::::::user={DOCTOR} nopassword=y\n",
+            "dv/cert-map": "".join(
+                f"{name}:::::::user={box} nopassword=y\n" for name, box in ((CLIENT_NAME, self.owner), (REVOKED_NAME, DOCTOR))
+            ),
             "dv/users": "".join(f"{box}:::::::{_quota(box)}\n" for box in self.mailboxes),
             "dv/oauth2.conf": _OAUTH2_CONF.format(**values),
             # No `w`: keywords are refused there, and PERMANENTFLAGS says so.
