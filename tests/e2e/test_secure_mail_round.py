@@ -30,7 +30,6 @@ from tests.e2e.two_houses import HOSPITAL_BOX, PRACTICE_BOX, House, two_houses
 from tests.servers.mail_operator import MailOperator
 from tests.servers.mllp_peer import MllpPeer, refuse, take
 
-
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
