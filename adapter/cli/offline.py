@@ -245,6 +245,8 @@ def explain(
         return
     for plan in plans:
         typer.echo(render_plan(plan))
+    if to:
+        typer.echo("⚠ Sans document, le patient est inconnu : ce qui dépend de son identité (dossier partagé) reste fermé ici.")
     used = {leg.channel for plan in plans for recipient in plan.recipients for leg in recipient.legs}
     for channel in sorted(used & closed_channels(settings)):
         typer.echo(f"⚠ [channels.{channel.value}] n'est pas configuré ici : cet envoi serait refusé, le suivant servirait.")

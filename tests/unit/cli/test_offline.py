@@ -212,6 +212,11 @@ def test_a_document_is_planned_for_those_it_names(instance: Path, letter: Path, 
     assert "messagerie sécurisée" in result.stdout
 
 
+def test_a_plan_without_document_says_what_it_cannot_know(instance: Path, letter: Path, tdu: Terminal) -> None:
+    assert "Sans document, le patient est inconnu" in tdu("explain", "--to", "99900000060").stdout
+    assert "Sans document" not in tdu("explain", letter).stdout
+
+
 def test_a_channel_of_the_plan_that_is_not_configured_is_told(instance: Path, tdu: Terminal) -> None:
     assert "[channels.mssante] n'est pas configuré ici" in tdu("explain", "--to", "99900000060").stdout
     assert "[channels.mssante]" not in tdu("explain", "--to", "99900000037", "--on", "2020-03-01").stdout
