@@ -34,6 +34,7 @@ NO_PARTNER = "no-ack-partner"
 _ADVICE = "Cet émetteur demande des accusés, mais aucun partenaire ne les reçoit : renseigner acks_to, puis relancer."
 # Ways out through one door for everybody: named by the channel, as an HL7 partner is by its name.
 _DOORS = {ChannelName.SECURE_MAIL: OPERATOR_DOWN_ADVICE, ChannelName.SHARED_RECORD: RECORD_DOWN_ADVICE}
+_UNANSWERED_ADVICE = "L'émetteur de ce courriel n'a pas reçu notre réponse : lire la cause, le prévenir autrement, ou relancer."
 _REFUSED_ADVICE = "Ce partenaire refuse des accusés qui lui sont dus : lire sa réponse, corriger, puis relancer."
 
 
@@ -126,14 +127,25 @@ def question_on_partner(
 ) -> WorkItem | None:
     """What a person is asked about a partner after a send: it does not answer, or it refuses what it is owed. Once each."""
     if not delivery.partner:
-        advice = _DOORS.get(delivery.channel, "")
-        is_shut = bool(advice) and is_door_closed(outcome, delivery.attempts)
-        return _about_partner(new_id(), delivery, PARTNER_DOWN, advice, now) if is_shut else None
+        return _question_at_door(delivery, outcome, decision, new_id, now)
     if delivery.purpose is Purpose.ACK and decision.needs_person:
         advice = _ADVICE if decision.cause == NO_PARTNER else _REFUSED_ADVICE
         return _about_partner(new_id(), delivery, decision.cause, advice, now)
     if is_absent(outcome, delivery.attempts):
         return _about_partner(new_id(), delivery, PARTNER_DOWN, PARTNER_DOWN_ADVICE, now)
+    return None
+
+
+def _question_at_door(
+    delivery: Delivery, outcome: SendOutcome, decision: Decision, new_id: Callable[[], str], now: datetime
+) -> WorkItem | None:
+    """The same where everybody goes by one door; there, an answer by mail that is refused is asked about by itself."""
+    advice = _DOORS.get(delivery.channel, "")
+    if advice and is_door_closed(outcome, delivery.attempts):
+        return _about_partner(new_id(), delivery, PARTNER_DOWN, advice, now)
+    if delivery.purpose is Purpose.ACK and decision.needs_person:
+        entity, reason = delivery.legal_entity, decision.cause
+        return WorkItem(new_id(), entity, WorkAbout.DELIVERY, delivery.id, reason, _UNANSWERED_ADVICE, now)
     return None
 
 

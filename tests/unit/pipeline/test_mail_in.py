@@ -310,6 +310,20 @@ def test_somebody_gone_for_good_is_written_to_no_more(house: Instance, sent: str
     assert house.states(sent)["mssante"] == "refused"
 
 
+def test_an_answer_that_no_mailbox_takes_is_a_persons_and_goes_again_when_told(house: Instance) -> None:
+    receive(house, letter_mail(LETTER))
+    house.software.script(TAKEN)
+    push(house)
+    house.mail.script(refused("mailbox-unknown"))
+    answers(house)
+    (item,) = house.items()
+    assert (item.about.value, item.reason) == ("delivery", "mailbox-unknown")
+    house.resolve(Decision.RETRY.value)
+    first, again = answers(house)
+    assert first.message == again.message
+    assert house.items() == [] and house.conservation().holds
+
+
 def test_mails_keep_the_house_in_balance(house: Instance, sent: str) -> None:
     house.clock.advance(seconds=5)
     receive(house, _about_us(delivery_report(reference(house), "delivered"), house))
