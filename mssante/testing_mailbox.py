@@ -118,17 +118,24 @@ class MailboxDouble:
         self.lines: list[socket.socket] = []
         self._requested_port = port
         self._listener: socket.socket | None = None
+        self._server: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server((LOOPBACK, self._requested_port))
-        threading.Thread(target=self._serve, args=(self._listener,), daemon=True).start()
+        self._server = threading.Thread(target=self._serve, args=(self._listener,), daemon=True)
+        self._server.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stopping.set()
         self.hang_up()
         if self._listener is not None:
+            # A thread that waits in accept keeps the port until it is woken.
+            with suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
+        if self._server is not None:
+            self._server.join(5)
 
     @property
     def port(self) -> int:
