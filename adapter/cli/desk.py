@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -22,6 +23,7 @@ from adapter.cli.patients import patient_data, patient_lines
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import Decision, Timeline, WorkFilter
 from adapter.model.audit import AuditEntry
+from adapter.model.delivery import Delivery
 from adapter.model.patient import PatientEntry
 from adapter.model.submission import Intent
 from adapter.model.work_item import WorkItem
@@ -142,7 +144,7 @@ def timeline_lines(timeline: Timeline, zone: str) -> list[str]:
         f"{receipt.control_id or receipt.id}: {receipt.kind.value} by {receipt.door} from {receipt.principal}",
         f"  receipt {receipt.id}: {receipt.verdict.value}",
     ]
-    names = {}
+    names: dict[str, str] = {}
     for sent in timeline.submissions:
         document = sent.submission.document
         asked = "" if sent.submission.intent is Intent.NEW else f", {sent.submission.intent.value}"

@@ -14,7 +14,10 @@ from sqlalchemy import delete, insert, select
 
 from adapter.ledger import tables
 from adapter.ledger.database import Transaction
+from adapter.ledger.records import PayloadKind
+from adapter.ledger.rows import write_asked
 from adapter.model.delivery import Delivery, DeliveryState, Purpose
+from adapter.model.effects import Refusal
 from adapter.model.parties import RecipientKind
 from adapter.model.plan import ChannelName, RoutePlan
 from adapter.model.submission import Submission
@@ -27,6 +30,8 @@ _NEWS = frozenset({S.DELIVERED, S.READ, S.INTEGRATED, S.REFUSED, S.PARKED, S.CAN
 _TAKEN_BACK = (S.REFUSED.value, S.PARKED.value, S.CANCELLED.value)
 # Who says that a recipient cannot be served at all: our own plan.
 PLAN = "plan"
+# Of whom a mail is, that waits as a whole.
+WHOLE_MAIL = "mail"
 
 
 def mark(tx: Transaction, row: Row, state: DeliveryState, *, cause: str, source: str, detail: str, at: datetime) -> None:
@@ -61,23 +66,27 @@ def mark_unserved(tx: Transaction, submission: Submission, plan: RoutePlan) -> N
     if not submission.acks.any:
         return
     rows = [
-        {
-            "legal_entity": submission.legal_entity,
-            "submission_id": submission.id,
-            "delivery_id": "",
-            "role_id": one.role_id,
-            "channel": (ChannelName.SHARED_RECORD if one.kind is RecipientKind.RECORD else ChannelName.SECURE_MAIL).value,
-            "state": S.PARKED.value,
-            "cause": one.parked_because,
-            "source": PLAN,
-            "detail": "",
-            "at": tx.now,
-        }
+        _row(
+            submission.legal_entity,
+            submission.id,
+            role_id=one.role_id,
+            channel=_missed_channel(submission, one.kind).value,
+            state=S.PARKED.value,
+            cause=one.parked_because,
+            at=tx.now,
+        )
         for one in plan.recipients
         if one.parked_because
     ]
     if rows:
         tx.execute(insert(tables.ack_pending), rows)
+
+
+def _missed_channel(submission: Submission, kind: RecipientKind) -> ChannelName:
+    """The channel whose answer is owed: what came by mail was for local software."""
+    if submission.mail is not None:
+        return ChannelName.HL7_PUSH
+    return ChannelName.SHARED_RECORD if kind is RecipientKind.RECORD else ChannelName.SECURE_MAIL
 
 
 def mark_too_old(tx: Transaction, submission: Submission, delivery: Delivery) -> None:
@@ -93,22 +102,44 @@ def mark_served(tx: Transaction, submission: Submission, serving: Row) -> None:
         _insert(tx, submission, serving["id"], serving["role_id"], serving["channel"], state, serving["cause"])
 
 
+def mark_again(tx: Transaction, submission: Submission) -> None:
+    """Prepared again: what software took while the rest of its mail waited could not be told, and may be now."""
+    if submission.mail is None or not submission.acks.any:
+        return
+    d = tables.delivery
+    mine = (d.c.submission_id == submission.id, d.c.purpose == Purpose.DOCUMENT.value, d.c.state == S.INTEGRATED.value)
+    for row in tx.execute(select(d).where(*mine)).mappings().all():
+        mark_served(tx, submission, row)
+
+
+def mark_refused(tx: Transaction, receipt: Row, refusal: Refusal) -> None:
+    """A mail waits for a person: its sender is told why, from what is kept here of whom to tell."""
+    entity, receipt_id, chunk = receipt["legal_entity"], receipt["id"], tables.payload_chunk
+    tx.execute(delete(chunk).where(chunk.c.row_id == receipt_id, chunk.c.kind == PayloadKind.ASKED.value))
+    tx.keep(entity, receipt_id, PayloadKind.ASKED, write_asked(refusal.asked))
+    row = _row(entity, receipt_id, role_id=WHOLE_MAIL, state=S.REFUSED.value, cause=refusal.cause, at=tx.now)
+    tx.execute(insert(tables.ack_pending), [row])
+
+
 def _insert(
     tx: Transaction, submission: Submission, delivery_id: str, role_id: str, channel: str, state: DeliveryState, cause: str
 ) -> None:
-    row = {
-        "legal_entity": submission.legal_entity,
-        "submission_id": submission.id,
-        "delivery_id": delivery_id,
-        "role_id": role_id,
-        "channel": channel,
-        "state": state.value,
-        "cause": cause,
-        "source": PLAN,
-        "detail": "",
-        "at": tx.now,
-    }
+    row = _row(
+        submission.legal_entity,
+        submission.id,
+        delivery_id=delivery_id,
+        role_id=role_id,
+        channel=channel,
+        state=state.value,
+        cause=cause,
+        at=tx.now,
+    )
     tx.execute(insert(tables.ack_pending), [row])
+
+
+def _row(entity: str, asker_id: str, **values: Any) -> dict[str, Any]:
+    plain = {"delivery_id": "", "channel": "", "cause": "", "source": PLAN, "detail": ""}
+    return {"legal_entity": entity, "submission_id": asker_id, **plain, **values}
 
 
 def _take_back(tx: Transaction, row: Row) -> None:

@@ -12,17 +12,18 @@ from itertools import groupby
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, or_, select
 
 from adapter.errors import LedgerError, VaultError
 from adapter.ledger import tables
 from adapter.ledger.database import Database, Transaction
-from adapter.ledger.records import PayloadKind
-from adapter.ledger.rows import delivery_row, read_chunk, read_plan, read_submission
+from adapter.ledger.records import PayloadKind, Phase
+from adapter.ledger.rows import delivery_row, read_asked, read_chunk, read_plan, read_submission
 from adapter.ledger.work_items import add_work_items
-from adapter.model.ack import DECIDED, AckKind, BusinessAck, Proof, Told
+from adapter.model.ack import DECIDED, AckKind, Asker, BusinessAck, Proof, Told, told_about
 from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery, DeliveryState, Purpose
+from adapter.model.parties import RecipientKind
 from adapter.model.plan import RoutePlan
 from adapter.model.receipt import ReceiptState
 from adapter.model.submission import Submission
@@ -31,6 +32,8 @@ from adapter.model.work_item import WorkAbout, WorkItem
 Row = Mapping[Any, Any]
 _ACK = TypeAdapter(BusinessAck)
 _BATCH = 100
+# What has no route of its own: it goes back to who asked.
+NO_PLAN = RoutePlan("", "")
 _CANCELLED = DeliveryState.CANCELLED.value
 _TAKEN = frozenset({DeliveryState.INTEGRATED.value, DeliveryState.CANCELLED.value, DeliveryState.SUPERSEDED.value})
 _DAMAGED_ADVICE = "Accusé dû à l'émetteur, mais contenu illisible dans le registre : prévenir l'émetteur et le support."
@@ -39,12 +42,14 @@ _IMPOSSIBLE_ADVICE = "Accusé dû à l'émetteur, mais impossible à préparer :
 
 @dataclass(frozen=True, repr=False)
 class AckCase(Confidential):
-    """One submission whose sender waits: what happened since, oldest first, and what was told before.
+    """One sender who waits: what happened since, oldest first, and what was told before.
 
-    `mail_is_done`: every document of the mail that brought it was taken, and nothing of that mail waits for a person.
+    `plan` names nobody for a mail of which nothing could be taken. `mail_is_done`: every document of the mail that brought it
+    was taken, and nothing of that mail waits for a person. `count`: how many answers left before, about the whole mail if it
+    came by mail.
     """
 
-    submission: Submission
+    asker: Asker
     plan: RoutePlan
     peer: str
     proofs: tuple[Proof, ...]
@@ -81,15 +86,16 @@ def settle_acks(database: Database, owe: OweAcks) -> int:
 
 
 def _settle(tx: Transaction, owe: OweAcks) -> int:
-    """The oldest marks. Their submissions are held *before* the marks are read: read first, two settlers could tell a
-    submission's news in the wrong order, and the older one would be the last word.
+    """The oldest marks. What they are about is held *before* the marks are read: read first, two settlers could tell one
+    sender's news in the wrong order, and the older one would be the last word.
     """
-    p = tables.ack_pending
+    p, s = tables.ack_pending, tables.submission
     oldest = tx.execute(select(p.c.number, p.c.submission_id).order_by(p.c.number).limit(_BATCH)).all()
     if not oldest:
         return 0
     ids = sorted({row.submission_id for row in oldest})
-    tx.lock(*(f"acks/{submission_id}" for submission_id in ids))
+    receipts = {row.id: row.receipt_id for row in tx.execute(select(s.c.id, s.c.receipt_id).where(s.c.id.in_(ids)))}
+    tx.lock(*(f"acks/{receipts.get(asker_id, asker_id)}" for asker_id in ids))
     mine = (p.c.number <= max(row.number for row in oldest), p.c.submission_id.in_(ids))
     marks = tx.execute(select(p).where(*mine).order_by(p.c.submission_id, p.c.number).with_for_update()).mappings().all()
     for submission_id, rows in groupby(marks, key=lambda row: row["submission_id"]):
@@ -116,44 +122,71 @@ def _settle_one(tx: Transaction, submission_id: str, marks: Sequence[Row], owe: 
 
 
 def _case(tx: Transaction, submission_id: str, marks: Sequence[Row]) -> AckCase:
+    r = tables.receipt
+    proofs = tuple(_proof(row) for row in marks)
+    if not _is_submission(tx, submission_id):
+        receipt = tx.execute(select(r).where(r.c.id == submission_id)).mappings().one()
+        asked = read_asked(read_chunk(tx.connection, tx.vault, submission_id, PayloadKind.ASKED))
+        asker = Asker(submission_id, submission_id, receipt["legal_entity"], asked, receipt["control_id"])
+        last, count = _told_before(tx, asker, by_mail=True)
+        return AckCase(asker, NO_PLAN, receipt["principal"], proofs, last, count, mail_is_done=False)
     submission = read_submission(read_chunk(tx.connection, tx.vault, submission_id, PayloadKind.SUBMISSION))
     plan = read_plan(read_chunk(tx.connection, tx.vault, submission_id, PayloadKind.PLAN))
-    r = tables.receipt
     peer = tx.execute(select(r.c.principal).where(r.c.id == submission.receipt_id)).scalar() or ""
-    told = _told_before(tx, submission_id)
-    proofs = tuple(_proof(row) for row in marks)
-    is_done = submission.mail is None or _is_taken_whole(tx, submission.receipt_id)
-    return AckCase(submission, plan, peer, proofs, _last_told(told), len(told), is_done)
+    asker, by_mail = _asker(submission), submission.mail is not None
+    last, count = _told_before(tx, asker, by_mail=by_mail)
+    is_done = not by_mail or _is_taken_whole(tx, submission.receipt_id)
+    return AckCase(asker, plan, peer, proofs, last, count, is_done)
+
+
+def _is_submission(tx: Transaction, asker_id: str) -> bool:
+    """False for a mail that waits as a whole: then it is its receipt."""
+    s = tables.submission
+    return tx.execute(select(s.c.id).where(s.c.id == asker_id)).first() is not None
+
+
+def _asker(submission: Submission) -> Asker:
+    return Asker(
+        submission.id,
+        submission.receipt_id,
+        submission.legal_entity,
+        submission.acks,
+        submission.control_id,
+        submission.document.version,
+        submission.intent.value,
+        next((one.address for one in submission.recipients if one.kind is RecipientKind.PATIENT), ""),
+    )
 
 
 def _is_taken_whole(tx: Transaction, receipt_id: str) -> bool:
     """One receipt answers for a whole mail: it says yes once all of it was taken."""
     r, s, d = tables.receipt, tables.submission, tables.delivery
     state = tx.execute(select(r.c.state).where(r.c.id == receipt_id)).scalar()
+    waits = tx.execute(select(s.c.id).where(s.c.receipt_id == receipt_id, s.c.phase == Phase.PARKED.value).limit(1)).first()
     mine = select(d.c.state, d.c.cause).join(s, s.c.id == d.c.submission_id).where(s.c.receipt_id == receipt_id)
     documents = tx.execute(mine.where(d.c.purpose == Purpose.DOCUMENT.value)).all()
     # What a person stopped was told as a no: a yes for the others must not take it back.
     taken = all(one.state in _TAKEN and not (one.state == _CANCELLED and one.cause in DECIDED) for one in documents)
-    return state == ReceiptState.PREPARED.value and taken
+    return state == ReceiptState.PREPARED.value and waits is None and taken
 
 
 def _proof(row: Row) -> Proof:
     return Proof(row["role_id"], row["channel"], row["state"], row["at"], row["cause"], row["source"], row["detail"])
 
 
-def _told_before(tx: Transaction, submission_id: str) -> list[BusinessAck]:
-    d = tables.delivery
-    query = select(d.c.id).where(d.c.submission_id == submission_id, d.c.purpose == Purpose.ACK.value)
-    ids = tx.execute(query.order_by(d.c.leg, d.c.id)).scalars().all()
-    return [read_ack(read_chunk(tx.connection, tx.vault, row_id, PayloadKind.ACK)) for row_id in ids]
-
-
-def _last_told(acks: Sequence[BusinessAck]) -> tuple[Told, ...]:
+def _told_before(tx: Transaction, asker: Asker, *, by_mail: bool) -> tuple[tuple[Told, ...], int]:
+    """The last word on each recipient, and how many were said. A mail has one sender, whatever documents it brought."""
+    d, s = tables.delivery, tables.submission
+    same_mail = select(s.c.id).where(s.c.receipt_id == asker.receipt_id)
+    mine = or_(d.c.submission_id == asker.receipt_id, d.c.submission_id.in_(same_mail))
+    query = select(d.c.role_id).where(mine if by_mail else d.c.submission_id == asker.id, d.c.purpose == Purpose.ACK.value)
     last: dict[tuple[AckKind, str], Told] = {}
-    for ack in acks:
-        times = last[ack.kind, ack.role_id].times if (ack.kind, ack.role_id) in last else 0
-        last[ack.kind, ack.role_id] = Told(ack.kind, ack.role_id, ack.positive, times + 1)
-    return tuple(last.values())
+    names = tx.execute(query.order_by(d.c.leg, d.c.id)).scalars().all()
+    for name in names:
+        kind, sign, _, role_id = name.split(" ", 3)
+        about = told_about(AckKind(kind), role_id)
+        last[about] = Told(*about, sign == "Y", last[about].times + 1 if about in last else 1)
+    return tuple(last.values()), len(names)
 
 
 def _insert(tx: Transaction, owed: OwedAck) -> None:
@@ -169,5 +202,6 @@ def _insert(tx: Transaction, owed: OwedAck) -> None:
 
 
 def _ask_about_damage(tx: Transaction, mark: Row, code: str, advice: str = _DAMAGED_ADVICE) -> None:
-    about, entity = WorkAbout.SUBMISSION, mark["legal_entity"]
-    add_work_items(tx, [WorkItem(tx.new_id(), entity, about, mark["submission_id"], code, advice, tx.now)])
+    asker_id, entity = mark["submission_id"], mark["legal_entity"]
+    about = WorkAbout.SUBMISSION if _is_submission(tx, asker_id) else WorkAbout.RECEIPT
+    add_work_items(tx, [WorkItem(tx.new_id(), entity, about, asker_id, code, advice, tx.now)])

@@ -17,24 +17,24 @@ from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError,
 from adapter.ledger import moves, suspensions, tables
 from adapter.ledger.acks import read_ack
 from adapter.ledger.database import Database, Transaction
-from adapter.ledger.records import ClaimedDelivery, PartnerChoice, PayloadKind, Settlement
-from adapter.ledger.rows import Sealed, delivery_value, read_bundle, read_chunk, read_plan, read_submission
+from adapter.ledger.records import Claimed, ClaimedAck, ClaimedDelivery, PartnerChoice, PayloadKind, Settlement
+from adapter.ledger.rows import Sealed, delivery_value, read_asked, read_bundle, read_chunk, read_plan, read_submission
 from adapter.ledger.status import MOVING
 from adapter.ledger.vault import Vault
 from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item, add_work_items, close_work_items, greet_partner
 from adapter.model.ack import AckKind
 from adapter.model.delivery import DeliveryState, Purpose, check_transition
-from adapter.model.plan import ChannelName, RoutePlan
-from adapter.model.submission import Intent
+from adapter.model.plan import ChannelName
+from adapter.model.submission import AcksWanted, Intent
 from adapter.model.work_item import WorkAbout
 
 S = DeliveryState
 Row = Mapping[Any, Any]
 UNCLEAR_LIMIT = 2
-# An acknowledgement has no route of its own: it goes back to who asked.
-NO_PLAN = RoutePlan("", "")
 LEASE_LOST = "lease-lost"
 _REAPER = "reaper"
+# Channels that carry answers, which may not overtake each other: an old no after a yes would be the last word.
+_ANSWERING = (ChannelName.HL7_PUSH, ChannelName.SECURE_MAIL)
 _REAP_LIMIT = 200
 _DEFAULT_UNCLEAR_WAIT = timedelta(minutes=15)
 _UNCLEAR_ADVICE = "Envoi incertain deux fois : le document est peut-être arrivé. Vérifier auprès du destinataire."
@@ -48,7 +48,7 @@ _DAMAGED_ADVICE = "Contenu illisible dans le registre : prévenir le support, re
 
 def claim_deliveries(
     database: Database, worker: str, channel: ChannelName, limit: int, lease: timedelta, partners: PartnerChoice
-) -> list[ClaimedDelivery]:
+) -> list[Claimed]:
     """See `Ledger.claim_deliveries`. Contents are read after the claim is committed."""
     rows = database.write(lambda tx: _claim(tx, worker, channel, limit, lease, partners))
     if not rows:
@@ -60,7 +60,7 @@ def claim_deliveries(
         media_types = {row.id: row.source_media_type for row in connection.execute(types)}
         sealed = Sealed(connection, ids, _CONTENT_KINDS)
         earlier = {row["id"]: _earlier_references(connection, row) for row in rows if _may_follow(row)}
-    claimed = acks
+    claimed: list[Claimed] = [*acks]
     for row in rows:
         try:
             held = _with_content(database.vault, row, sealed, media_types[row["submission_id"]])
@@ -80,7 +80,7 @@ def _claim(
         query = query.where(d.c.partner == partners.only)
     if partners.others_than:
         query = query.where(d.c.partner.not_in(partners.others_than))
-    if channel is ChannelName.HL7_PUSH:
+    if channel in _ANSWERING:
         query = query.where(~_follows_another())
     query = query.order_by(d.c.priority, d.c.created_at, d.c.id).limit(limit).with_for_update(skip_locked=True)
     rows = _without_bad_company(tx.execute(query).mappings().all())
@@ -128,7 +128,7 @@ def _with_content(vault: Vault, row: Row, sealed: Sealed, media_type: str) -> Cl
     )
 
 
-def _acks_among(database: Database, rows: Sequence[Row]) -> tuple[list[ClaimedDelivery], list[Row]]:
+def _acks_among(database: Database, rows: Sequence[Row]) -> tuple[list[ClaimedAck], list[Row]]:
     """Acknowledgements, which need no document to be read; and the other rows."""
     mine = [row for row in rows if row["purpose"] == Purpose.ACK.value]
     rest = [row for row in rows if row["purpose"] != Purpose.ACK.value]
@@ -136,18 +136,26 @@ def _acks_among(database: Database, rows: Sequence[Row]) -> tuple[list[ClaimedDe
         return [], rest
     ids = [*(row["id"] for row in mine), *(row["submission_id"] for row in mine)]
     with database.read() as connection:
-        sealed = Sealed(connection, ids, (PayloadKind.ACK, PayloadKind.SUBMISSION))
+        sealed = Sealed(connection, ids, (PayloadKind.ACK, PayloadKind.SUBMISSION, PayloadKind.ASKED))
     claimed = []
     for row in mine:
         try:
-            submission = read_submission(sealed.open(database.vault, row["submission_id"], PayloadKind.SUBMISSION))
+            receipt_id, asked = _asked(database.vault, row["submission_id"], sealed)
             ack = read_ack(sealed.open(database.vault, row["id"], PayloadKind.ACK))
-            original = _answered_mail(database, submission.receipt_id) if ack.kind is AckKind.MAIL else b""
+            original = _answered_mail(database, receipt_id) if ack.kind is AckKind.MAIL else b""
         except (VaultError, LedgerError) as error:
             _park_damaged(database, row, error.code)
             continue
-        claimed.append(ClaimedDelivery(delivery_value(row), submission, NO_PLAN, {}, b"", "", ack=ack, original=original))
+        claimed.append(ClaimedAck(delivery_value(row), ack, asked, original))
     return claimed, rest
+
+
+def _asked(vault: Vault, asker_id: str, sealed: Sealed) -> tuple[str, AcksWanted]:
+    """The receipt that is answered, and whom to tell: a submission's sender, or that of a mail of which nothing was taken."""
+    if sealed.has(asker_id, PayloadKind.ASKED):
+        return asker_id, read_asked(sealed.open(vault, asker_id, PayloadKind.ASKED))
+    submission = read_submission(sealed.open(vault, asker_id, PayloadKind.SUBMISSION))
+    return submission.receipt_id, submission.acks
 
 
 def _answered_mail(database: Database, receipt_id: str) -> bytes:

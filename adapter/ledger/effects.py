@@ -90,6 +90,8 @@ def _commit(
     add_work_items(tx, items)
     if isinstance(stored.outcome, Parked):
         _tell_answered(tx, receipt, stored.outcome)
+        if stored.outcome.refusal is not None:
+            ack_marks.mark_refused(tx, receipt, stored.outcome.refusal)
     _finish_receipt(tx, receipt, stored)
     ids = tuple(one.translation.submission.id for one in stored.submissions)
     moves.refresh_status(tx, {*ids, *tally.touched})
@@ -184,6 +186,7 @@ def _store(tx: Transaction, stored: StoredSubmission, actor: str, tally: _Tally)
         keeper.flag_unknown_original()
     else:
         _merge_plan(tx, submission, stored.plan)
+        ack_marks.mark_again(tx, submission)
     ack_marks.mark_unserved(tx, submission, stored.plan)
     if stored.answered is not None:
         append_answer(tx, submission, stored.answered, actor)

@@ -26,7 +26,7 @@ from adapter.ledger.acks import OweAcks
 from adapter.ledger.database import Database
 from adapter.ledger.kept import KeptReceipt
 from adapter.ledger.records import (
-    ClaimedDelivery,
+    Claimed,
     ClaimedReceipt,
     CommittedReceipt,
     Conservation,
@@ -123,7 +123,7 @@ class Ledger:
         limit: int,
         lease: timedelta,
         partners: PartnerChoice = PartnerChoice(),  # noqa: B008
-    ) -> list[ClaimedDelivery]:
+    ) -> list[Claimed]:
         """Take queued deliveries of a channel that are due, smallest priority number first, then oldest; none that must wait for
         another of its sequence. `partners` narrows to some HL7 partners'.
         """

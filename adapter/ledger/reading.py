@@ -62,6 +62,7 @@ def _find(connection: Connection, database: Database, reference: str, entity: st
         r.c.id.in_(about),
         r.c.control_id == reference,
         r.c.id.in_(of_submissions),
+        r.c.id.in_(of_deliveries),
         r.c.id.in_(of_items),
         r.c.id.in_(select(s.c.receipt_id).where(s.c.legal_entity == entity, s.c.id.in_(of_items))),
         r.c.id.in_(
@@ -106,7 +107,8 @@ def _timeline(connection: Connection, database: Database, receipt_id: str) -> Ti
     particulars = read_chunk(connection, database.vault, receipt_id, PayloadKind.PARTICULARS)
     query = select(s.c.id).where(s.c.receipt_id == receipt_id).order_by(s.c.created_at, s.c.id)
     traces = tuple(_trace(connection, database, submission_id) for submission_id in connection.execute(query).scalars())
-    ids = [receipt_id, *_ids_of(traces)]
+    answers = _deliveries(connection, receipt_id)
+    ids = [receipt_id, *_ids_of(traces), *(answer.id for answer in answers)]
     events = connection.execute(select(e).where(e.c.about_id.in_(ids)).order_by(e.c.at, e.c.number)).mappings()
     return Timeline(
         receipt=receipt_value(receipt, particulars),
@@ -114,6 +116,7 @@ def _timeline(connection: Connection, database: Database, receipt_id: str) -> Ti
         submissions=traces,
         events=tuple(event_value(row) for row in events),
         work_items=tuple(_work_items(connection, ids)),
+        answers=tuple(answers),
     )
 
 
@@ -128,11 +131,16 @@ def _trace(connection: Connection, database: Database, submission_id: str) -> Su
 
 
 def _status(connection: Connection, submission_id: str) -> tuple[SubmissionStatus, list[Delivery]]:
-    d = tables.delivery
-    query = select(d).where(d.c.submission_id == submission_id).order_by(d.c.role_id, d.c.leg)
-    deliveries = [delivery_value(row) for row in connection.execute(query).mappings()]
+    deliveries = _deliveries(connection, submission_id)
     items = _work_items(connection, [submission_id, *(one.id for one in deliveries if one.purpose is Purpose.DOCUMENT)])
     return status_of(deliveries, any(not item.decision for item in items)), deliveries
+
+
+def _deliveries(connection: Connection, asker_id: str) -> list[Delivery]:
+    """Of a submission; or the answers about a receipt itself."""
+    d = tables.delivery
+    query = select(d).where(d.c.submission_id == asker_id).order_by(d.c.role_id, d.c.leg)
+    return [delivery_value(row) for row in connection.execute(query).mappings()]
 
 
 def _work_items(connection: Connection, about_ids: Sequence[str]) -> list[WorkItem]:

@@ -16,7 +16,7 @@ from adapter.model.patient import IdentityUpdate, PatientView
 from adapter.model.plan import ChannelName, RoutePlan
 from adapter.model.receipt import Arrival, Kept, Principal, Receipt
 from adapter.model.request import AnsweredRequest
-from adapter.model.submission import Submission
+from adapter.model.submission import AcksWanted, Submission
 from adapter.model.work_item import WorkAbout, WorkItem
 
 REPEAT_WINDOW = timedelta(days=7)
@@ -122,9 +122,8 @@ class EffectsResult:
 
 @dataclass(frozen=True, repr=False)
 class ClaimedDelivery(Confidential):
-    """A delivery held by one worker, with everything its parcel is made of. Its fence is `delivery.fence`.
+    """A document's delivery held by one worker, with everything its parcel is made of. Its fence is `delivery.fence`.
 
-    `ack` is set when it acknowledges something; it then has no plan and no document. `original` is the mail that it answers.
     `earlier_references`: what travelled with older versions of the document to the same role by the same channel, oldest first.
     """
 
@@ -135,8 +134,19 @@ class ClaimedDelivery(Confidential):
     source_document: bytes
     source_media_type: str
     earlier_references: tuple[str, ...] = ()
-    ack: BusinessAck | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class ClaimedAck(Confidential):
+    """An acknowledgement held by one worker: no plan, no document. `original` is the mail that it answers."""
+
+    delivery: Delivery
+    ack: BusinessAck
+    asked: AcksWanted
     original: bytes = b""
+
+
+Claimed = ClaimedDelivery | ClaimedAck
 
 
 @dataclass(frozen=True)
@@ -248,13 +258,17 @@ class SubmissionTrace:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Everything the ledger knows of one receipt, its events in time order."""
+    """Everything the ledger knows of one receipt, its events in time order.
+
+    `answers`: what its sender was told of the receipt itself, for want of a document.
+    """
 
     receipt: Receipt
     findings: tuple[Finding, ...] = ()
     submissions: tuple[SubmissionTrace, ...] = ()
     events: tuple[LoggedEvent, ...] = ()
     work_items: tuple[WorkItem, ...] = ()
+    answers: tuple[Delivery, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -288,6 +302,7 @@ class PayloadKind(StrEnum):
     UNREAD = "unread"
     NOTE = "note"
     ACK = "ack"
+    ASKED = "asked"
     PLANNED = "planned"
     PATIENT = "patient"
     IDENTITY = "identity"

@@ -20,7 +20,7 @@ from adapter.model.effects import UnreadNode
 from adapter.model.finding import Finding
 from adapter.model.plan import ChannelName, RoutePlan
 from adapter.model.receipt import ContentKind, Receipt, ReceiptState, Verdict
-from adapter.model.submission import Submission
+from adapter.model.submission import AcksWanted, Submission
 from adapter.model.work_item import WorkAbout, WorkItem
 
 Row = Mapping[Any, Any]
@@ -43,6 +43,17 @@ def write_submission(value: Submission) -> bytes:
 def read_submission(content: bytes) -> Submission:
     """A submission from JSON."""
     value: Submission = _adapter(Submission).validate_json(content)
+    return value
+
+
+def write_asked(value: AcksWanted) -> bytes:
+    """Whom a mail's answer goes to, as JSON."""
+    return _adapter(AcksWanted).dump_json(value, exclude_defaults=True)
+
+
+def read_asked(content: bytes) -> AcksWanted:
+    """Whom a mail's answer goes to, from JSON."""
+    value: AcksWanted = _adapter(AcksWanted).validate_json(content)
     return value
 
 

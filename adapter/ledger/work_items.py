@@ -19,6 +19,7 @@ from adapter.ledger.database import Database, Transaction
 from adapter.ledger.identity_decisions import decide_document, documents_under
 from adapter.ledger.records import Decision, PayloadKind, WorkFilter
 from adapter.ledger.rows import read_chunk, read_plan, work_item_row, work_item_value
+from adapter.model.ack import AckKind, told_about
 from adapter.model.delivery import DeliveryState, Purpose
 from adapter.model.receipt import ReceiptState
 from adapter.model.work_item import IDENTITY_REASONS, PARTNER_DOWN, WorkAbout, WorkItem
@@ -300,14 +301,18 @@ def _tell_again(tx: Transaction, row: Row, by: str) -> None:
 
 def _told_since(tx: Transaction, row: Row) -> str:
     """The newer acknowledgement of the same kind and recipient that left or is leaving. What still waits keeps its turn."""
-    d, (kind, *_, about) = tables.delivery, row["role_id"].split(" ", 3)
-    mine = (d.c.submission_id == row["submission_id"], d.c.purpose == Purpose.ACK.value, d.c.leg > row["leg"])
+    d, about = tables.delivery, _told_about(row)
+    mine = (and_(tables.HAS_SEQUENCE, d.c.sequence == row["sequence"]), d.c.purpose == Purpose.ACK.value, d.c.leg > row["leg"])
     for other in tx.execute(moves.locked(*mine)).mappings():
-        told, *_, of = other["role_id"].split(" ", 3)
         left = S(other["state"]) in (S.CLAIMED, S.ON_WIRE, S.UNCLEAR) or moves.has_served(other["state"])
-        if left and (told, of) == (kind, about):
+        if left and _told_about(other) == about:
             return str(other["id"])
     return ""
+
+
+def _told_about(row: Row) -> tuple[AckKind, str]:
+    kind, *_, role_id = row["role_id"].split(" ", 3)
+    return told_about(AckKind(kind), role_id)
 
 
 def _retry(tx: Transaction, row: Row, state: DeliveryState, by: str) -> None:

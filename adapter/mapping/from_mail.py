@@ -1,7 +1,8 @@
 """Secure mail in, understood: its documents for local software, the proofs that it brings, or why a person must look at it. Pure.
 
 Law: blueprint seams 3, 8, 14, 15; Référentiel socle #2; CI-SIS volet LPS. A wrong mail is not refused at a mailbox: nobody
-waits there for an answer, so it is kept, and parked with its reason. ADR 0011: this reader knows the library `mssante`.
+waits there for an answer, so it is kept, and parked with its reason; its sender is told by mail, if they asked. ADR 0011: this
+reader knows the library `mssante`.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from zoneinfo import ZoneInfo
 
 from adapter.errors import InputError
 from adapter.mapping.from_cda import MEDIA_TYPE, CdaTranslation, mapping_revision, translate_cda
-from adapter.mapping.mail.advice import ADVICE, advice_on
+from adapter.mapping.mail.advice import ADVICE, advice_on, cause_of
 from adapter.mapping.mail.documents import Contents, MailedDocument, Obstacle, open_mail
 from adapter.mapping.mail.identity import identity_doubts
 from adapter.mapping.mail.proofs import answered_by, departure_of, proofs_of
 from adapter.model.confidential import Confidential
 from adapter.model.document import DocumentHeader
-from adapter.model.effects import Effect, Ignored, Parked, Translation
+from adapter.model.effects import Effect, Ignored, Parked, Refusal, Translation
 from adapter.model.finding import Finding, Severity
 from adapter.model.identity import INS_TEST_OIDS
 from adapter.model.inbox import DOOR, LOCAL_SOFTWARE, NO_INBOXES, Inbox, Inboxes, Ward
@@ -167,7 +168,10 @@ class _Reading(Confidential):
         translations = tuple(self._translation(one, contents) for one in sound)
         if not obstacles:
             return translations
-        return (*translations, _parked(obstacles[0].code, *map(str, obstacles)))
+        parked = _parked(obstacles[0].code, *map(str, obstacles))
+        asked = self._acks()
+        refusal = Refusal(asked, cause_of(parked.reason)) if asked.any else None
+        return (*translations, replace(parked, refusal=refusal))
 
     def _hindered(self, one: _Read, all_read: Sequence[_Read], obstacles: list[Obstacle]) -> bool:
         """Whether a document must wait; why is noted."""

@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from adapter.model.confidential import Confidential
+from adapter.model.submission import AcksWanted
 
 # Causes of what a person stopped, as the ledger writes them: nothing more will come of itself, which is a no.
 DECIDED = frozenset({"cancelled", "closed", "handed-over"})
@@ -52,10 +53,28 @@ class BusinessAck(Confidential):
     peer: str = ""
 
 
+@dataclass(frozen=True, repr=False)
+class Asker(Confidential):
+    """Who waits for answers: the sender of a submission, or of a mail that waits for a person.
+
+    `id` is the submission's, else the receipt's. `patient_address` is how the sender named the patient (it may hold an INS).
+    """
+
+    id: str
+    receipt_id: str
+    legal_entity: str
+    acks: AcksWanted
+    control_id: str = ""
+    version: int = 1
+    intent: str = ""
+    patient_address: str = ""
+
+
 @dataclass(frozen=True)
 class Proof:
     """A state that a delivery reached, as it was marked for its sender; or a recipient that no channel can serve.
 
+    `channel` is empty for what was refused before any was chosen.
     `state` is a delivery state's value. `source` names who said so (`dsn`, `mdn`, a worker); `detail` holds codes, no content.
     """
 
@@ -70,9 +89,17 @@ class Proof:
 
 @dataclass(frozen=True)
 class Told:
-    """What the sender was told last of one recipient, and how often it was told of them under this kind."""
+    """What the sender was told last of one recipient, and how often it was told of them under this kind.
+
+    A mail is answered as a whole: of it, `role_id` names nobody.
+    """
 
     kind: AckKind
     role_id: str
     positive: bool
     times: int = field(default=1)
+
+
+def told_about(kind: AckKind, role_id: str) -> tuple[AckKind, str]:
+    """What one answer is the last word on: one recipient, or a whole mail."""
+    return kind, "" if kind is AckKind.MAIL else role_id

@@ -14,7 +14,7 @@ from adapter.model.evidence import Evidence
 from adapter.model.finding import Finding
 from adapter.model.patient import IdentityUpdate
 from adapter.model.request import RequestAnswer, RequestStep
-from adapter.model.submission import Submission
+from adapter.model.submission import AcksWanted, Submission
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,11 +81,20 @@ class Ignored:
     reason: str
 
 
+@dataclass(frozen=True, repr=False)
+class Refusal(Confidential):
+    """What the sender of a mail that waits for a person is told at once: whom to tell, and the cause (`mappings/acks.csv`)."""
+
+    asked: AcksWanted
+    cause: str
+
+
 @dataclass(frozen=True)
 class Parked:
     """The receipt waits for a person: why and what to do.
 
     `answers`: references of ours that it answers, surest first (a person's mail about a letter): noted on that delivery.
+    `refusal`: what its sender is told meanwhile, if they asked.
     """
 
     reason: str
@@ -93,6 +102,7 @@ class Parked:
     urgent: bool = False
     phone_line: str = ""
     answers: tuple[str, ...] = ()
+    refusal: Refusal | None = None
 
 
 # What a reader gives for one arrival, in the source's order; the pipeline sorts them and the ledger commits them together.

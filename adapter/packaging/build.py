@@ -17,7 +17,7 @@ from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery
 from adapter.model.document import BodyKind
 from adapter.model.plan import ChannelName, Leg, RecipientPlan
-from adapter.model.submission import Submission, Urgency
+from adapter.model.submission import AcksWanted, Submission, Urgency
 from adapter.packaging.cda import wrap_as_n1
 from adapter.packaging.cda_out.structured import structured_model, write_as_n3
 from adapter.packaging.fax_page import FaxCover, build_fax
@@ -63,23 +63,23 @@ def build_parcel(
 
 
 def build_ack_parcel(
-    delivery: Delivery, ack: BusinessAck, submission: Submission, sender: SenderProfile, sent_at: datetime, original: bytes = b""
+    delivery: Delivery, ack: BusinessAck, asked: AcksWanted, sender: SenderProfile, sent_at: datetime, original: bytes = b""
 ) -> Parcel:
-    """The parcel of an acknowledgement owed to the submission's sender; RenditionError when its channel has no form for one.
+    """The parcel of an acknowledgement owed to a sender; RenditionError when its channel has no form for one.
 
     `original` is the mail that an answer by mail returns.
     """
     if delivery.channel is ChannelName.SECURE_MAIL:
-        mail = build_mail_receipt(delivery, ack, submission.acks, original, sender, sent_at)
-        return Parcel(delivery.id, delivery.reference, mail.envelope_to, submission.urgency is Urgency.URGENT, mail)
+        mail = build_mail_receipt(delivery, ack, asked, original, sender, sent_at)
+        return Parcel(delivery.id, delivery.reference, mail.envelope_to, urgent=False, content=mail)
     if delivery.channel is not ChannelName.HL7_PUSH:
         raise RenditionError("ack.no-form", "no acknowledgement travels by this channel", where=delivery.channel.value)
     # A peer that had no partner when this was owed may have one by now.
     partner = dict(sender.hl7.acks_to).get(ack.peer, delivery.partner)
     if partner.startswith(UNKNOWN_PEER):
         raise RenditionError("ack.no-partner", "nobody is configured to receive this peer's acknowledgements", where=ack.peer)
-    content = ack_message(delivery, ack, submission.acks, partner, sender, sent_at)
-    return Parcel(delivery.id, delivery.reference, partner, submission.urgency is Urgency.URGENT, content)
+    content = ack_message(delivery, ack, asked, partner, sender, sent_at)
+    return Parcel(delivery.id, delivery.reference, partner, urgent=False, content=content)
 
 
 def leg_of(delivery: Delivery, recipient: RecipientPlan) -> Leg:

@@ -7,11 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from adapter.ledger.acks import AckCase, OwedAck
-from adapter.model.ack import AckKind, BusinessAck
+from adapter.model.ack import AckKind, Asker, BusinessAck, told_about
 from adapter.model.delivery import Delivery, DeliveryState, Purpose, SendOutcome
-from adapter.model.parties import RecipientKind
 from adapter.model.plan import ChannelName, RecipientPlan
-from adapter.model.submission import Submission
 from adapter.model.work_item import (
     OPERATOR_DOWN_ADVICE,
     PARTNER_DOWN,
@@ -39,35 +37,41 @@ _REFUSED_ADVICE = "Ce partenaire refuse des accusés qui lui sont dus : lire sa 
 
 
 def owed_acks(case: AckCase, senders: Mapping[str, SenderProfile], now: datetime) -> tuple[OwedAck, ...]:
-    """The acknowledgements to send for one submission, in the order in which they must arrive."""
-    answers = [one for one in owed_answers(case.submission.acks, case.proofs, case.told) if not _is_too_early(one, case)]
+    """The acknowledgements to send to one sender, in the order in which they must arrive."""
+    answers = [one for one in owed_answers(case.asker.acks, case.proofs, case.told) if not _is_untimely(one, case)]
     return tuple(_owed(case, answer, case.count + rank, senders, now) for rank, answer in enumerate(answers, 1))
 
 
-def _is_too_early(answer: Answer, case: AckCase) -> bool:
-    """A mail is said to be taken once, when all of it is; that one of its documents was refused is said at once."""
-    return answer.kind is AckKind.MAIL and answer.positive and not case.mail_is_done
+def _is_untimely(answer: Answer, case: AckCase) -> bool:
+    """A mail is said to be taken once, when all of it is; that one of its documents was refused is said at once. A mail that
+    waits after all of it was taken (read again under other settings) was taken all the same.
+    """
+    if answer.kind is not AckKind.MAIL:
+        return False
+    waits_as_a_whole = case.asker.id == case.asker.receipt_id
+    return not case.mail_is_done if answer.positive else waits_as_a_whole and any(one.positive for one in case.told)
 
 
 def _owed(case: AckCase, answer: Answer, rank: int, senders: Mapping[str, SenderProfile], now: datetime) -> OwedAck:
-    submission = case.submission
-    sender = senders[submission.legal_entity]
+    asker = case.asker
+    sender = senders[asker.legal_entity]
     ack = _ack(case, answer)
     partner = dict(sender.hl7.acks_to).get(case.peer, "")
     by_mail = answer.kind is AckKind.MAIL
-    times = next((one.times for one in case.told if (one.kind, one.role_id) == (answer.kind, answer.role_id)), 0) + 1
+    about = told_about(answer.kind, answer.role_id)
+    times = next((one.times for one in case.told if (one.kind, one.role_id) == about), 0) + 1
     is_whole_mail = by_mail and answer.positive
-    told_of = (submission.receipt_id, "whole") if is_whole_mail else (submission.id, answer.role_id)
+    told_of = (asker.receipt_id, "whole") if is_whole_mail else (asker.id, answer.role_id)
     delivery_id = stable_id("ack", told_of[0], answer.kind.value, told_of[1], str(times))
     is_stuck = not (by_mail or partner)
     delivery = Delivery(
         id=delivery_id,
-        submission_id=submission.id,
-        legal_entity=submission.legal_entity,
+        submission_id=asker.id,
+        legal_entity=asker.legal_entity,
         # An acknowledgement is about one request: its document may be known to another.
-        document_id=submission.id,
-        version=submission.document.version,
-        intent=submission.intent.value,
+        document_id=asker.id,
+        version=asker.version,
+        intent=asker.intent,
         role_id=f"{answer.kind.value} {'Y' if answer.positive else 'N'} {times} {answer.role_id}",
         channel=ChannelName.SECURE_MAIL if by_mail else ChannelName.HL7_PUSH,
         leg=rank,
@@ -77,7 +81,7 @@ def _owed(case: AckCase, answer: Answer, rank: int, senders: Mapping[str, Sender
         priority=ACK_PRIORITY,
         cause=NO_PARTNER if is_stuck else "",
         partner="" if by_mail else (partner or f"{UNKNOWN_PEER}{case.peer}")[:64],  # as its work item names it
-        sequence=stable_id("acks", submission.id),
+        sequence=stable_id("acks", asker.receipt_id if by_mail else asker.id),
     )
     return OwedAck(delivery, ack, _question(delivery, now) if is_stuck else None)
 
@@ -90,21 +94,21 @@ def _ack(case: AckCase, answer: Answer) -> BusinessAck:
         positive=answer.positive,
         happened_at=answer.happened_at,
         reason=answer.reason,
-        control_id=case.submission.control_id,
-        address=_address(case.submission, answer.role_id, recipient),
+        control_id=case.asker.control_id,
+        address=_address(case.asker, answer.role_id, recipient),
         person_id=f"8{recipient.rpps}" if recipient is not None and recipient.rpps else "",
         peer=case.peer,
     )
 
 
-def _address(submission: Submission, role_id: str, recipient: RecipientPlan | None) -> str:
+def _address(asker: Asker, role_id: str, recipient: RecipientPlan | None) -> str:
     """The mailbox as the sender knows it: not the sandbox that a test instance put in its place."""
     legs = recipient.legs if recipient is not None else ()
     for leg in legs:
         if leg.channel is ChannelName.SECURE_MAIL:
             return leg.intended or leg.address
     if role_id == "patient":
-        return next((one.address for one in submission.recipients if one.kind is RecipientKind.PATIENT), "")
+        return asker.patient_address
     named = role_id.partition(":")[2]
     return named if "@" in named else ""
 

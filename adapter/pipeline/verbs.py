@@ -21,6 +21,8 @@ from adapter.fhir.locate import located
 from adapter.fhir.validate import Level, validate_bundle
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import (
+    Claimed,
+    ClaimedAck,
     ClaimedDelivery,
     ClaimedReceipt,
     PartnerChoice,
@@ -31,7 +33,7 @@ from adapter.ledger.records import (
 from adapter.mapping.hl7.adt_profile import adt_words
 from adapter.mapping.kinds import Understand
 from adapter.model.delivery import Delivery, DeliveryState, OutcomeKind, Purpose, SendOutcome
-from adapter.model.effects import Effect, Ignored, Parked, Translation
+from adapter.model.effects import Effect, Ignored, Parked, Refusal, Translation
 from adapter.model.evidence import Evidence
 from adapter.model.finding import errors_of
 from adapter.model.parties import RecipientKind
@@ -74,6 +76,9 @@ CAUSES_OF_RENDITIONS = {
     "hl7.unknown-partner": "partner-unknown",
     "ack.no-partner": "no-ack-partner",
 }
+
+# What the sender of a mail is told of what stops it on our side.
+_NOT_TAKEN = "identity-906"
 
 GoesOn = Callable[[], bool]
 
@@ -202,7 +207,7 @@ class Pipeline:
             translation = answering.translation
             problem = answering.parked or self._unfit(translation, directory)
             if problem is not None:
-                return replace(told, outcome=problem)
+                return replace(told, outcome=_told_to_sender(problem, translation.submission))
             routed = self._route(translation.submission, directory)
             plan = routed.plan
             sender = self._senders[receipt.legal_entity]
@@ -264,7 +269,7 @@ class Pipeline:
                 log.warning("delivery.claim-lost", delivery=claim.delivery.id)
         return len(claimed)
 
-    def _dispatch(self, claim: ClaimedDelivery) -> None:
+    def _dispatch(self, claim: Claimed) -> None:
         delivery = claim.delivery
         sent_at = delivery.sent_at or self._clock()
         channel = self._channels.get(delivery.channel)
@@ -293,19 +298,19 @@ class Pipeline:
             outcome = self._send(channel, parcel, delivery)
             self._conclude(claim, outcome)
 
-    def _forbidden_now(self, claim: ClaimedDelivery) -> str:
+    def _forbidden_now(self, claim: Claimed) -> str:
         """What was allowed when the route was chosen may not be any more: the patient index is read again (seams 14 to 16)."""
-        if claim.delivery.purpose is not Purpose.DOCUMENT:
+        if isinstance(claim, ClaimedAck):
             return ""
         recipient = _recipient_of(claim.delivery, claim.plan)
         if suspended_leg(self._ledger, claim.delivery, recipient):
             return "address-suspended"
         return objection_now(self._ledger, claim.submission, claim.delivery, recipient, self._today())
 
-    def _parcel(self, claim: ClaimedDelivery, sent_at: datetime) -> Parcel:
-        if claim.ack is not None:
+    def _parcel(self, claim: Claimed, sent_at: datetime) -> Parcel:
+        if isinstance(claim, ClaimedAck):
             sender = self._senders[claim.delivery.legal_entity]
-            parcel = build_ack_parcel(claim.delivery, claim.ack, claim.submission, sender, sent_at, claim.original)
+            parcel = build_ack_parcel(claim.delivery, claim.ack, claim.asked, sender, sent_at, claim.original)
             return parcel if answers_partner(claim.delivery) else in_sandbox(parcel, self._settings.routes)
         document = Document(
             claim.submission, claim.bundle, claim.source_document, claim.source_media_type, claim.earlier_references
@@ -325,7 +330,7 @@ class Pipeline:
             log.error("channel.defect", channel=delivery.channel.value, delivery=delivery.id, error=type(error).__name__)
             return SendOutcome(OutcomeKind.UNCLEAR, "no-answer", detail=type(error).__name__)
 
-    def _conclude(self, claim: ClaimedDelivery, outcome: SendOutcome) -> None:
+    def _conclude(self, claim: Claimed, outcome: SendOutcome) -> None:
         delivery = claim.delivery
         decision = self._decide(delivery, outcome)
         log.info(
@@ -349,10 +354,10 @@ class Pipeline:
         wait = self._settings.unclear_wait.get(delivery.channel, timedelta(minutes=15))
         return decide_after_send(outcome, delivery.attempts, delivery.unclear_count, wait, self._jitter())
 
-    def _settlement(self, claim: ClaimedDelivery, outcome: SendOutcome, decision: Decision) -> Settlement:
+    def _settlement(self, claim: Claimed, outcome: SendOutcome, decision: Decision) -> Settlement:
         now = self._clock()
         question = question_on_partner(claim.delivery, outcome, decision, self._new_id, now)
-        if claim.delivery.purpose is Purpose.ACK or (question is not None and decision.state is DeliveryState.QUEUED):
+        if isinstance(claim, ClaimedAck) or (question is not None and decision.state is DeliveryState.QUEUED):
             delay = now + decision.delay if decision.delay is not None else None
             reference, detail = outcome.partner_reference, outcome.detail
             return Settlement(decision.state, decision.cause, detail, reference, not_before=delay, work_item=question)
@@ -433,6 +438,13 @@ def _told_by(effects: Sequence[Effect]) -> StoredEffects:
     if not effects:
         outcome = Ignored("nothing-to-send")
     return StoredEffects((), (), outcome, evidences, updates)
+
+
+def _told_to_sender(problem: Parked, submission: Submission) -> Parked:
+    """Who sent a mail that waits for a person learns it, if they asked; other doors answered already."""
+    if submission.mail is None or not submission.acks.any:
+        return problem
+    return replace(problem, refusal=Refusal(submission.acks, _NOT_TAKEN))
 
 
 def _parked(reason: str, advice: str) -> StoredEffects:

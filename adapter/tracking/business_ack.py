@@ -2,10 +2,11 @@
 
 Law: CI-SIS volet 2.1, flows 3 to 5; blueprint seam 7; complaint 27. Z01 tells the record's answer, Z02 that a mail reached its
 mailbox (DSN, or anything its reader says), Z03 what its reader did (MDN). What local software did with what came by mail is told
-by mail. `docs/reference/acknowledgements.md` is made from this module: every order of proofs, and what is told.
+by mail, as is what our own door could not take. `docs/reference/acknowledgements.md` is made from this module: every order of
+proofs, and what is told.
 
-An answer is told once, and again only when the truth changes (a late refusal after Y: N, once). News that come together are
-told as they stand in the end. A reader who deletes what they had opened has still opened it.
+An answer is told once, and again only when the truth changes (a late refusal after Y: N, once). A mail is answered as a whole.
+News that come together are told as they stand in the end. A reader who deletes what they had opened has still opened it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from functools import lru_cache
 
 from adapter.data import mappings_root, read_table
 from adapter.errors import MappingError
-from adapter.model.ack import DECIDED, AckKind, AckReason, Proof, Told
+from adapter.model.ack import DECIDED, AckKind, AckReason, Proof, Told, told_about
 from adapter.model.delivery import DeliveryState
 from adapter.model.evidence import READERS
 from adapter.model.plan import ChannelName
@@ -65,11 +66,11 @@ class _Tables:
 
 def owed_answers(wanted: AcksWanted, proofs: Sequence[Proof], told: Sequence[Told]) -> tuple[Answer, ...]:
     """What is to be told now. `proofs` are oldest first; `told` holds the last word on each recipient."""
-    before = {(one.kind, one.role_id): one for one in told}
+    before = {told_about(one.kind, one.role_id): one for one in told}
     truth: dict[tuple[AckKind, str], Answer] = {}
     for proof in proofs:
         for answer in _meant_by(proof, wanted):
-            key = (answer.kind, answer.role_id)
+            key = told_about(answer.kind, answer.role_id)
             known = truth[key].positive if key in truth else (before[key].positive if key in before else None)
             if known == answer.positive or (known is True and _is_deletion(proof)):
                 continue
@@ -90,9 +91,9 @@ def _meant_by(proof: Proof, wanted: AcksWanted) -> Iterable[Answer]:
             yield from _meant_by_mail(proof, wanted)
         case ChannelName.SHARED_RECORD.value if wanted.reception:
             yield from _final_word(proof, AckKind.RECORD)
-        case ChannelName.HL7_PUSH.value if wanted.notify_address:
+        case ChannelName.HL7_PUSH.value | "" if wanted.notify_address:
             yield from _final_word(proof, AckKind.MAIL)
-        case ChannelName.HL7_PUSH.value if wanted.failure_address:
+        case ChannelName.HL7_PUSH.value | "" if wanted.failure_address:
             yield from (answer for answer in _final_word(proof, AckKind.MAIL) if not answer.positive)
 
 

@@ -9,17 +9,18 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import create_engine, delete, func, select
 
-from adapter.errors import LedgerError
+from adapter.errors import LedgerError, StaleClaimError
 from adapter.ledger import tables
 from adapter.ledger.acks import AckCase, OwedAck
 from adapter.ledger.database import Transaction
-from adapter.ledger.records import Decision, PartnerChoice, StoredSubmission
+from adapter.ledger.records import ClaimedAck, Decision, PartnerChoice, StoredEffects, StoredSubmission
 from adapter.model.delivery import DeliveryState as S
 from adapter.model.delivery import Purpose
+from adapter.model.effects import Parked, Refusal
 from adapter.model.evidence import Evidence
 from adapter.model.parties import RecipientKind
 from adapter.model.plan import ChannelName, RecipientPlan, RoutePlan
-from adapter.model.submission import AcksWanted, Submission
+from adapter.model.submission import AcksWanted, MailOrigin, Submission
 from adapter.model.work_item import WorkAbout
 from adapter.packaging.parcel import Hl7Sender, SenderProfile
 from adapter.pipeline.acks import owed_acks
@@ -212,7 +213,7 @@ def test_an_acknowledgement_that_cannot_be_decided_does_not_hold_up_the_others(w
     world.prove(world.accepted(), S.DELIVERED)
 
     def owe(case: AckCase) -> tuple[OwedAck, ...]:
-        return owed_acks(case, {} if case.submission.id == unanswerable.id else {ENTITY: SENDER}, world.clock())
+        return owed_acks(case, {} if case.asker.id == unanswerable.id else {ENTITY: SENDER}, world.clock())
 
     world.ledger.settle_acks(owe)
     assert acks(world, sound) == ["Z02 Y 1 role:a"] and pending(world) == 0
@@ -300,8 +301,8 @@ def test_a_claimed_acknowledgement_brings_what_it_tells_and_no_document(world: W
     world.prove(world.accepted(), S.DELIVERED)
     settle(world)
     (claim,) = world.ledger.claim_deliveries("w1", HL7, 10, LEASE)
-    assert claim.ack is not None and claim.ack.positive and claim.ack.control_id == "MSG-SOURCE"
-    assert (claim.submission.id, claim.source_document) == (submission.id, b"")
+    assert isinstance(claim, ClaimedAck) and claim.ack.positive and claim.ack.control_id == "MSG-SOURCE"
+    assert (claim.asked, claim.original) == (submission.acks, b"")
     assert (claim.delivery.purpose, claim.delivery.partner, len(claim.delivery.reference)) == (Purpose.ACK, "eai", 20)
 
 
@@ -383,3 +384,163 @@ def test_what_a_person_stopped_for_good_is_told(world: World) -> None:
     world.ledger.resolve(world.items()[0].id, Decision.HAND_OVER, "op", legal_entity=ENTITY)
     settle(world)
     assert acks(world, submission) == ["Z02 N 1 role:a"]
+
+
+# ── mails that wait for a person ──────────────────────────────────────────────────────────────────────────────
+
+BY_MAIL = AcksWanted(notify_address="alix@ght.mssante.fr", message_id="<m1@ght.mssante.fr>", final_recipient="cms@h.fr")
+WAITS = Parked("archive.broken", "Archive refusée.", refusal=Refusal(BY_MAIL, "identity-906"))
+
+
+def read_mail_again(world: World, receipt_id: str, effects: StoredEffects) -> None:
+    claim = next(one for one in world.ledger.claim_receipts("w1", 50, LEASE) if one.receipt.id == receipt_id)
+    world.ledger.commit_effects(receipt_id, claim.fence, effects)
+
+
+def by_mail(document: str, receipt_id: str) -> StoredSubmission:
+    """A document of a mail, for local software."""
+    stored = with_acks(stored_submission(document, receipt_id, channels=(HL7,)), BY_MAIL)
+    mail = MailOrigin("<m1@ght.mssante.fr>", "Objet", "", "alix@ght.mssante.fr")
+    submission = replace(stored.translation.submission, mail=mail)
+    return replace(stored, translation=replace(stored.translation, submission=submission))
+
+
+def mailed(world: World) -> list[str]:
+    """What is sent back by mail, in order; each is taken by the operator."""
+    found = []
+    while claims := world.claim(MAIL):
+        for claim in claims:
+            world.ledger.mark_on_wire(claim.delivery.id, claim.delivery.fence, world.clock())
+            world.settle(claim.delivery, S.ACCEPTED)
+            found.append(claim.delivery.role_id)
+    return found
+
+
+def test_a_mail_that_waits_is_answered_from_its_receipt_alone(world: World) -> None:
+    receipt_id = world.receive(content=b"the mail as it came")
+    read_mail_again(world, receipt_id, StoredEffects(outcome=WAITS))
+    assert pending(world) == 1
+    settle(world)
+    (claim,) = world.claim(MAIL)
+    assert isinstance(claim, ClaimedAck)
+    assert (claim.asked, claim.original, claim.ack.positive) == (BY_MAIL, b"the mail as it came", False)
+    assert claim.ack.reason is not None and claim.ack.reason.code == "906"
+    assert (claim.delivery.role_id, claim.delivery.reference) == ("MDN N 1 mail", f"<{claim.delivery.id}@h.fr>")
+    for reference in (claim.delivery.id, claim.delivery.reference, receipt_id):
+        timeline = world.ledger.timeline(reference, legal_entity=ENTITY)
+        assert timeline is not None and timeline.receipt.id == receipt_id
+        assert [one.id for one in timeline.answers] == [claim.delivery.id]
+        assert ("delivery", "queued") in {(event.about.value, event.kind) for event in timeline.events}
+    count = world.ledger.conservation(legal_entity=ENTITY)
+    assert (count.parked, count.open, count.holds) == (1, 0, True)
+
+
+def test_a_mail_that_waits_is_marked_with_the_parking_or_not_at_all(world: World) -> None:
+    receipt_id = world.receive()
+    (claim,) = world.ledger.claim_receipts("w1", 1, LEASE)
+    with pytest.raises(StaleClaimError):
+        world.ledger.commit_effects(receipt_id, claim.fence + 1, StoredEffects(outcome=WAITS))
+    assert pending(world) == 0
+    for _ in range(2):  # the commit run again marks nothing again
+        world.ledger.commit_effects(receipt_id, claim.fence, StoredEffects(outcome=WAITS))
+    assert pending(world) == 1
+
+
+def test_a_crash_between_parking_and_telling_tells_once(world: World) -> None:
+    receipt_id = world.receive()
+    read_mail_again(world, receipt_id, StoredEffects(outcome=WAITS))
+
+    def dies(case: AckCase) -> tuple[OwedAck, ...]:
+        owed_acks(case, {ENTITY: SENDER}, world.clock())
+        raise SystemExit("power cut")
+
+    with pytest.raises(SystemExit):
+        world.ledger.settle_acks(dies)
+    for _ in range(3):
+        settle(world)
+        world.second_ledger().settle_acks(lambda case: owed_acks(case, {ENTITY: SENDER}, world.clock()))
+    assert mailed(world) == ["MDN N 1 mail"]
+
+
+def test_read_again_in_vain_a_mail_is_not_answered_again_and_taken_it_is_once(world: World) -> None:
+    receipt_id = world.receive()
+    read_mail_again(world, receipt_id, StoredEffects(outcome=WAITS))
+    for _ in range(3):
+        settle(world)
+        world.ledger.resolve(world.items()[0].id, Decision.RETRY, "op", legal_entity=ENTITY)
+        read_mail_again(world, receipt_id, StoredEffects(outcome=WAITS))
+    world.ledger.resolve(world.items()[0].id, Decision.RETRY, "op", legal_entity=ENTITY)
+    read_mail_again(world, receipt_id, StoredEffects((by_mail("doc-1", receipt_id), by_mail("doc-2", receipt_id))))
+    settle(world)
+    assert mailed(world) == ["MDN N 1 mail"]
+    for _ in range(2):
+        (claim, *_rest) = world.ledger.claim_deliveries("w1", HL7, 1, LEASE)
+        world.ledger.mark_on_wire(claim.delivery.id, claim.delivery.fence, world.clock())
+        world.settle(claim.delivery, S.INTEGRATED)
+        settle(world)
+    assert mailed(world) == ["MDN Y 2 role:a"]
+    assert world.ledger.conservation(legal_entity=ENTITY).holds
+
+
+def test_a_mail_that_was_taken_whole_and_waits_afterwards_is_not_refused(world: World) -> None:
+    """Read again under other settings: what software has, it has."""
+    receipt_id = world.receive()
+    stored = by_mail("doc-1", receipt_id)
+    world.prepare(stored, receipt_id=receipt_id)
+    (claim,) = world.ledger.claim_deliveries("w1", HL7, 1, LEASE)
+    world.ledger.mark_on_wire(claim.delivery.id, claim.delivery.fence, world.clock())
+    world.settle(claim.delivery, S.INTEGRATED)
+    settle(world)
+    assert mailed(world) == ["MDN Y 1 role:a"]
+    world.ledger.open_work_item(work_item(world, WorkAbout.SUBMISSION, stored.translation.submission.id))
+    world.ledger.resolve(world.items()[0].id, Decision.RETRY, "op", legal_entity=ENTITY)
+    read_mail_again(world, receipt_id, StoredEffects(outcome=WAITS))
+    settle(world)
+    assert mailed(world) == []
+
+
+def test_what_was_taken_while_its_mail_waited_is_told_when_the_mail_is_read_through(world: World) -> None:
+    receipt_id = world.receive()
+    part = by_mail("doc-1", receipt_id)
+    read_mail_again(world, receipt_id, StoredEffects((part,), outcome=WAITS))
+    (claim,) = world.ledger.claim_deliveries("w1", HL7, 1, LEASE)
+    world.ledger.mark_on_wire(claim.delivery.id, claim.delivery.fence, world.clock())
+    world.settle(claim.delivery, S.INTEGRATED)
+    settle(world)
+    assert mailed(world) == ["MDN N 1 mail"]
+    world.ledger.resolve(world.items()[0].id, Decision.RETRY, "op", legal_entity=ENTITY)
+    read_mail_again(world, receipt_id, StoredEffects((part,)))
+    settle(world)
+    assert mailed(world) == ["MDN Y 2 role:a"]
+
+
+def test_an_old_no_by_mail_is_not_sent_again_after_the_yes(world: World) -> None:
+    receipt_id = world.receive()
+    read_mail_again(world, receipt_id, StoredEffects(outcome=WAITS))
+    settle(world)
+    (no,) = world.claim(MAIL)
+    world.settle(no.delivery, S.PARKED, cause="mailbox-unknown")
+    world.ledger.resolve(world.items()[0].id, Decision.RETRY, "op", legal_entity=ENTITY)
+    world.prepare(by_mail("doc-1", receipt_id), receipt_id=receipt_id)
+    (claim,) = world.ledger.claim_deliveries("w1", HL7, 1, LEASE)
+    world.ledger.mark_on_wire(claim.delivery.id, claim.delivery.fence, world.clock())
+    world.settle(claim.delivery, S.INTEGRATED)
+    settle(world)
+    assert mailed(world) == ["MDN Y 2 role:a"]
+    world.ledger.open_work_item(work_item(world, WorkAbout.DELIVERY, no.delivery.id))
+    world.ledger.resolve(world.items()[0].id, Decision.RETRY, "op", legal_entity=ENTITY)
+    assert mailed(world) == []
+
+
+def test_a_damaged_note_of_whom_to_tell_asks_a_person_and_holds_up_nobody(world: World) -> None:
+    damaged = world.receive()
+    read_mail_again(world, damaged, StoredEffects(outcome=WAITS))
+    read_mail_again(world, world.receive(), StoredEffects(outcome=WAITS))
+    chunk = tables.payload_chunk
+    engine = create_engine(world.url)
+    with engine.begin() as connection:
+        connection.execute(delete(chunk).where(chunk.c.row_id == damaged, chunk.c.kind == "asked"))
+    engine.dispose()
+    settle(world)
+    assert mailed(world) == ["MDN N 1 mail"]
+    assert (WorkAbout.RECEIPT, damaged, "ledger.no-payload") in {(one.about, one.about_id, one.reason) for one in world.items()}

@@ -1,4 +1,4 @@
-"""What a person is told of a mail that waits for them: one French sentence a reason, with the norm's code where it has one."""
+"""What is told of a mail that waits for a person: to them one French sentence a reason, to its sender the norm's code."""
 
 from __future__ import annotations
 
@@ -37,3 +37,20 @@ ADVICE = {
 def advice_on(reason: str) -> str:
     """The sentence of a reason; codes of the library that have none of their own are about an archive, or about the mail."""
     return ADVICE.get(reason) or (_BROKEN if reason.startswith("archive.") else _UNREADABLE)
+
+
+# Causes of `mappings/acks.csv` by reason; whatever else stops a mail is 906.
+_CAUSES = {
+    "mail.same-id-other-content": "identity-900",
+    "mail.identity-unqualified": "identity-903",
+    "mail.ins-disclaimed": "identity-903",
+    "mail.other-patient-in-metadata": "identity-904",
+    "mail.other-patient-in-subject": "identity-904",
+    "mail.several-patients": "identity-904",
+    "mail.ins-claimed-not-proved": "identity-905",
+}
+
+
+def cause_of(reason: str) -> str:
+    """Why the sender is told that a mail was not taken."""
+    return _CAUSES.get(reason, "identity-906")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ import pytest
 
 from adapter.mapping.from_mail import inspect_mail, understand_mail
 from adapter.mapping.kinds import kind_of
+from adapter.mapping.mail.advice import ADVICE, cause_of
 from adapter.model.delivery import DeliveryState as S
 from adapter.model.effects import Effect, Ignored, Parked, Translation
 from adapter.model.evidence import Evidence
@@ -449,3 +451,22 @@ def test_a_mail_is_known_for_one_by_any_door() -> None:
 def test_nothing_of_a_mail_is_shown_by_its_effects() -> None:
     shown = repr(effects(letter_mail(LETTER))) + repr(effects(read_report(MESSAGE_ID, "displayed", recipient="x@patient.test")))
     assert "BERTHIER" not in shown and PATIENT.ins not in shown and "x@patient.test" not in shown
+
+
+# ── what the sender is told ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_sender_is_told_the_code_that_the_person_reads() -> None:
+    for reason, words in ADVICE.items():
+        found = re.findall(r"\((90[0-6])\)", words)
+        assert found in ([], [cause_of(reason).removeprefix("identity-")]), reason
+    assert cause_of("archive.bomb") == "identity-906"
+
+
+def test_what_waits_says_whom_to_tell_and_what_nobody_asked_about_says_nothing() -> None:
+    no_ins = build_n1(patient=replace(PATIENT, ins=""))
+    refusal = parked(letter_mail(no_ins)).refusal
+    assert refusal is not None and refusal.cause == "identity-903"
+    assert (refusal.asked.notify_address, refusal.asked.message_id) == (SENDER_BOX, MESSAGE_ID)
+    assert SENDER_BOX not in repr(refusal)
+    assert parked(letter_mail(no_ins, receipt=False)).refusal is None

@@ -126,7 +126,7 @@ def _ack_delivery(partner: str = "dpi") -> Delivery:
 
 
 def test_an_acknowledgement_goes_to_the_application_that_asked_through_its_partner() -> None:
-    asked = submission(acks=AcksWanted(reception=True, reply_application="DPI^1.2.3^ISO", reply_facility="BICETRE"))
+    asked = AcksWanted(reception=True, reply_application="DPI^1.2.3^ISO", reply_facility="BICETRE")
     one = ack(AckKind.DELIVERY, peer="dpi-bicetre")
     parcel = build_ack_parcel(_ack_delivery(), one, asked, _sender(), SENT)
     assert isinstance(parcel.content, Hl7Content)
@@ -136,18 +136,18 @@ def test_an_acknowledgement_goes_to_the_application_that_asked_through_its_partn
 
 
 def test_a_request_that_names_no_application_is_answered_to_the_partners_own() -> None:
-    parcel = build_ack_parcel(_ack_delivery(), ack(AckKind.DELIVERY, peer="dpi-bicetre"), submission(), _sender(), SENT)
+    parcel = build_ack_parcel(_ack_delivery(), ack(AckKind.DELIVERY, peer="dpi-bicetre"), AcksWanted(), _sender(), SENT)
     assert isinstance(parcel.content, Hl7Content)
     assert read_message(parcel.content.message).header.text(5) == "EAI"
 
 
 def test_a_peer_that_has_a_partner_by_now_is_answered_and_one_that_has_none_is_not() -> None:
     one = ack(AckKind.DELIVERY, peer="dpi-bicetre")
-    assert build_ack_parcel(_ack_delivery("peer:dpi-bicetre"), one, submission(), _sender(), SENT).address == "dpi"
+    assert build_ack_parcel(_ack_delivery("peer:dpi-bicetre"), one, AcksWanted(), _sender(), SENT).address == "dpi"
     with pytest.raises(RenditionError, match=r"ack\.no-partner"):
-        build_ack_parcel(_ack_delivery("peer:dpi-bicetre"), one, submission(), _sender(acks_to=()), SENT)
+        build_ack_parcel(_ack_delivery("peer:dpi-bicetre"), one, AcksWanted(), _sender(acks_to=()), SENT)
     with pytest.raises(RenditionError, match=r"hl7\.unknown-partner"):
-        build_ack_parcel(_ack_delivery(), one, submission(), _sender(partners=()), SENT)
+        build_ack_parcel(_ack_delivery(), one, AcksWanted(), _sender(partners=()), SENT)
 
 
 def test_the_bytes_are_the_same_each_time() -> None:

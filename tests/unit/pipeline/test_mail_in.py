@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import email
+import io
+import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from email.message import EmailMessage
@@ -13,15 +16,18 @@ import pytest
 
 from adapter.ledger.records import Decision, PayloadKind
 from adapter.model.delivery import DeliveryState as S
+from adapter.model.delivery import Purpose
+from adapter.model.finding import Finding, Severity
 from adapter.model.inbox import Inbox, Inboxes
 from adapter.model.plan import ChannelName
 from adapter.model.receipt import Kept, Principal
+from adapter.model.work_item import WorkAbout, WorkItem
 from adapter.packaging.parcel import Hl7Partner, Hl7Sender, MailContent
 from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import load_directory
 from mssante.incoming import MailKind, read_mail
 from mssante.receipts import ReadReport, read_receipt
-from tests.builders.cda import build_ldl_ses, build_n1
+from tests.builders.cda import PATIENT, build_ldl_ses, build_n1, matricule
 from tests.builders.directory import APHP_EJ, SANDBOX, rehearsal, territory_files
 from tests.builders.hl7 import DOCTOR, build_mdm
 from tests.builders.inbound_mail import (
@@ -33,8 +39,9 @@ from tests.builders.inbound_mail import (
     letter_mail,
     plain_mail,
     read_report,
+    rewritten,
 )
-from tests.builders.instance import Instance, accepted, refused
+from tests.builders.instance import Instance, accepted, deferred, refused
 
 HL7 = Hl7Sender(processing="T", partners=(Hl7Partner("logiciel", "LOG", "CMS"),))
 ROUTES: RouteSettings = rehearsal(sandbox={**SANDBOX, ChannelName.HL7_PUSH: "logiciel"})
@@ -233,6 +240,219 @@ def test_what_cannot_go_on_is_kept_listed_and_never_tried_by_itself(house: Insta
     assert house.conservation().holds
     house.ledger.resolve(house.items()[0].id, Decision.HAND_OVER, "operator", legal_entity=APHP_EJ)
     assert house.reasons() == [] and house.conservation().holds
+
+
+# ── mails that wait for a person are answered ─────────────────────────────────────────────────────────────────
+
+
+def _hostile(name: str, content: bytes = b"x") -> Callable[[bytes], bytes]:
+    def change(_: bytes) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, content)
+        return buffer.getvalue()
+
+    return change
+
+
+def _doubled(archive: bytes) -> bytes:
+    buffer = io.BytesIO(archive)
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "a") as added:
+        warnings.simplefilter("ignore")
+        added.writestr("IHE_XDM/SUBSET01/METADATA.XML", b"<autre/>")
+    return buffer.getvalue()
+
+
+def _encrypted(archive: bytes) -> bytes:
+    """The bit that says so, in every header of the archive."""
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = archive.find(mark)
+        while start >= 0:
+            archive = archive[: start + place] + b"\x01" + archive[start + place + 1 :]
+            start = archive.find(mark, start + 4)
+    return archive
+
+
+def _in(name_ends: str, before: bytes, after: bytes) -> Callable[[bytes], bytes]:
+    return lambda archive: rewritten(archive, name_ends, lambda content: content.replace(before, after))
+
+
+def _bomb_of_entities(content: bytes) -> bytes:
+    return content.replace(b"<ClinicalDocument", b'<!DOCTYPE x [<!ENTITY a "aaaa">]><ClinicalDocument', 1)
+
+
+def _other_patient(message: EmailMessage) -> None:
+    other = replace(PATIENT, birth_name="EXEMPLE-AUTRE", ins=matricule("2850175123456"), birth_date="19850101", ipp="900000124")
+    message.add_attachment(build_n1(patient=other), maintype="text", subtype="xml", filename="autre.xml")
+
+
+def _with_no_ins(message: EmailMessage) -> None:
+    del message["X-MSS-INS"]
+    message.add_attachment(NO_INS, maintype="text", subtype="xml", filename="autre.xml")
+
+
+NO_INS = build_n1(patient=replace(PATIENT, ins=""))
+WAITING = [
+    (letter_mail(LETTER, change_archive=_hostile("../../evil.xml")), "archive.", "906"),
+    (letter_mail(LETTER, change_archive=_hostile("BOMB.XML", b"0" * 60_000_000)), "archive.", "906"),
+    (letter_mail(LETTER, change_archive=_doubled), "archive.", "906"),
+    (letter_mail(LETTER, change_archive=_encrypted), "archive.", "906"),
+    (letter_mail(LETTER, change_archive=lambda _: b"PK\x03\x04 x"), "archive.broken", "906"),
+    (letter_mail(LETTER, change_archive=_in("METADATA.XML", b"EXEMPLE-BERTHIER", b"EXEMPLE-AUTRE")), "mail.other-patient", "904"),
+    (letter_mail(LETTER, change_archive=_in("DOC00001.XML", b"EXEMPLE", b"EXEMPLA")), "mail.hash-mismatch", "906"),
+    (letter_mail(LETTER, change=_other_patient), "mail.several-patients", "904"),
+    (letter_mail(NO_INS), "mail.identity-unqualified", "903"),
+    (letter_mail(LETTER, change=lambda m: m.replace_header("X-MSS-INS", "N")), "mail.ins-disclaimed", "903"),
+    (letter_mail(NO_INS, change=lambda m: m.replace_header("X-MSS-INS", "O")), "mail.ins-claimed-not-proved", "905"),
+]
+
+
+def codes(mails: list[MailContent]) -> list[str]:
+    """What the sender was told, in order: a code, or that it was taken."""
+    return ["".join(error.code for error in report.errors) or "taken" for report in map(report_in, mails)]
+
+
+@pytest.mark.parametrize(("mail", "reason", "code"), WAITING, ids=[f"{reason}{n}" for n, (_, reason, _) in enumerate(WAITING)])
+def test_the_sender_of_a_mail_that_waits_is_told_once_with_the_norms_code(
+    house: Instance, mail: bytes, reason: str, code: str
+) -> None:
+    receipt = receive(house, mail)
+    (found,) = house.reasons()
+    assert found.startswith(reason)
+    (answer,) = answers(house)
+    assert codes([answer]) == [code] and mail in answer.message
+    assert email.message_from_bytes(answer.message, policy=SMTP)["To"] == SENDER_BOX
+    for _ in range(3):  # read again under the same settings, it says nothing new
+        house.resolve("retry")
+        house.prepare()
+    assert answers(house) == [answer]
+    assert house.reasons() == [found] and push(house) == 0 and house.conservation().holds
+    (told,) = house.timeline(receipt).answers
+    assert (told.purpose, told.role_id, told.state) == (Purpose.ACK, "MDN N 1 mail", S.ACCEPTED)
+    assert house.timeline(told.id).receipt.id == house.timeline(told.reference).receipt.id == receipt
+
+
+def test_an_attack_by_xml_is_told_as_any_unreadable_document(house: Instance) -> None:
+    def bare(message: EmailMessage) -> None:
+        for part in [part for part in message.iter_attachments() if part.get_filename() == "IHE_XDM.zip"]:
+            part.set_content(_bomb_of_entities(LETTER), "text", "xml", filename="lettre.xml")
+
+    receive(house, letter_mail(LETTER, change=bare))
+    assert codes(answers(house)) == ["906"] and len(house.items()) == 1
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        letter_mail(NO_INS, receipt=False),
+        letter_mail(NO_INS, return_path=""),
+        letter_mail(NO_INS, return_path="autre@chu.formation.mssante.fr"),
+        letter_mail(NO_INS, change=lambda m: m.__setitem__("Auto-Submitted", "auto-generated")),
+        plain_mail("Bonjour", "Un rendez-vous ?", disposition_notification_to="alix.dutest@cms.formation.mssante.fr"),
+        b"\x00 pas un courriel",
+    ],
+)
+def test_automatons_loops_and_who_asked_for_nothing_are_told_nothing(house: Instance, mail: bytes) -> None:
+    receive(house, mail)
+    assert answers(house) == [] and len(house.items()) == 1
+
+
+def test_without_a_receipt_asked_the_error_box_is_told_of_a_mail_that_waits(tmp_path: Path) -> None:
+    house = instance(tmp_path, replace(INBOX, error_box="erreurs@cms.formation.mssante.fr"))
+    mail = letter_mail(NO_INS, receipt=False)
+    receive(house, mail)
+    (answer,) = answers(house)
+    notice = read_mail(answer.message)
+    assert notice.kind is MailKind.FAILURE_NOTICE and "[903]" in notice.headers.subject and mail in answer.message
+
+
+def test_a_mail_that_goes_through_after_a_change_of_settings_is_said_to_be_taken_once(tmp_path: Path) -> None:
+    strict = instance(tmp_path)
+    receipt = receive(strict, letter_mail(NO_INS))
+    assert codes(answers(strict)) == ["903"]
+    house = instance(tmp_path, replace(INBOX, takes_unqualified=True))
+    house.resolve("retry")
+    house.prepare()
+    assert answers(house) == []  # not taken yet
+    house.software.script(TAKEN)
+    assert push(house) == 1
+    assert codes(answers(house)) == ["taken"]
+    assert house.timeline(receipt).submissions[0].status.summary == "integrated" and house.conservation().holds
+
+
+def test_what_was_taken_while_the_rest_waited_is_said_once_all_of_it_is(tmp_path: Path) -> None:
+    strict = instance(tmp_path)
+    receive(strict, letter_mail(LETTER, change=_with_no_ins))
+    strict.software.script(TAKEN)
+    assert push(strict) == 1
+    assert codes(answers(strict)) == ["903"]  # half of it is no yes
+    house = instance(tmp_path, replace(INBOX, takes_unqualified=True))
+    house.resolve("retry")
+    house.prepare()
+    house.software.script(TAKEN)
+    assert push(house) == 1
+    assert codes(answers(house)) == ["taken"]
+
+
+def test_what_was_taken_is_said_even_if_reading_again_brings_nothing_new(house: Instance) -> None:
+    """Taken while the mail was being read again: the yes came too early then, and nothing else would ever bring it."""
+    (trace,) = house.timeline(receive(house, letter_mail(LETTER))).submissions
+    about = WorkAbout.SUBMISSION
+    house.ledger.open_work_item(WorkItem("i", APHP_EJ, about, trace.submission.id, "look", "Regarder.", house.clock()))
+    house.resolve("retry")
+    house.software.script(TAKEN)
+    assert push(house) == 1
+    assert answers(house) == []
+    house.prepare()
+    assert codes(answers(house)) == ["taken"]
+
+
+def test_a_document_that_gives_no_valid_fhir_is_told(house: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = (Finding(Severity.ERROR, "fhir.wrong", "x", "Bundle", ""),)
+    with monkeypatch.context() as patched:
+        patched.setattr("adapter.pipeline.verbs.validate_bundle", lambda *_: wrong)
+        receive(house, letter_mail(LETTER))
+    assert house.reasons() == ["invalid-output"]
+    assert codes(answers(house)) == ["906"]
+    house.resolve("retry")
+    house.prepare()
+    house.software.script(TAKEN)
+    push(house)
+    assert codes(answers(house)) == ["906", "taken"]
+
+
+def test_two_documents_refused_are_one_no_and_two_taken_later_are_one_yes(house: Instance) -> None:
+    receive(house, letter_mail(LETTER, change=_with_another))
+    house.software.script(refused("identity-902"), refused("identity-904"))
+    push(house)
+    assert codes(answers(house)) == ["902"]
+    house.resolve("retry")
+    house.resolve("retry")
+    house.software.script(TAKEN, TAKEN)
+    push(house)
+    assert codes(answers(house)) == ["902", "taken"]
+
+
+def test_a_yes_never_leaves_before_the_no_that_it_takes_back(house: Instance) -> None:
+    house.mail.script(deferred("partner-busy"))
+    receive(house, letter_mail(LETTER))
+    house.software.script(refused("identity-902"))
+    push(house)
+    answers(house)
+    house.resolve("retry")
+    house.software.script(TAKEN)
+    push(house)
+    house.mail.parcels.clear()
+    assert answers(house) == []
+    house.clock.advance(hours=1)
+    assert codes(answers(house)) == ["902", "taken"]
+
+
+def test_a_mail_for_which_no_software_is_known_is_told(tmp_path: Path) -> None:
+    house = instance(tmp_path, replace(INBOX, deliver_to=""))
+    receive(house, letter_mail(LETTER))
+    assert len(house.items()) == 1 and push(house) == 0
+    assert codes(answers(house)) == ["906"]
 
 
 # ── receipts about our own mails ──────────────────────────────────────────────────────────────────────────────

@@ -172,6 +172,19 @@ def test_what_came_by_mail_is_answered_by_mail_once_software_took_or_refused_it(
     assert one_by_one(BY_MAIL, ("parked", "no-answer", "w1", ""), channel="hl7_push") == []
 
 
+def test_a_mail_is_answered_as_a_whole_whichever_of_its_documents_is_news() -> None:
+    at_the_door = proof(("refused", "identity-903", "plan", ""), role="mail", channel="")
+    by_software = proof(("refused", "identity-902", "w1", ""), role="role:a", channel="hl7_push")
+    taken = proof(("integrated", "", "w1", ""), role="role:b", channel="hl7_push")
+    told = (Told(AckKind.MAIL, "", False),)
+    assert said(owed_answers(BY_MAIL, [at_the_door], ())) == ["MDN N 903"]
+    assert owed_answers(BY_MAIL, [by_software], told) == ()
+    assert said(owed_answers(BY_MAIL, [taken], told)) == ["MDN Y"]
+    assert said(owed_answers(AcksWanted(failure_address="ko@h.fr"), [at_the_door], ())) == ["MDN N 903"]
+    assert owed_answers(AcksWanted(failure_address="ko@h.fr"), [taken], told) == ()
+    assert owed_answers(BOTH, [at_the_door], ()) == ()
+
+
 # ── reasons ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
