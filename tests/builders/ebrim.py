@@ -20,7 +20,8 @@ GRAMMAR = """
    <optional><attribute name="status"><text/></attribute></optional></define>
  <define name="id"><attribute name="id"><text/></attribute></define>
  <define name="slot"><element name="Slot"><attribute name="name"><text/></attribute>
-   <element name="ValueList"><oneOrMore><element name="Value"><ref name="longName"/></element></oneOrMore></element></element></define>
+   <element name="ValueList"><oneOrMore><element name="Value"><ref name="longName"/></element></oneOrMore></element>
+     </element></define>
  <define name="name"><element name="Name"><element name="LocalizedString">
    <attribute name="value"><ref name="freeText"/></attribute></element></element></define>
  <define name="description"><element name="Description"><element name="LocalizedString">
@@ -41,7 +42,8 @@ GRAMMAR = """
    <optional><ref name="description"/></optional><optional><ref name="version"/></optional>
    <oneOrMore><ref name="classification"/></oneOrMore><oneOrMore><ref name="external"/></oneOrMore></define>
  <define name="package"><element name="RegistryPackage"><ref name="id"/><ref name="own"/><ref name="body"/></element></define>
- <define name="document"><element name="ExtrinsicObject"><ref name="id"/><ref name="own"/><attribute name="mimeType"><text/></attribute>
+ <define name="document"><element name="ExtrinsicObject"><ref name="id"/><ref name="own"/><attribute name="mimeType"><text/>
+   </attribute>
    <attribute name="objectType"><text/></attribute><ref name="body"/></element></define>
  <define name="association"><element name="Association"><ref name="id"/><attribute name="associationType"><text/></attribute>
    <attribute name="sourceObject"><text/></attribute><attribute name="targetObject"><text/></attribute>
