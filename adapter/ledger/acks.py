@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -97,9 +96,12 @@ def _settle(tx: Transaction, owe: OweAcks) -> int:
     receipts = {row.id: row.receipt_id for row in tx.execute(select(s.c.id, s.c.receipt_id).where(s.c.id.in_(ids)))}
     tx.lock(*(f"acks/{receipts.get(asker_id, asker_id)}" for asker_id in ids))
     mine = (p.c.number <= max(row.number for row in oldest), p.c.submission_id.in_(ids))
-    marks = tx.execute(select(p).where(*mine).order_by(p.c.submission_id, p.c.number).with_for_update()).mappings().all()
-    for submission_id, rows in groupby(marks, key=lambda row: row["submission_id"]):
-        _settle_one(tx, submission_id, list(rows), owe)
+    marks = tx.execute(select(p).where(*mine).order_by(p.c.number).with_for_update()).mappings().all()
+    news: dict[str, list[Row]] = {}
+    for row in marks:
+        news.setdefault(row["submission_id"], []).append(row)
+    for asker_id, rows in news.items():  # the first news first: of two documents of one mail, only one is told
+        _settle_one(tx, asker_id, rows, owe)
     tx.execute(delete(p).where(p.c.number.in_([row["number"] for row in marks])))
     return len(marks)
 
@@ -129,7 +131,9 @@ def _case(tx: Transaction, submission_id: str, marks: Sequence[Row]) -> AckCase:
         asked = read_asked(read_chunk(tx.connection, tx.vault, submission_id, PayloadKind.ASKED))
         asker = Asker(submission_id, submission_id, receipt["legal_entity"], asked, receipt["control_id"])
         last, count = _told_before(tx, asker, by_mail=True)
-        return AckCase(asker, NO_PLAN, receipt["principal"], proofs, last, count, mail_is_done=False)
+        # Being read again is no news: the next reading has the word.
+        still_so = proofs if receipt["state"] == ReceiptState.PARKED.value else ()
+        return AckCase(asker, NO_PLAN, receipt["principal"], still_so, last, count, mail_is_done=False)
     submission = read_submission(read_chunk(tx.connection, tx.vault, submission_id, PayloadKind.SUBMISSION))
     plan = read_plan(read_chunk(tx.connection, tx.vault, submission_id, PayloadKind.PLAN))
     peer = tx.execute(select(r.c.principal).where(r.c.id == submission.receipt_id)).scalar() or ""

@@ -482,6 +482,17 @@ def test_read_again_in_vain_a_mail_is_not_answered_again_and_taken_it_is_once(wo
     assert world.ledger.conservation(legal_entity=ENTITY).holds
 
 
+def test_a_mail_that_is_read_again_before_it_was_told_is_told_what_comes_of_it(world: World) -> None:
+    receipt_id = world.receive()
+    read_mail_again(world, receipt_id, StoredEffects(outcome=WAITS))
+    world.ledger.resolve(world.items()[0].id, Decision.RETRY, "op", legal_entity=ENTITY)
+    settle(world)
+    assert mailed(world) == []
+    read_mail_again(world, receipt_id, StoredEffects(outcome=WAITS))
+    settle(world)
+    assert mailed(world) == ["MDN N 1 mail"]
+
+
 def test_a_mail_that_was_taken_whole_and_waits_afterwards_is_not_refused(world: World) -> None:
     """Read again under other settings: what software has, it has."""
     receipt_id = world.receive()

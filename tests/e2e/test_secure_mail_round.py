@@ -7,10 +7,12 @@ received: the bytes at the practice's software, the mails in the boxes, the ackn
 from __future__ import annotations
 
 import base64
+import io
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,11 +23,12 @@ from adapter.config import load_config
 from adapter.demo.messages import send_mllp
 from adapter.formats.hl7v2 import Message, read_message
 from mssante.incoming import MailKind, read_mail
+from mssante.receipts import ReadReport, read_receipt
 from mssante.smtp import TlsSettings
 from mssante.smtp import send as send_mail
-from tests.builders.cda import build_ldl_ses, build_n1
+from tests.builders.cda import PATIENT, build_ldl_ses, build_n1
 from tests.builders.hl7 import DOCTOR, build_mdm
-from tests.builders.inbound_mail import hospital, letter_mail, plain_mail
+from tests.builders.inbound_mail import hospital, letter_mail, plain_mail, rewritten
 from tests.e2e.two_houses import HOSPITAL_BOX, PRACTICE_BOX, House, two_houses
 from tests.servers.mail_operator import MailOperator
 from tests.servers.mllp_peer import MllpPeer, refuse, take
@@ -100,24 +103,65 @@ def _carried(peer: MllpPeer) -> list[bytes]:
     return found
 
 
-def test_bad_mails_are_listed_once_and_good_ones_pass(world: World) -> None:
+def _bad(message_id: str, cda: bytes, change_archive: Callable[[bytes], bytes] = lambda archive: archive) -> bytes:
+    """From the hospital's own box, which asks for a receipt."""
+    sender = hospital(mailbox=HOSPITAL_BOX)
+    return letter_mail(cda, to=PRACTICE_BOX, message_id=message_id, sender=sender, change_archive=change_archive)
+
+
+def _leaving_its_folder(_: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("../../evil.xml", "x")
+    return buffer.getvalue()
+
+
+def _about_another(archive: bytes) -> bytes:
+    return rewritten(archive, "METADATA.XML", lambda content: content.replace(b"EXEMPLE-BERTHIER", b"EXEMPLE-AUTRE"))
+
+
+def _told(operator: MailOperator) -> dict[str, list[str]]:
+    """What the hospital's box received: by original mail, the codes of each receipt; none for a yes."""
+    found: dict[str, list[str]] = {}
+    for mail in operator.mails(HOSPITAL_BOX):
+        receipt = read_receipt(read_mail(mail.as_bytes()))
+        if isinstance(receipt, ReadReport):  # the relay's own notices come there too
+            found.setdefault(receipt.message_ids[0], []).append(" ".join(error.code for error in receipt.errors))
+    return found
+
+
+def test_bad_mails_are_listed_once_told_once_and_good_ones_pass(world: World) -> None:
     practice = world.practice
     boxes = world.operator
     checks = check_instance(load_config(practice.config_file, {}), datetime.now(UTC))
     assert [check.detail for check in checks if check.subject == "mailbox boite" and check.ok] == ["open, 1 folders"]
     sent = [
-        letter_mail(build_n1(), to=PRACTICE_BOX, message_id="<m1@x.mssante.fr>", change_archive=lambda _: b"PK\x03\x04 x"),
+        _bad("<m1@x.mssante.fr>", build_n1(), lambda _: b"PK\x03\x04 x"),
+        _bad("<m3@x.mssante.fr>", build_n1(), _leaving_its_folder),
+        _bad("<m4@x.mssante.fr>", build_n1(), _about_another),
+        _bad("<m5@x.mssante.fr>", build_n1(patient=replace(PATIENT, ins=""))),
         plain_mail("Bonjour", "Un rendez-vous ?", to=PRACTICE_BOX),
         plain_mail("Réponse automatique", "En congé", to=PRACTICE_BOX, message_id="<auto@x>"),
-        letter_mail(build_ldl_ses(), to=PRACTICE_BOX, message_id="<m2@x.formation.mssante.fr>"),
+        _bad("<m2@x.formation.mssante.fr>", build_ldl_ses()),
     ]
+    questions = sorted(
+        ["archive.broken", "archive.unsafe-name", "mail.other-patient-in-metadata", "mail.identity-unqualified", "ordinary-mail"]
+    )
     for mail in sent:
         _post(boxes, mail)
     practice.wait(lambda: len(messages(world.software, "MDM")) == 1, "the good letter")
-    practice.wait(lambda: practice.reasons() == ["archive.broken", "ordinary-mail"], "the questions")
+    practice.wait(lambda: practice.reasons() == questions, "the questions")
+    practice.wait(lambda: len(_told(boxes)) == 5, "the answers")
     time.sleep(1.5)  # several rounds of the door
     assert practice.log().count('"mailbox.kept"') == len(sent)
-    assert practice.reasons() == ["archive.broken", "ordinary-mail"]
+    assert practice.reasons() == questions
+    assert _told(boxes) == {
+        "<m1@x.mssante.fr>": ["906"],
+        "<m3@x.mssante.fr>": ["906"],
+        "<m4@x.mssante.fr>": ["904"],
+        "<m5@x.mssante.fr>": ["903"],
+        "<m2@x.formation.mssante.fr>": [""],
+    }
     assert practice.conserves()
 
 
@@ -136,17 +180,7 @@ STEPS = [f"{moment}:{name}" for name in ("commit_receipts", "commit_effects", "s
 @pytest.mark.parametrize("step", STEPS)
 def test_a_kill_at_any_step_loses_nothing_and_doubles_nothing(world: World, step: str, tmp_path: Path) -> None:
     practice = world.practice
-    practice.stop()
-    launcher = Path(__file__).parents[1] / "crash" / "launcher.py"
-    mark = tmp_path / "mark"
-    practice.start(sys.executable, str(launcher), step, "1", str(mark))
-    _post(world.operator, letter_mail(build_ldl_ses(), to=PRACTICE_BOX, sender=hospital(mailbox=HOSPITAL_BOX)))
-    deadline = time.monotonic() + 30
-    while practice.process is not None and practice.process.poll() is None:
-        assert time.monotonic() < deadline, "the wire was not tripped"
-        time.sleep(0.05)
-    assert mark.exists()
-    practice.start()
+    _killed_at(world, step, tmp_path, letter_mail(build_ldl_ses(), to=PRACTICE_BOX, sender=hospital(mailbox=HOSPITAL_BOX)))
     practice.wait(lambda: messages(world.software, "MDM"), "the letter after the restart")
     practice.wait(lambda: _read_reports(world.operator), "the receipt")
     time.sleep(1.5)  # what would be doubled has its chance
@@ -155,6 +189,35 @@ def test_a_kill_at_any_step_loses_nothing_and_doubles_nothing(world: World, step
     assert len(messages(world.software, "MDM")) == (2 if step == "before:settle_send" else 1)
     assert _read_reports(world.operator) == 1
     assert practice.conserves()
+
+
+ANSWERING = ["before:commit_effects", "after:commit_effects", "after:settle_acks", "before:mark_on_wire"]
+
+
+@pytest.mark.parametrize("step", ANSWERING)
+def test_a_kill_at_any_step_of_a_refusal_tells_it_once(world: World, step: str, tmp_path: Path) -> None:
+    practice = world.practice
+    _killed_at(world, step, tmp_path, _bad("<m1@x.mssante.fr>", build_n1(), _leaving_its_folder))
+    practice.wait(lambda: _told(world.operator), "the refusal")
+    time.sleep(1.5)  # what would be doubled has its chance
+    assert _told(world.operator) == {"<m1@x.mssante.fr>": ["906"]}
+    assert practice.reasons() == ["archive.unsafe-name"] and practice.conserves()
+
+
+def _killed_at(world: World, step: str, folder: Path, mail: bytes) -> None:
+    """The practice takes a mail, dies at a step, and starts again."""
+    practice = world.practice
+    practice.stop()
+    launcher = Path(__file__).parents[1] / "crash" / "launcher.py"
+    mark = folder / "mark"
+    practice.start(sys.executable, str(launcher), step, "1", str(mark))
+    _post(world.operator, mail)
+    deadline = time.monotonic() + 30
+    while practice.process is not None and practice.process.poll() is None:
+        assert time.monotonic() < deadline, "the wire was not tripped"
+        time.sleep(0.05)
+    assert mark.exists()
+    practice.start()
 
 
 def _read_reports(operator: MailOperator) -> int:
