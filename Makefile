@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check approve bench soak wheel lock packages reference clean
+.PHONY: help demo test check approve bench soak wheel wheel-compiled lock packages reference clean
 
 help:
 	@echo "make demo            install, then the whole story with built-in partners (artefacts in demo-out/)"
@@ -69,6 +69,10 @@ soak: $(VENV)/.dev
 
 wheel: $(VENV)/.runtime
 	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist . ./mssante
+
+# The same with the busiest modules as machine code (ADR 0014): needs a C compiler, and is for one Python and one kind of machine.
+wheel-compiled: $(VENV)/.dev
+	TDU_COMPILED=1 $(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
 
 reference: $(VENV)/.runtime
 	$(BIN)/python docs/generate_reference.py

@@ -138,7 +138,8 @@ class CdaValues:
         period = self.period(node)
         if period and set(period) - {"_start", "_end"}:
             return {f"{name}Period": period}
-        reason = self.absent_reason(node) or next((self.absent_reason(bound) for bound in node.children()), "")
+        bounds = node.children()
+        reason = self.absent_reason(node) or (self.absent_reason(bounds[0]) if bounds else "")
         if not reason:
             return {}
         return {f"_{name}DateTime": {"extension": [{"url": p.EXT_DATA_ABSENT, "valueCode": reason}]}}

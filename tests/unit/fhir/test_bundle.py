@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import uuid
+from typing import Any
 
 import pytest
 
@@ -49,3 +51,20 @@ def test_bytes_are_compact_utf8_in_the_order_built() -> None:
     content = write_json({"b": "é", "a": [1, {"c": None}]})
     assert content == '{"b":"é","a":[1,{"c":null}]}'.encode()
     assert json.loads(content)["b"] == "é"
+
+
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        {"entry": [{"resource": {"resourceType": "Binary", "data": "QUJD" * 50_000}}, {"resource": {"id": 'é\n"\\'}}]},
+        {"entry": [{"resource": {"resourceType": "Binary", "data": '"\\\n' * 50_000}}]},
+        {"entry": [{"resource": {"valueQuantity": {"value": 10**30}}}]},
+        {"entry": [None, {"resource": None}, {"resource": {"data": 3}}]},
+        {"entry": "none", "value": 0.1},
+        {"resourceType": "Task"},
+    ],
+)
+def test_what_is_written_is_what_json_would_write(bundle: dict[str, Any]) -> None:
+    before = copy.deepcopy(bundle)
+    assert write_json(bundle) == json.dumps(bundle, ensure_ascii=False, separators=(",", ":")).encode()
+    assert bundle == before

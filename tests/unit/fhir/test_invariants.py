@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from adapter.fhir.invariants import CLAIMS
+from adapter.fhir.invariants import CLAIMS, OF_NAMES
+from adapter.fhir.structure import shape_of
 from adapter.fhir.validate import validate_bundle
 
 Resource = dict[str, Any]
@@ -290,3 +291,22 @@ def test_a_bundle_with_nothing_but_faults_is_told_in_bounded_findings() -> None:
     bundle = _document(10)
     bundle["entry"][0]["resource"]["entry"] = [{"item": {"reference": f"urn:uuid:{n}"}} for n in range(5_000)]
     assert len(validate_bundle(bundle)) == 1000
+
+
+class _NamesAlone(dict[str, Any]):
+    """A node whose values nobody may look at."""
+
+    def _refuse(self, *_: object) -> Any:
+        raise AssertionError
+
+    __getitem__ = get = values = items = _refuse  # type: ignore[assignment]
+
+
+def test_the_claims_said_to_look_at_names_alone_do() -> None:
+    assert {name for claims in CLAIMS.values() for name, _, _ in claims} >= OF_NAMES
+    for kind, claims in CLAIMS.items():
+        shape = shape_of(kind)
+        names = [*shape.elements, *(f"_{name}" for name in shape.elements)] if shape is not None else []
+        for _, holds, _ in (claim for claim in claims if claim[0] in OF_NAMES):
+            for node in ({}, dict.fromkeys(names), *({name: None} for name in names)):
+                holds(_NamesAlone(node))

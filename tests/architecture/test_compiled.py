@@ -1,0 +1,83 @@
+"""The modules that may be compiled say the same compiled: mypyc makes a list of a generator at once, where Python would wait."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import adapter
+from tests.builders.cda import build_ldl_ses, build_n1
+from tests.loudly import skip_loudly
+
+ROOT = Path(adapter.__file__).resolve().parent.parent
+HOOK = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
+MODULES = sorted(path for pattern in HOOK["modules"] for path in ROOT.glob(pattern))
+# They only look: what a node says (`first`, `look`) or what is already a value.
+_PURE = {"first", "get", "append", "look", "partition", "split"}
+
+
+def test_every_module_to_be_compiled_is_there() -> None:
+    assert len(MODULES) > 30
+    assert all(list(ROOT.glob(pattern)) for pattern in HOOK["modules"])
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_no_generator_counts_on_being_stopped_half_way(path: Path) -> None:
+    """`next` over a generator whose items are made by a call that reads would read more once compiled."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "next":
+            generators = [arg for arg in node.args if isinstance(arg, ast.GeneratorExp)]
+            calls = {inner.func for arg in generators for inner in ast.walk(arg) if isinstance(inner, ast.Call)}
+            names = {func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "?") for func in calls}
+            assert names <= _PURE | {"enumerate", "len"}, f"{path.name}:{node.lineno}"
+        if isinstance(node, ast.Name):  # compiled, it is a property that is worked out each time
+            assert node.id != "cached_property", f"{path.name}:{node.lineno}"
+
+
+_TRANSLATE = """
+from adapter.fhir.bundle import write_json
+from adapter.fhir.validate import Level, validate_bundle
+from adapter.mapping import xml_source
+from adapter.mapping.from_cda import translate_cda
+found = translate_cda(sys.stdin.buffer.read())
+parts = [*found.unread, *found.ignored, *found.findings, *found.legal, *validate_bundle(found.bundle, Level.SHAPE)]
+told = [xml_source.__file__.endswith(".py"), found.read_count, dict(found.source_map), *map(vars, parts)]
+sys.stdout.buffer.write(repr(told).encode() + write_json(found.bundle))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_compiled_wheel_says_the_same_of_a_letter_and_of_a_scan(tmp_path: Path) -> None:
+    if shutil.which("cc") is None:
+        skip_loudly("a C compiler")
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-build-isolation", "--no-deps", "--no-index", "-w", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env=os.environ | {"TDU_COMPILED": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (wheel,) = tmp_path.glob("*.whl")
+    assert "any" not in wheel.name.rpartition("-")[2]
+    shutil.unpack_archive(wheel, tmp_path / "compiled", "zip")
+    for document in (build_ldl_ses(), build_n1()):
+        plain, compiled = (_told(folder, document) for folder in (ROOT, tmp_path / "compiled"))
+        assert plain.startswith(b"[True, ") and compiled.startswith(b"[False, ")
+        assert plain.partition(b", ")[2] == compiled.partition(b", ")[2]
+
+
+def _told(folder: Path, document: bytes) -> bytes:
+    script = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(folder)!r})\n{_TRANSLATE}"]
+    return subprocess.run(script, input=document, capture_output=True, check=True, timeout=120, cwd="/").stdout
