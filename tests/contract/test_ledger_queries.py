@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from adapter.ledger.records import Decision, StoredEffects
 from adapter.model.delivery import DeliveryState as S
+from adapter.model.effects import Parked, Refusal
 from adapter.model.plan import ChannelName
 from adapter.model.submission import AcksWanted
+from adapter.model.work_item import WorkAbout
 from adapter.packaging.parcel import Hl7Sender, SenderProfile
 from adapter.pipeline.acks import owed_acks
 from tests.builders.adt import build_adt
-from tests.builders.ledger import ENTITY, LEASE, World, stored_submission
+from tests.builders.ledger import ENTITY, LEASE, World, stored_submission, work_item
 from tests.contract.test_ledger_patients import tell
 
 pytestmark = pytest.mark.contract
@@ -73,6 +76,22 @@ def scans(world: World, text: str, parameters: Any) -> list[str]:
         return [m[1] for row in rows if (m := re.search(r"Seq Scan on (\w+)", row[0]))]
 
 
+def answer_a_mail_that_waits(world: World) -> None:
+    """Its sender is told, in vain; then a person has it told again."""
+    receipt_id = world.receive()
+    (claim,) = world.ledger.claim_receipts("w1", 1, LEASE)
+    asked = AcksWanted(notify_address="a@b.fr", message_id="<m1@b.fr>")
+    parked = Parked("archive.broken", "Archive refusée.", refusal=Refusal(asked, "identity-906"))
+    world.ledger.commit_effects(receipt_id, claim.fence, StoredEffects(outcome=parked))
+    world.ledger.settle_acks(lambda case: owed_acks(case, {ENTITY: SENDER}, world.clock()))
+    (told,) = world.claim(ChannelName.SECURE_MAIL)
+    world.settle(told.delivery, S.PARKED, cause="mailbox-unknown")
+    item = work_item(world, WorkAbout.DELIVERY, told.delivery.id)
+    world.ledger.open_work_item(item)
+    world.ledger.resolve(item.id, Decision.RETRY, "op", legal_entity=ENTITY)
+    assert len(world.claim(ChannelName.SECURE_MAIL)) == 1
+
+
 def test_the_verbs_read_no_table_from_end_to_end(world: World) -> None:
     with statements(world) as seen:
         for number in range(2):
@@ -86,6 +105,7 @@ def test_the_verbs_read_no_table_from_end_to_end(world: World) -> None:
         for claim in world.ledger.claim_deliveries("w1", ChannelName.HL7_PUSH, 10, LEASE):
             world.ledger.mark_on_wire(claim.delivery.id, claim.delivery.fence, world.clock())
             world.settle(claim.delivery, S.ACCEPTED)
+        answer_a_mail_that_waits(world)
         world.ledger.reap({})
         tell(world, build_adt("A28", ipp="OLD", control_id="1"), build_adt("A40", ipp="NEW", merged=("OLD",), control_id="2"))
         patient = stored.translation.submission.document.patient

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from adapter.cli.desk import timeline_data, timeline_lines
 from adapter.ledger.records import Decision, PayloadKind
 from adapter.model.delivery import DeliveryState as S
 from adapter.model.delivery import Purpose
@@ -330,6 +331,8 @@ def test_the_sender_of_a_mail_that_waits_is_told_once_with_the_norms_code(
     (told,) = house.timeline(receipt).answers
     assert (told.purpose, told.role_id, told.state) == (Purpose.ACK, "MDN N 1 mail", S.ACCEPTED)
     assert house.timeline(told.id).receipt.id == house.timeline(told.reference).receipt.id == receipt
+    assert f"    mssante → MDN N 1 mail: accepted, {told.reference}" in timeline_lines(house.timeline(receipt), "Europe/Paris")
+    assert [one["id"] for one in timeline_data(house.timeline(receipt))["answers"]] == [told.id]
 
 
 def test_an_attack_by_xml_is_told_as_any_unreadable_document(house: Instance) -> None:
