@@ -18,6 +18,7 @@ from adapter.mapping.forms.conditions import shape_answers
 from adapter.mapping.forms.questionnaire import Question, form_slugs, load_questionnaire
 from adapter.mapping.from_form import inspect_form, understand_form
 from adapter.model.receipt import Arrival, Principal, Verdict
+from adapter.model.request import no_terms
 from adapter.packaging.sheet.items import printed_rows
 from tests.builders.pdf_forms import as_texts, blank, filled, response_of
 
@@ -120,7 +121,7 @@ def test_the_same_answers_in_three_shapes_are_the_same_document(case: str, slug:
 def _typed(arrival: Arrival) -> dict[str, Any]:
     from adapter.mapping.from_form import _read
 
-    return _read(arrival).checked.values
+    return _read(arrival, no_terms).checked.values
 
 
 def _number(source: bytes) -> str:
