@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -62,8 +63,15 @@ def test_they_take_all_that_we_send_and_we_understand_their_answers(foreign: Lis
     channel = Hl7PushChannel(Hl7PushSettings((partner,)))
     tries = [_send_until_taken(channel, parcel) for parcel in parcels(1_000_000)]
     assert max(tries) <= 2, tries
+    _wait_until(lambda: len(set(foreign.control_ids)) == 3)  # what it read, it tells on its own time
     assert list(dict.fromkeys(foreign.control_ids)) == [f"T{number:019d}" for number in (1, 2, 3)]
     assert set(foreign.events) == {"Z02", "T02"}
+
+
+def _wait_until(is_so: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _send_until_taken(channel: Hl7PushChannel, parcel: Parcel) -> int:
