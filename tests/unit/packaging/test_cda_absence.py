@@ -38,9 +38,7 @@ def cda(**changes: Any) -> bytes:
         (UNKNOWN, ("no-medication-info", "no-allergy-info")),
     ],
 )
-def test_an_absence_that_the_doctor_states_is_coded_in_the_letter(
-    answers: dict[str, Any], codes: tuple[str, str]
-) -> None:
+def test_an_absence_that_the_doctor_states_is_coded_in_the_letter(answers: dict[str, Any], codes: tuple[str, str]) -> None:
     written = cda(**answers)
     assert b"<structuredBody>" in written
     assert all(f'code="{code}"'.encode() in written for code in codes)
