@@ -26,18 +26,15 @@ from adapter.channels.registry import channel_class
 from adapter.channels.shared_record import SharedRecordSettings
 from adapter.config import Config, LegalEntity, Mode
 from adapter.config.settings import (
-    DoubtfulMail,
     Hl7Partner,
     Hl7Push,
-    MailboxDoor,
     ReceiptForm,
 )
 from adapter.fhir.validate import Level
 from adapter.ledger.ledger import Ledger
 from adapter.mapping.kinds import ENVELOPES
-from adapter.model.inbox import DOOR, LOCAL, Inbox, Inboxes, Ward
 from adapter.model.plan import ChannelName
-from adapter.opening import LiveDirectory, new_id, now, open_ledger
+from adapter.opening import LiveDirectory, inboxes, new_id, now, open_ledger
 from adapter.packaging.parcel import Hl7Partner as Hl7Addressee
 from adapter.packaging.parcel import Hl7Sender, SenderProfile
 from adapter.pipeline.judge import InstanceRules, Judge
@@ -89,36 +86,6 @@ def assemble(config: Config) -> Instance:
         new_id=new_id,
     )
     return Instance(config, ledger, pipeline, directory, channels, lines)
-
-
-def inboxes(config: Config) -> Inboxes:
-    """The mailboxes as their reader must know them."""
-    boxes = config.doors.mailboxes
-    own = frozenset(box.address.lower() for box in boxes) | {e.sender.mailbox.lower() for e in config.legal_entities}
-    is_test = config.instance.mode is Mode.TEST
-    of_files = Inbox("", "", "", own_addresses=own - {""}, takes_test_identities=is_test)
-    return Inboxes({f"{DOOR}{box.name}": _inbox(box, own - {""}, is_test) for box in boxes}, of_files)
-
-
-def _inbox(box: MailboxDoor, own: frozenset[str], is_test: bool) -> Inbox:
-    return Inbox(
-        name=box.name,
-        address=box.address,
-        legal_entity=box.legal_entity,
-        deliver_to=_local(box.deliver_to),
-        wards=tuple(Ward(ward.address, ward.unit, ward.finess, _local(ward.deliver_to)) for ward in box.wards),
-        own_addresses=own,
-        patient_domains=frozenset(box.patient_domains),
-        error_box=box.error_mailbox,
-        takes_unqualified=box.unqualified is DoubtfulMail.DELIVER,
-        takes_masked=box.masked is DoubtfulMail.DELIVER,
-        takes_test_identities=is_test,
-        wants_return_path=box.wants_return_path,
-    )
-
-
-def _local(target: str) -> str:
-    return f"{LOCAL}{target}" if target else ""
 
 
 def build_channels(

@@ -1,4 +1,4 @@
-"""Opens what an instance owns: its clock and ids, its ledger, its directory. What a command needs that sends nothing.
+"""Opens what an instance owns: its clock and ids, ledger, directory and mailboxes. What a command needs that sends nothing.
 
 Apart from `assembly`, which knows every class: `tdu queue` and `tdu replay` need neither channels nor pages.
 """
@@ -14,11 +14,12 @@ from urllib.parse import quote
 
 import structlog
 
-from adapter.config import Config
-from adapter.config.settings import DirectoryFiles
+from adapter.config import Config, Mode
+from adapter.config.settings import DirectoryFiles, DoubtfulMail, MailboxDoor
 from adapter.errors import TduError
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.vault import Vault
+from adapter.model.inbox import DOOR, LOCAL, Inbox, Inboxes, Ward
 from adapter.routing.directory import Directory, load_directory
 
 log = structlog.get_logger()
@@ -102,3 +103,33 @@ def _stamp(path: Path) -> tuple[str, int, int, int]:
     except OSError:
         return str(path), 0, 0, 0
     return str(path), stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
+
+
+def inboxes(config: Config) -> Inboxes:
+    """The mailboxes as their reader must know them."""
+    boxes = config.doors.mailboxes
+    own = frozenset(box.address.lower() for box in boxes) | {e.sender.mailbox.lower() for e in config.legal_entities}
+    is_test = config.instance.mode is Mode.TEST
+    of_files = Inbox("", "", "", own_addresses=own - {""}, takes_test_identities=is_test)
+    return Inboxes({f"{DOOR}{box.name}": _inbox(box, own - {""}, is_test) for box in boxes}, of_files)
+
+
+def _inbox(box: MailboxDoor, own: frozenset[str], is_test: bool) -> Inbox:
+    return Inbox(
+        name=box.name,
+        address=box.address,
+        legal_entity=box.legal_entity,
+        deliver_to=_local(box.deliver_to),
+        wards=tuple(Ward(ward.address, ward.unit, ward.finess, _local(ward.deliver_to)) for ward in box.wards),
+        own_addresses=own,
+        patient_domains=frozenset(box.patient_domains),
+        error_box=box.error_mailbox,
+        takes_unqualified=box.unqualified is DoubtfulMail.DELIVER,
+        takes_masked=box.masked is DoubtfulMail.DELIVER,
+        takes_test_identities=is_test,
+        wants_return_path=box.wants_return_path,
+    )
+
+
+def _local(target: str) -> str:
+    return f"{LOCAL}{target}" if target else ""

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from adapter.assembly import inboxes
 from adapter.cli.options import DEFAULT_CONFIG, ConfigOption, EntityOption, JsonOption, chosen_entity, read_config
-from adapter.opening import LiveDirectory, open_ledger
+from adapter.opening import LiveDirectory, inboxes, open_ledger
 from adapter.pipeline.readers import readers_with
 from adapter.replay import Change, Replayed, replay_all
 
