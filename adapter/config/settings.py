@@ -10,14 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
+from adapter.config.bounds import bounded
+from adapter.config.night import Night, Retention
 from adapter.errors import ConfigurationError
-
-
-def bounded(default: Any, low: float, high: float) -> Any:
-    """A number with its default and the bounds that the loader checks."""
-    return field(default=default, metadata={"low": low, "high": high})
 
 
 class Mode(StrEnum):
@@ -467,4 +463,6 @@ class Config:
     doors: Doors = field(default_factory=Doors)
     channels: Channels = field(default_factory=Channels)
     unclear: UnclearWaits = field(default_factory=UnclearWaits)
+    night: Night = field(default_factory=Night)
+    retention: Retention = field(default_factory=Retention)
     log: Logging = field(default_factory=Logging)
