@@ -14,16 +14,16 @@ _ISSUE_TYPES = {
 }
 
 
-def operation_outcome(findings: Iterable[Finding]) -> dict[str, object]:
-    """One issue per finding: severity, type, our code in details, the sentence, and where."""
-    issues = [_issue(finding) for finding in findings]
-    return {"resourceType": "OperationOutcome", "issue": issues or [{"severity": "error", "code": "processing"}]}
+def operation_outcome(findings: Iterable[Finding], issue_type: str = "") -> dict[str, object]:
+    """One issue per finding: severity, type (by its code when none is named), our code in details, the sentence, and where."""
+    issues = [_issue(finding, issue_type) for finding in findings]
+    return {"resourceType": "OperationOutcome", "issue": issues or [{"severity": "error", "code": issue_type or "processing"}]}
 
 
-def _issue(finding: Finding) -> dict[str, object]:
+def _issue(finding: Finding, issue_type: str) -> dict[str, object]:
     issue: dict[str, object] = {
         "severity": finding.severity.value,
-        "code": _ISSUE_TYPES.get(finding.code, "invalid"),
+        "code": issue_type or _ISSUE_TYPES.get(finding.code, "invalid"),
         "details": {"coding": [{"system": "urn:traitdunion:finding", "code": finding.code}], "text": finding.text},
     }
     if finding.remedy:

@@ -16,6 +16,7 @@ from adapter.ledger import (
     evidence,
     kept,
     patient_reading,
+    publications,
     reading,
     receipts,
     requests,
@@ -24,6 +25,8 @@ from adapter.ledger import (
 )
 from adapter.ledger.acks import OweAcks
 from adapter.ledger.database import Database
+from adapter.ledger.deliveries import Hold
+from adapter.ledger.import_records import Carried, Kept, Said, SilentPractice, Sought
 from adapter.ledger.kept import KeptReceipt
 from adapter.ledger.records import (
     Claimed,
@@ -49,8 +52,12 @@ from adapter.model.evidence import Evidence
 from adapter.model.identity import PatientIdentity
 from adapter.model.patient import PatientEntry, PatientKeys, PatientView
 from adapter.model.plan import ChannelName
+from adapter.model.publication import Practice, Publication, Readers
 from adapter.model.request import KnownRequest, RequestStep
 from adapter.model.work_item import WorkAbout, WorkItem
+
+# For proofs of our own making: nothing is tried again, a refusal goes on to the next leg.
+_NO_REACTION = evidence.Reactions(lambda _cause: True, lambda _cause, _attempts: None)
 
 
 class Ledger:
@@ -73,6 +80,14 @@ class Ledger:
     def close(self) -> None:
         """Close all connections; the next call opens new ones."""
         self._database.close()
+
+    def seal_token(self, scope: str, content: bytes) -> bytes:
+        """Seal something small that a caller carries for us (a page token); only `open_token` with the same scope reads it."""
+        return self._database.vault.seal(f"token:{scope}", "token", content)[0]
+
+    def open_token(self, scope: str, sealed: bytes) -> bytes:
+        """What was sealed for this scope; VaultError for anything else."""
+        return self._database.vault.open_payload(f"token:{scope}", "token", [sealed])
 
     # ── accept ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -133,17 +148,27 @@ class Ledger:
         """Give back a claimed delivery untouched (orderly stop)."""
         deliveries.release_delivery(self._database, delivery_id, fence)
 
-    def mark_on_wire(self, delivery_id: str, fence: int, sent_at: datetime) -> None:
-        """Commit `on_wire` before the wire is touched; extends the lease. `sent_at` is kept from the first time on."""
-        deliveries.mark_on_wire(self._database, delivery_id, fence, sent_at)
+    def mark_on_wire(self, delivery_id: str, fence: int, sent_at: datetime, *companions: Hold) -> None:
+        """Commit `on_wire` before the wire is touched; extends the lease. `sent_at` is kept from the first time on. With
+        `companions`, which leave in the same mail: all of them, or none (StaleClaimError).
+        """
+        deliveries.mark_on_wire(self._database, [(delivery_id, fence), *companions], sent_at)
 
-    def extend_lease(self, delivery_id: str, fence: int, lease: timedelta) -> None:
+    def extend_lease(self, delivery_id: str, fence: int, lease: timedelta, *companions: Hold) -> None:
         """Heartbeat of a long send."""
-        deliveries.extend_lease(self._database, delivery_id, fence, lease)
+        deliveries.extend_lease(self._database, [(delivery_id, fence), *companions], lease)
+
+    def separate(self, holds: Sequence[Hold], cause: str) -> None:
+        """Put back claimed deliveries that were to leave in one mail and cannot: from now on, each leaves alone."""
+        deliveries.separate(self._database, holds, cause)
 
     def settle_send(self, delivery_id: str, fence: int, settlement: Settlement) -> None:
         """Write what a send led to; opens the next leg or the work item. A proof that came first is never undone."""
         deliveries.settle_send(self._database, delivery_id, fence, settlement)
+
+    def settle_together(self, settlements: Sequence[tuple[Hold, Settlement]]) -> None:
+        """What the send of one mail led to for each document in it, in one transaction."""
+        deliveries.settle_together(self._database, settlements)
 
     # ── settle ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -265,6 +290,59 @@ class Ledger:
     def find_patients(self, reference: str, *, legal_entity: str) -> list[PatientEntry]:
         """Entries under an INS, an IPP or their own id, with their history."""
         return patient_reading.find_entries(self._database, reference, legal_entity)
+
+    # ── what practices import ─────────────────────────────────────────────────────────────────────────────────────
+
+    def publish(self, delivery_id: str, practice: Practice, carried: Sequence[Carried]) -> Publication | None:
+        """Put a delivery's document at a practice's disposal, once: again, the first publication stands.
+
+        None when the delivery is of another legal entity than the practice.
+        """
+        return publications.publish(self._database, delivery_id, practice, carried)
+
+    def feed(self, readers: Readers, practice: str, after: int, limit: int) -> tuple[Publication, ...]:
+        """A practice's publications after a position, in commit order: whoever goes on from the last one misses nothing."""
+        return publications.feed(self._database, readers, practice, after, limit)
+
+    def feed_head(self, practice: str, *, legal_entity: str) -> int:
+        """The last position of a feed: what is committed now lies at or before it."""
+        return publications.feed_head(self._database, legal_entity, practice)
+
+    def publications_of(self, readers: Readers, document_keys: Sequence[str]) -> tuple[Publication, ...]:
+        """All publications of some documents, oldest first; several a document (versions of metadata, several roles)."""
+        return publications.publications_of(self._database, readers, document_keys)
+
+    def find_published(self, readers: Readers, sought: Sought, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+        """Documents by what is sought: (instant of the last change, document key), in that order, after such a pair."""
+        return publications.find_keys(self._database, readers, sought, after, limit)
+
+    def published_content(self, one: Publication, form: str) -> bytes:
+        """A publication's content as `cda`, `pdf`, `fhir` (the document Bundle) or `source` (what came in)."""
+        return publications.published_content(self._database, one, form)
+
+    def mark_fetched(self, ids: Sequence[str], by: str, *, legal_entity: str) -> int:
+        """The practice took these publications' content: *delivered*, the first time. Returns how many were first times."""
+        return publications.mark_fetched(self._database, ids, by, legal_entity, _NO_REACTION)
+
+    def keep_import_outcome(
+        self,
+        ids: Sequence[str],
+        said: Said,
+        *,
+        legal_entity: str,
+        opens_next_leg: Callable[[str], bool] = lambda _cause: True,
+    ) -> Kept:
+        """What the practice says of one document's publications, once: the same again changes nothing, another is a conflict."""
+        reactions = evidence.Reactions(opens_next_leg, lambda _cause, _attempts: None)
+        return publications.keep_import_outcome(self._database, ids, said, legal_entity, reactions)
+
+    def alarm_unfetched(self) -> int:
+        """Publications that nobody fetched within their delay: a work item each, and the next leg opens. A late fetch counts."""
+        return publications.alarm_unfetched(self._database, _NO_REACTION)
+
+    def silent_practices(self, *, legal_entity: str) -> tuple[SilentPractice, ...]:
+        """Practices that let documents lie beyond their delay: who is listed each morning."""
+        return publications.silent_practices(self._database, legal_entity)
 
     # ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────
 
