@@ -45,15 +45,16 @@ from adapter.model.work_item import NO_BOX_ADVICE, NO_BOX_REASON, WorkAbout, Wor
 from adapter.packaging.build import Document, build_ack_parcel, build_parcel
 from adapter.packaging.parcel import Parcel, SenderProfile
 from adapter.pipeline.acks import answers_partner, in_sandbox, owed_acks, question_on_partner
-from adapter.pipeline.addresses import suspended_in, suspended_leg
+from adapter.pipeline.addresses import suspended_leg
 from adapter.pipeline.answering import answer_request
+from adapter.pipeline.bundles import bundled
 from adapter.pipeline.corrections import Corrector
 from adapter.pipeline.judge import Judge, Judged
 from adapter.pipeline.lease import kept_alive
-from adapter.pipeline.patients import Routed, objection_now, patient_now
+from adapter.pipeline.patients import Routed, objection_now
 from adapter.pipeline.plan import deliveries_of, open_questions
-from adapter.routing.choose import RouteSettings, choose_route
-from adapter.routing.consent import wishes_of
+from adapter.pipeline.route_now import route_now
+from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import Directory
 from adapter.tracking.ack_retries import decide_after_ack
 from adapter.tracking.causes import Decision, decide_after_send, opens_next_leg, retry_after_proof, suspends_address
@@ -215,19 +216,12 @@ class Pipeline:
             stored.append(StoredSubmission(translation, plan, deliveries, answering.answered, routed.seen))
             items.extend(open_questions(translation.submission, plan, self._clock()))
             items.extend([answering.item] if answering.item else [])
-        return replace(told, submissions=tuple(stored), work_items=tuple(items))
+        return replace(told, submissions=bundled(stored), work_items=tuple(items))
 
     def _route(self, submission: Submission, directory: Directory | None = None) -> Routed:
         """The plan of today, with what the patient index says of the patient today."""
-        today = self._today()
-        seen = patient_now(self._ledger, submission)
-        wishes = wishes_of(seen.view, submission.document.patient.ins, today)
         in_force = directory or self._directory()
-        plan = choose_route(submission, in_force, today, self._settings.routes, wishes)
-        suspended = suspended_in(self._ledger, submission, plan)
-        if suspended:
-            plan = choose_route(submission, in_force, today, self._settings.routes, wishes, suspended)
-        return Routed(plan, seen)
+        return route_now(self._ledger, submission, in_force, self._settings.routes, self._today())
 
     def _unfit(self, translation: Translation, directory: Directory) -> Parked | None:
         """Why a document may not leave yet: output that does not validate, a unit that the directory does not know."""
