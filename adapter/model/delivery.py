@@ -41,7 +41,8 @@ PROOFS = frozenset({S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED, S.REFUSED})
 # earlier send may also find the delivery queued or claimed to go again after an unclear send, or parked: it counts all the same.
 TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
     S.WAITING: frozenset({S.QUEUED, S.CANCELLED, S.SUPERSEDED, S.PARKED}),
-    S.QUEUED: frozenset({S.CLAIMED, S.CANCELLED, S.SUPERSEDED, S.PARKED}) | PROOFS,
+    # Back to waiting: a better channel opened before it left, and it becomes the fallback.
+    S.QUEUED: frozenset({S.CLAIMED, S.WAITING, S.CANCELLED, S.SUPERSEDED, S.PARKED}) | PROOFS,
     S.CLAIMED: frozenset({S.ON_WIRE, S.QUEUED, S.PARKED, S.SUPERSEDED, S.CANCELLED}) | PROOFS,
     S.ON_WIRE: frozenset({S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED, S.QUEUED, S.REFUSED, S.UNCLEAR, S.PARKED}),
     S.UNCLEAR: frozenset({S.QUEUED, S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED, S.REFUSED, S.PARKED, S.CANCELLED}),

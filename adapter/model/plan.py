@@ -27,6 +27,7 @@ class Leg(Confidential):
 
     `order` starts at 1; leg n+1 waits until leg n is refused. `parallel` legs (the shared record) wait for nobody.
     `intended` is the address that a test instance replaced by its sandbox. `pdf_only`: the mail carries no archive.
+    `copy_of`: the ISO instant at which the same document left by fax; this leg carries it again, electronically.
     """
 
     channel: ChannelName
@@ -36,6 +37,7 @@ class Leg(Confidential):
     opened_since: str = ""
     intended: str = ""
     pdf_only: bool = False
+    copy_of: str = ""
 
 
 @dataclass(frozen=True)

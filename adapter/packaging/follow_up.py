@@ -35,6 +35,12 @@ def follow_up_sentence(delivery: Delivery, submission: Submission, earlier: tupl
     return f"Ce document annule et remplace {older}."
 
 
+def copy_sentence(copy_of: str) -> str:
+    """What is said of a document that was faxed and comes again electronically; empty when it is no copy."""
+    day = civil_day(copy_of)
+    return f"Copie électronique : ce document vous a déjà été transmis par télécopie le {day}." if day else ""
+
+
 def civil_day(instant: str) -> str:
     """`2026-11-20T23:30:00+00:00` as `21/11/2026`; empty when there is none."""
     try:
