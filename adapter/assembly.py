@@ -20,6 +20,7 @@ from adapter import __version__
 from adapter.channels.base import Channel
 from adapter.channels.fax import FaxSpoolSettings
 from adapter.channels.hl7_push import Hl7PushSettings
+from adapter.channels.inbox import InboxSettings, Publish
 from adapter.channels.mllp_client import MllpPartner, MllpTls
 from adapter.channels.mssante import SecureMailSettings
 from adapter.channels.registry import channel_class
@@ -34,6 +35,7 @@ from adapter.fhir.validate import Level
 from adapter.ledger.ledger import Ledger
 from adapter.mapping.kinds import ENVELOPES
 from adapter.model.plan import ChannelName
+from adapter.model.publication import Practice
 from adapter.opening import LiveDirectory, inboxes, new_id, now, open_ledger
 from adapter.packaging.parcel import Hl7Partner as Hl7Addressee
 from adapter.packaging.parcel import Hl7Sender, SenderProfile
@@ -69,7 +71,7 @@ def assemble(config: Config) -> Instance:
     directory = LiveDirectory(config.directory)
     directory()  # a partners file that cannot be read stops the start, not the first letter
     lines = SecureLines(config)
-    channels = build_channels(config, lines, directory)
+    channels = build_channels(config, lines, directory, ledger.publish)
     judge = Judge(
         inspectors_with(ledger.same_person, directory), ENVELOPES, directory, instance_rules(config), clock=now, new_id=new_id
     )
@@ -89,15 +91,21 @@ def assemble(config: Config) -> Instance:
 
 
 def build_channels(
-    config: Config, lines: SecureLines | None = None, directory: Callable[[], Directory] | None = None
+    config: Config,
+    lines: SecureLines | None = None,
+    directory: Callable[[], Directory] | None = None,
+    publish: Publish | None = None,
 ) -> dict[ChannelName, Channel]:
-    """The channels that the configuration opens. Without a directory, mail is not held to the trust space of the day."""
+    """The channels that the configuration opens. Without a directory, mail is not held to the trust space of the day; without a
+    ledger that publishes, there is no inbox.
+    """
     lines = lines or SecureLines(config)
     settings: dict[ChannelName, object | None] = {
         ChannelName.SECURE_MAIL: _secure_mail(config, lines, directory),
         ChannelName.SHARED_RECORD: _shared_record(config, lines),
         ChannelName.FAX: _fax(config),
         ChannelName.HL7_PUSH: _hl7_push(config, lines),
+        ChannelName.INBOX: _inbox(config, publish),
     }
     return {name: channel_class(name.value)(values) for name, values in settings.items() if values is not None}
 
@@ -170,6 +178,27 @@ def _hl7_push(config: Config, lines: SecureLines) -> Hl7PushSettings | None:
     return Hl7PushSettings(tuple(_mllp_partner(partner, lines, at) for partner, at in zip(push.partners, places, strict=True)))
 
 
+def _inbox(config: Config, publish: Publish | None) -> InboxSettings | None:
+    if config.channels.inbox is None or publish is None:
+        return None
+    return InboxSettings(practices_of(config), publish)
+
+
+def practices_of(config: Config) -> tuple[Practice, ...]:
+    """Who imports, and how long what is published for them may lie."""
+    practices = config.channels.inbox.practices if config.channels.inbox else ()
+    return tuple(
+        Practice(
+            p.name,
+            p.legal_entity,
+            timedelta(hours=p.urgent_hours),
+            timedelta(hours=p.semi_urgent_hours),
+            timedelta(hours=p.routine_hours),
+        )
+        for p in practices
+    )
+
+
 def _mllp_partner(partner: Hl7Partner, lines: SecureLines, place: str) -> MllpPartner:
     return MllpPartner(
         name=partner.name,
@@ -201,6 +230,7 @@ def route_settings(config: Config) -> RouteSettings:
             ChannelName.FAX: sandbox.fax,
             ChannelName.SHARED_RECORD: sandbox.record,
             ChannelName.HL7_PUSH: sandbox.hl7,
+            ChannelName.INBOX: sandbox.inbox,
         }
     return RouteSettings(production=config.instance.mode is Mode.PRODUCTION, sandbox=addresses)
 
@@ -214,6 +244,7 @@ def pipeline_settings(config: Config) -> PipelineSettings:
             ChannelName.SHARED_RECORD: timedelta(seconds=config.unclear.shared_record_seconds),
             ChannelName.FAX: timedelta(seconds=config.unclear.fax_seconds),
             ChannelName.HL7_PUSH: timedelta(seconds=config.unclear.hl7_push_seconds),
+            ChannelName.INBOX: timedelta(seconds=config.unclear.inbox_seconds),
         },
         routes=route_settings(config),
         validation=Level[config.instance.validation.name],

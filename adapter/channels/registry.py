@@ -16,6 +16,7 @@ _OURS = {
     ChannelName.SHARED_RECORD.value: "adapter.channels.shared_record:SharedRecordChannel",
     ChannelName.FAX.value: "adapter.channels.fax:FaxSpoolChannel",
     ChannelName.HL7_PUSH.value: "adapter.channels.hl7_push:Hl7PushChannel",
+    ChannelName.INBOX.value: "adapter.channels.inbox:InboxChannel",
 }
 
 

@@ -265,6 +265,7 @@ def closed_channels(settings: Config) -> set[ChannelName]:
         ChannelName.SHARED_RECORD: settings.channels.shared_record,
         ChannelName.FAX: settings.channels.fax,
         ChannelName.HL7_PUSH: settings.channels.hl7_push,
+        ChannelName.INBOX: settings.channels.inbox,
     }
     return {name for name, table in tables.items() if table is None}
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
+from adapter.config.inbox import check_inbox, inbox_entities
 from adapter.config.mailboxes import check_mailboxes, mailbox_secrets
 from adapter.config.reading import Problem
 from adapter.config.secure_lines import check_file, check_mail_operator, check_tls, is_loopback, tls_settings
@@ -75,6 +76,7 @@ def _named_entities(config: Config) -> Iterator[tuple[str, str]]:
         yield f"doors.mailboxes[{n}].legal_entity", box.legal_entity
     for n, partner in enumerate(_partners(config), start=1):
         yield f"channels.hl7_push.partners[{n}].legal_entity", partner.legal_entity
+    yield from inbox_entities(config)
 
 
 def _partners(config: Config) -> tuple[Hl7Partner, ...]:
@@ -271,6 +273,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _check_doors,
     _check_partners,
     check_mailboxes,
+    check_inbox,
     _check_files,
     check_mail_operator,
     _check_ledger,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from adapter.config.settings import Config, Doors, Hl7Push, HttpDoor, MllpDoor
+from adapter.config.settings import Config, Doors, Hl7Push, HttpDoor, Inbox, MllpDoor
 
 
 def complete(config: Config, base: Path) -> Config:
@@ -19,7 +19,11 @@ def complete(config: Config, base: Path) -> Config:
         mailboxes=tuple(replace(b, legal_entity=b.legal_entity or sole, zone=b.zone or zone) for b in config.doors.mailboxes),
     )
     url = config.ledger.url or f"sqlite:///{config.instance.data_dir / 'ledger.sqlite'}"
-    channels = replace(config.channels, hl7_push=_complete_partners(config.channels.hl7_push, sole))
+    channels = replace(
+        config.channels,
+        hl7_push=_complete_partners(config.channels.hl7_push, sole),
+        inbox=_complete_inbox(config.channels.inbox, sole),
+    )
     return replace(config, doors=doors, channels=channels, ledger=replace(config.ledger, url=_full_url(url, base)))
 
 
@@ -44,6 +48,14 @@ def _complete_partners(push: Hl7Push | None, sole: str) -> Hl7Push | None:
     if push is None:
         return None
     return replace(push, partners=tuple(replace(p, legal_entity=p.legal_entity or sole) for p in push.partners))
+
+
+def _complete_inbox(inbox: Inbox | None, sole: str) -> Inbox | None:
+    if inbox is None:
+        return None
+    practices = tuple(replace(p, legal_entity=p.legal_entity or sole) for p in inbox.practices)
+    clients = tuple(replace(c, legal_entity=c.legal_entity or sole) for c in inbox.clients)
+    return replace(inbox, practices=practices, clients=clients)
 
 
 def _complete_http(door: HttpDoor | None, sole: str, zone: str) -> HttpDoor | None:

@@ -135,6 +135,7 @@ class Sandbox:
     fax: str = ""
     record: str = ""
     hl7: str = ""
+    inbox: str = ""
 
 
 @dataclass(frozen=True)
@@ -425,6 +426,42 @@ class Hl7Push:
 
 
 @dataclass(frozen=True)
+class ImportingPractice:
+    """A practice whose software imports what is published for it. What it leaves for longer than its hours alarms."""
+
+    name: str
+    legal_entity: str = ""
+    urgent_hours: float = bounded(4.0, 0, 8760)
+    semi_urgent_hours: float = bounded(24.0, 0, 8760)
+    routine_hours: float = bounded(72.0, 0, 8760)
+
+
+@dataclass(frozen=True)
+class ImportClient:
+    """Software that calls the Import API for some practices. `name` is its client_id, `keys` a JWKS file of its public keys.
+
+    `roles`: role ids of plans (`role:org:cms-ivry`); empty: every role of its practices. `scopes`: SMART v2, `system/…`.
+    """
+
+    name: str
+    practices: tuple[str, ...]
+    keys: Path
+    scopes: tuple[str, ...]
+    roles: tuple[str, ...] = ()
+    legal_entity: str = ""
+    calls_per_minute: int = bounded(600, 1, 1_000_000)
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """What practices import. `public_url` is the address of `/fhir` as clients see it, with which their assertions are made."""
+
+    public_url: str = ""
+    practices: tuple[ImportingPractice, ...] = ()
+    clients: tuple[ImportClient, ...] = ()
+
+
+@dataclass(frozen=True)
 class Channels:
     """What goes out. An absent channel is closed: its legs are refused with the reason."""
 
@@ -432,6 +469,7 @@ class Channels:
     shared_record: SharedRecord | None = None
     fax: FaxSpool | None = None
     hl7_push: Hl7Push | None = None
+    inbox: Inbox | None = None
 
 
 @dataclass(frozen=True)
@@ -442,6 +480,7 @@ class UnclearWaits:
     shared_record_seconds: float = bounded(30.0, 0, 86_400)
     fax_seconds: float = bounded(60.0, 0, 86_400)
     hl7_push_seconds: float = bounded(30.0, 0, 86_400)
+    inbox_seconds: float = bounded(5.0, 0, 86_400)
 
 
 @dataclass(frozen=True)

@@ -307,3 +307,5 @@ class PayloadKind(StrEnum):
     PATIENT = "patient"
     IDENTITY = "identity"
     ADDRESS = "address"
+    PUBLISHED_CDA = "published-cda"
+    PUBLISHED_PDF = "published-pdf"

@@ -19,6 +19,7 @@ class ChannelName(StrEnum):
     SHARED_RECORD = "shared_record"
     FAX = "fax"
     HL7_PUSH = "hl7_push"
+    INBOX = "inbox"
 
 
 @dataclass(frozen=True, repr=False)

@@ -17,7 +17,7 @@ from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery
 from adapter.model.document import BodyKind
 from adapter.model.plan import ChannelName, Leg, RecipientPlan
-from adapter.model.submission import AcksWanted, Submission, Urgency
+from adapter.model.submission import AcksWanted, Intent, Submission, Urgency
 from adapter.packaging.cda import wrap_as_n1
 from adapter.packaging.cda_out.structured import structured_model, write_as_n3
 from adapter.packaging.fax_page import FaxCover, build_fax
@@ -27,7 +27,7 @@ from adapter.packaging.hl7.messages import ack_message, document_message
 from adapter.packaging.mail import build_mail, build_pdf_mail
 from adapter.packaging.mail_receipt import build_mail_receipt
 from adapter.packaging.mhd import build_iti65
-from adapter.packaging.parcel import Content, Parcel, SenderProfile
+from adapter.packaging.parcel import Content, Fetchable, InboxContent, Parcel, SenderProfile
 from adapter.packaging.pdf import render_pdf, stamp_pdf
 
 # How a peer whose acknowledgements nobody receives stands in the place of a partner.
@@ -146,8 +146,24 @@ def _content(
             cda = travelling_cda(document, readable_pdf(document, sender.stamp))
             carried = LocalDocument(document.submission, cda, sender.mailbox)
             return document_message(delivery, carried, leg.address, sender, sent_at)
+        case ChannelName.INBOX:
+            return _fetchable(document, sender)
         case _:
             assert_never(delivery.channel)
+
+
+def _fetchable(document: Document, sender: SenderProfile) -> InboxContent:
+    """The CDA and the readable PDF, as a mail would carry them; the FHIR document is the submission's own."""
+    if document.submission.intent is Intent.CANCEL:
+        return InboxContent(())
+    pdf = readable_pdf(document, sender.stamp)
+    cda = travelling_cda(document, pdf)
+    is_source = cda == document.source
+    forms = (
+        Fetchable("cda", "application/xml", cda, is_source),
+        Fetchable("pdf", "application/pdf", pdf, pdf == document.source),
+    )
+    return InboxContent(forms)
 
 
 def _cover(

@@ -50,7 +50,24 @@ class Hl7Content(Confidential):
     proves: DeliveryState = DeliveryState.INTEGRATED
 
 
-Content = MailContent | RecordContent | FaxContent | Hl7Content
+@dataclass(frozen=True, repr=False)
+class Fetchable(Confidential):
+    """One form of a document that a practice may fetch. `is_source`: the very bytes that came in."""
+
+    form: str
+    media_type: str
+    content: bytes
+    is_source: bool = False
+
+
+@dataclass(frozen=True, repr=False)
+class InboxContent(Confidential):
+    """A document put at a practice's disposal, in its forms; none for a cancellation."""
+
+    forms: tuple[Fetchable, ...]
+
+
+Content = MailContent | RecordContent | FaxContent | Hl7Content | InboxContent
 
 
 @dataclass(frozen=True, repr=False)

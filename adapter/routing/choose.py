@@ -18,7 +18,7 @@ from adapter.model.plan import ChannelName, Leg, RecipientPlan, Rejected, RouteP
 from adapter.model.submission import Intent, Submission, Urgency
 from adapter.routing.consent import NOTHING_KNOWN, PatientWishes, patient_mail_objection, record_objection
 from adapter.routing.directory import Directory, Resolution, SenderEnd
-from adapter.routing.entries import DEFAULT_ORDER, Agreement, Record, Role
+from adapter.routing.entries import DEFAULT_ORDER, NAMED_CHANNELS, Agreement, Record, Role
 from adapter.routing.equipment import (
     Closed,
     Opened,
@@ -41,6 +41,7 @@ _LABELS = {
     ChannelName.SHARED_RECORD: "Dossier partagé",
     ChannelName.FAX: "Télécopie",
     ChannelName.HL7_PUSH: "Logiciel local (HL7)",
+    ChannelName.INBOX: "Import par le cabinet",
 }
 
 SUSPENDED = Objection("address-suspended", "adresse suspendue : un envoi précédent a appris qu'elle n'existe plus")
@@ -226,15 +227,13 @@ def _care_team_plans(role: Role, explanation: str, case: _Case) -> tuple[Recipie
 def _with_local_software(order: tuple[ChannelName, ...], role: Role, case: _Case) -> tuple[ChannelName, ...]:
     """Software that we feed comes before any detour. What came by mail goes there or nowhere: mailed on, it would come back."""
     if case.submission.mail is not None:
-        return (ChannelName.HL7_PUSH,)
-    if ChannelName.HL7_PUSH in order or not has_channel(role, ChannelName.HL7_PUSH):
-        return order
-    return (ChannelName.HL7_PUSH, *order)
+        return NAMED_CHANNELS
+    return (*(channel for channel in NAMED_CHANNELS if channel not in order and has_channel(role, channel)), *order)
 
 
 def _is_beside_the_point(channel: ChannelName, role: Role) -> bool:
     """True for a channel that nobody would expect towards this role: why it is not used needs no words."""
-    if channel is ChannelName.HL7_PUSH:
+    if channel in NAMED_CHANNELS:
         return not has_channel(role, channel)
     return channel is ChannelName.SHARED_RECORD and role.is_bare_address
 
@@ -321,8 +320,8 @@ def _verdict(channel: ChannelName, role: Role, agreement: Agreement | None, case
             return _record_by_agreement(role, case)
         case ChannelName.FAX:
             return _by_fax(role, case)
-        case ChannelName.HL7_PUSH:
-            return _by_hl7(role, case)
+        case ChannelName.HL7_PUSH | ChannelName.INBOX:
+            return _by_name(channel, role, case)
 
 
 def _by_mail(role: Role, agreement: Agreement | None, case: _Case) -> _Verdict:
@@ -370,18 +369,20 @@ def _by_fax(role: Role, case: _Case) -> _Verdict:
     return _Open(role.fax, "Télécopie, en dernier recours", opening.since)
 
 
-def _by_hl7(role: Role, case: _Case) -> _Verdict:
+_NAMED = {ChannelName.HL7_PUSH: "Logiciel local relié", ChannelName.INBOX: "Importé par le logiciel du cabinet"}
+
+
+def _by_name(channel: ChannelName, role: Role, case: _Case) -> _Verdict:
     """Software of the role's own structure: the sender's equipment does not matter, we are the one who feeds it."""
-    if not has_channel(role, ChannelName.HL7_PUSH):
+    if not has_channel(role, channel):
         return Objection("no-address", "pas de logiciel local relié")
-    objection = case.policy(role.kind, ChannelName.HL7_PUSH)
+    objection = case.policy(role.kind, channel)
     if objection is not None:
         return objection
-    opening = receiver_end(ChannelName.HL7_PUSH, role, case.on)
+    opening = receiver_end(channel, role, case.on)
     if isinstance(opening, Closed):
         return Objection("not-equipped", f"le destinataire {opening.reason}")
-    partner = software_of(role, case.on)
-    return _Open(partner, f"Logiciel local relié{since_words(opening)}", opening.since)
+    return _Open(software_of(role, channel, case.on), f"{_NAMED[channel]}{since_words(opening)}", opening.since)
 
 
 def _record_by_agreement(role: Role, case: _Case) -> _Verdict:

@@ -14,6 +14,8 @@ from adapter.model.parties import RecipientKind
 from adapter.model.plan import ChannelName
 
 DEFAULT_ORDER = (ChannelName.SECURE_MAIL, ChannelName.FAX)
+# Ways to software that we feed ourselves, by its name in the configuration: before any detour, and in this order.
+NAMED_CHANNELS = (ChannelName.HL7_PUSH, ChannelName.INBOX)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Period:
 
 @dataclass(frozen=True)
 class Equipment:
-    """One channel that one end can use during a period. `address`: the partner's name, for software reached by HL7."""
+    """One channel that one end can use during a period. `address`: the name of an HL7 partner, or of a practice that imports."""
 
     channel: ChannelName
     period: Period

@@ -63,10 +63,10 @@ def receiver_end(channel: ChannelName, role: Role, on: date) -> Opening:
     return Closed("n'est pas équipé")
 
 
-def software_of(role: Role, on: date) -> str:
-    """The HL7 partner that feeds a role's software that day; empty when there is none."""
+def software_of(role: Role, channel: ChannelName, on: date) -> str:
+    """The HL7 partner, or the practice, that a role's software is that day; empty when there is none."""
     for level in reversed(role.levels):
-        named = [e for e in level if e.channel is ChannelName.HL7_PUSH]
+        named = [e for e in level if e.channel is channel]
         if named:
             return next((e.address for e in named if e.period.holds(on)), "")
     return ""

@@ -18,6 +18,7 @@ _LABELS = {
     ChannelName.SHARED_RECORD: "dossier partagé",
     ChannelName.FAX: "télécopie",
     ChannelName.HL7_PUSH: "logiciel local (HL7)",
+    ChannelName.INBOX: "import par le cabinet",
 }
 
 

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from adapter.model.plan import ChannelName
-from adapter.routing.entries import Equipment, Period
+from adapter.routing.entries import NAMED_CHANNELS, Equipment, Period
 from adapter.routing.identifiers import finess_is_valid, international_number, is_international_number, is_mail_address
 
 
@@ -110,9 +110,9 @@ class Reader:
     @staticmethod
     def _one_equipment(reader: Reader) -> Equipment:
         channel = ChannelName(reader.choice("channel", [c.value for c in ChannelName]))
-        address = reader.text("address", required=channel is ChannelName.HL7_PUSH)
-        if address and channel is not ChannelName.HL7_PUSH:
-            reader.complain("address", "is for hl7_push only: mailboxes and numbers have their own keys")
+        address = reader.text("address", required=channel in NAMED_CHANNELS)
+        if address and channel not in NAMED_CHANNELS:
+            reader.complain("address", "is for hl7_push and inbox only: mailboxes and numbers have their own keys")
         equipment = Equipment(channel, reader.period("since", "until"), address)
         reader.close()
         return equipment

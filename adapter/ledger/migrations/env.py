@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from alembic import context
 
+from adapter.ledger import import_tables  # noqa: F401 - its tables are of the same schema
 from adapter.ledger.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
