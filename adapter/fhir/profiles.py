@@ -82,6 +82,7 @@ EXT_ENTRY_TEMPLATE = OURS + "cda-entry-template-id"
 EXT_NEGATED = OURS + "negated-fact"  # what a source says is not so: never coded as if it were
 EXT_ACT_CLASS = OURS + "cda-class"  # CLUSTER or BATTERY, which FHIR does not tell apart
 EXT_NULL_FLAVOR = "http://hl7.org/fhir/StructureDefinition/iso21090-nullFlavor"
+EXT_FILE_LEFT_OUT = OURS + "file-left-out"  # SHA-256 (hex) of a file that stays where the document came from
 EXT_PATHWAY = OURS + "pathway"  # how a service takes a request: simple or complex
 EXT_NARRATIVE_LINK = "http://hl7.org/fhir/StructureDefinition/narrativeLink"
 

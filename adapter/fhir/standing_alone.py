@@ -13,8 +13,6 @@ from adapter.fhir import profiles as p
 
 Resource = dict[str, Any]
 
-# The place in a narrative which is not handed out with the resource.
-_NARRATIVE_LINK = "http://hl7.org/fhir/StructureDefinition/narrativeLink"
 # Too large, or the document itself: named by the document's identifier instead.
 _STAYS_IN_DOCUMENT = frozenset({"Composition", "Binary", "DocumentReference", "Provenance"})
 
@@ -86,7 +84,7 @@ def patient_reference(patient: Resource) -> Resource:
 
 
 def _leads_to_narrative(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("url") == _NARRATIVE_LINK
+    return isinstance(value, dict) and value.get("url") == p.EXT_NARRATIVE_LINK  # a place that is not handed out
 
 
 def _is_empty_after_cut(key: str, value: Any) -> bool:

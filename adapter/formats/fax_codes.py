@@ -1,0 +1,35 @@
+"""Reads the codes of a received page: at any rotation, skewed, with specks and lost rows. Images in, bytes out.
+
+Several looks at the same page, cheapest first, until nothing new is found: as it came, enlarged and smoothed, without its
+specks. Measured (docs/reference/fax-annex.md): one of these looks reads what the others miss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import zxingcpp
+from PIL import Image, ImageFilter
+
+_QR = zxingcpp.barcode_formats_from_str("QRCode")
+# Dots of a standard page are twice as high as wide: what has fewer rows than this was sent so.
+_STANDARD_ROWS = 1500
+
+
+def read_codes(page: Image.Image, is_enough: Callable[[set[bytes]], bool] = lambda _: False) -> set[bytes]:
+    """The content of every QR code on a page. `is_enough`, asked after each look, spares the slower ones."""
+    found: set[bytes] = set()
+    for look in _looks(page):
+        found |= {code.bytes for code in zxingcpp.read_barcodes(look, formats=_QR) if code.valid}
+        if is_enough(found):
+            break
+    return found
+
+
+def _looks(page: Image.Image) -> Iterator[Image.Image]:
+    grey = page.convert("L")
+    even = grey if grey.height > _STANDARD_ROWS else grey.resize((grey.width, grey.height * 2), Image.Resampling.BILINEAR)
+    yield even
+    yield even.resize((even.width * 2, even.height * 2), Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(1.1))
+    yield even.filter(ImageFilter.MedianFilter(3))
+    yield even.resize((even.width * 3, even.height * 3), Image.Resampling.BILINEAR).filter(ImageFilter.GaussianBlur(2.2))
