@@ -15,6 +15,7 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import date
 from types import TracebackType
 from typing import Self
 
@@ -49,6 +50,8 @@ __all__ = [
 _HEADER_BYTES = 262_144
 _KEYWORD = re.compile(r"\$?[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _ANNOUNCED_AT_ONCE = 500
+# RFC 3501 §9, date-month: English, whatever the machine speaks.
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True)
@@ -204,9 +207,13 @@ class Mailbox:
 
     # ── messages ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def search(self, *, after: int = 0, without: str = "", header: tuple[str, str] | None = None) -> tuple[int, ...]:
-        """UIDs of the selected folder: above `after`, lacking the keyword `without`, with that header."""
+    def search(
+        self, *, after: int = 0, without: str = "", header: tuple[str, str] | None = None, since: date | None = None
+    ) -> tuple[int, ...]:
+        """UIDs of the selected folder: above `after`, lacking the keyword `without`, with that header, there since a day."""
         criteria = [f"UID {after + 1}:*"] if after else ["ALL"]
+        if since is not None:
+            criteria.append(f"SINCE {since.day:02d}-{_MONTHS[since.month - 1]}-{since.year}")
         if without:
             criteria.append(f"UNKEYWORD {_keyword(without)}")
         if header is not None:
@@ -271,6 +278,12 @@ class Mailbox:
         if told is None:
             told = next((arrival.flags for arrival in self.announce([uid])), frozenset())
         return keyword.lower() in {flag.lower() for flag in told}
+
+    def unmark(self, uid: int, keyword: str) -> bool:
+        """Take a keyword back, so that the message is found again; False when the server refuses."""
+        with self._line.within():
+            typ, _ = self._line.uid("STORE", str(uid), "-FLAGS.SILENT", f"({_keyword(keyword)})")
+        return bool(typ == "OK")
 
     def move(self, uid: int, folder: str) -> bool:
         """Move a message; False when the server refuses or cannot do it without touching others."""

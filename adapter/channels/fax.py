@@ -109,6 +109,14 @@ class FaxSpoolChannel:
                 break
         return tuple(evidence), "\n".join(names)
 
+    def references(self) -> tuple[str, ...]:
+        """What the spool holds and no report was put away of: the references of its jobs."""
+        try:
+            jobs = sorted(path for path in self._directory.glob("*.json") if not path.name.endswith(_REPORTS))
+        except OSError:
+            return ()
+        return tuple(str(reference) for path in jobs if (reference := _read(path).get("reference")))
+
     def check(self) -> str:
         """Whether the spool can be written, without sending."""
         if not self._directory.is_dir():

@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, bindparam, create_engine, event, func, insert, select, update
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from adapter.errors import LedgerError, VaultError
@@ -126,6 +128,15 @@ class Database:
                     raise
         raise AssertionError("the last try returns or raises")
 
+    def rehearse(self, work: Callable[[Transaction], T]) -> T:
+        """What `work` would give, in a transaction that is taken back: nothing is written."""
+        self._make_ready()
+        engine = self._open()
+        with _naming_errors(), self._one_writer(engine), engine.connect() as connection, connection.begin() as begun:
+            result = work(Transaction(connection, self._clock(), self._new_id, self.vault))
+            begun.rollback()
+        return result
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A read of one moment; nothing is written."""
@@ -138,9 +149,27 @@ class Database:
         with _naming_errors(), self._open().connect().execution_options(tdu_read=True) as connection, connection.begin():
             yield connection
 
+    @property
+    def file(self) -> Path | None:
+        """Where an SQLite ledger lies; None for a server."""
+        url = make_url(self._url)
+        return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """A connection that is held without a transaction: for a lock that lasts as long as its holder lives."""
+        self._make_ready()
+        with _naming_errors(), self._open().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield connection
+
     def now(self) -> datetime:
         """The clock that was passed in."""
         return self._clock()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """True when one writer at a time is the engine's own law."""
+        return self._open().dialect.name == "sqlite"
 
     def _one_writer(self, engine: Engine) -> Any:
         """Threads of one process queue here rather than in SQLite's sleeping busy handler: several times faster."""

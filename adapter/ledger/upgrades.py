@@ -100,6 +100,11 @@ def give_way(database: Database, fax: FaxedDocument, better: BetterLegs, make: M
     return database.write(lambda tx: _give_way(tx, fax, better, make))
 
 
+def would_give_way(database: Database, fax: FaxedDocument, better: BetterLegs, make: MakeDeliveries) -> int:
+    """What `give_way` would do now; nothing is written."""
+    return database.rehearse(lambda tx: _give_way(tx, fax, better, make))
+
+
 def _give_way(tx: Transaction, fax: FaxedDocument, better: BetterLegs, make: MakeDeliveries) -> int:
     rows = _held_legs(tx, fax, better.seen)
     row = next((one for one in rows if one["id"] == fax.delivery.id), None)
@@ -150,6 +155,11 @@ def add_copy(database: Database, fax: FaxedDocument, leg: Leg, seen: SeenPatient
     `leg.copy_of` tells when the fax left. StalePlanError as for `give_way`.
     """
     return database.write(lambda tx: _add_copy(tx, fax, leg, seen, make))
+
+
+def would_copy(database: Database, fax: FaxedDocument, leg: Leg, seen: SeenPatient, make: MakeDeliveries) -> bool:
+    """What `add_copy` would do now; nothing is written."""
+    return database.rehearse(lambda tx: _add_copy(tx, fax, leg, seen, make))
 
 
 def _add_copy(tx: Transaction, fax: FaxedDocument, leg: Leg, seen: SeenPatient, make: MakeDeliveries) -> bool:
