@@ -217,11 +217,11 @@ class Parties:
 
     def practitioner(self, professional: Professional) -> Resource:
         """The Practitioner: the person alone, whatever the address or phone of the role."""
-        bare = Professional(
+        person = (
             professional.family, professional.given, professional.rpps, professional.national_id, professional.title,
-            professional.civility, other_ids=professional.other_ids,
+            professional.civility, professional.other_ids,
         )  # fmt: skip
-        return self._once(("Practitioner", bare), lambda made: practitioner_resource(bare, made))
+        return self._once(("Practitioner", person), lambda made: practitioner_resource(professional, made))
 
     def organization(self, organisation: Organisation) -> Resource:
         """The Organization."""

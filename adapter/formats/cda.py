@@ -21,6 +21,7 @@ from adapter.model.confidential import Confidential
 
 V3 = "urn:hl7-org:v3"
 _CLINICAL_DOCUMENT = f"{{{V3}}}ClinicalDocument"
+_BODY_TEXT = f"{{{V3}}}component/{{{V3}}}nonXMLBody/{{{V3}}}text"
 _STYLE_SHEETS = ("{http://www.w3.org/1999/XSL/Transform}stylesheet", "{http://www.w3.org/1999/XSL/Transform}transform")
 
 # libxml2 refuses a text node above this size unless `huge_tree` is set, which also lifts its own limits on amplification:
@@ -32,6 +33,12 @@ _ENCODINGS = frozenset({"utf-8", "utf8", "utf-16", "utf-16le", "utf-16be", "us-a
 _PROLOG = re.compile(rb"\s*(?:<\?.*?\?>|<!--.*?-->)", re.DOTALL)
 _START = re.compile(rb"\s*(.{0,9})", re.DOTALL)
 _DECLARED_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+
+# What begins the file of a level 1 document, and what could hide that it does.
+_FILE_START = re.compile(rb"""<(?:[A-Za-z_][\w.-]*:)?text\s[^<>]*\brepresentation\s*=\s*["']B64["'][^<>]*>""")
+_HIDING = ((b"<!--", b"-->"), (b"<![CDATA[", b"]]>"), (b"<?", b"?>"))
+_LARGE_FILE = 10_000
+_STAND_IN = b"(file)"
 
 # What `str.split` takes for a blank, of ASCII.
 _ASCII_BLANKS = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
@@ -65,9 +72,10 @@ DEFAULT_LIMITS = CdaLimits()
 
 @dataclass(frozen=True, repr=False)
 class CdaDocument(Confidential):
-    """A parsed document: `root` is the ClinicalDocument element, whatever wrapped it."""
+    """A parsed document: `root` is the ClinicalDocument element, whatever wrapped it. `file`: its body, when cut out of it."""
 
     root: etree._Element
+    file: bytes = b""
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,14 +107,67 @@ def read_cda(content: bytes, limits: CdaLimits = DEFAULT_LIMITS) -> CdaDocument:
     return CdaDocument(_clinical_document(root))
 
 
+def open_cda(content: bytes) -> CdaDocument:
+    """As `read_cda`, with the large file of a level 1 document beside the tree, where a word stands in for it.
+
+    The file is most of such a document: decoded from the bytes at once, it is neither parsed as XML nor copied as text. Where
+    anything of it is unusual the whole is parsed, which says what is wrong.
+    """
+    found = _cut_out_file(content)
+    if found is None:
+        return read_cda(content)
+    rest, file = found
+    try:
+        document = read_cda(rest)
+    except InputError:
+        return read_cda(content)  # the line of an error is that of the whole
+    text = document.root.find(_BODY_TEXT)
+    is_its = text is not None and text.text == _STAND_IN.decode() and not len(text) and not text.get("compression")
+    return CdaDocument(document.root, file) if is_its else read_cda(content)
+
+
+def _cut_out_file(content: bytes) -> tuple[bytes, bytes] | None:
+    """A document without the Base64 of its nonXMLBody, and what that holds; None when it is not plainly there.
+
+    The Base64 alphabet has no sign that XML gives a meaning: what stands between two tags and decodes is that text and no more.
+    """
+    body = content.find(b"nonXMLBody", 0, -_LARGE_FILE) if len(content) > _LARGE_FILE else -1
+    start_tag = _FILE_START.search(content, body, body + _LARGE_FILE) if body >= 0 else None
+    if start_tag is None:
+        return None
+    start = start_tag.end()
+    end = content.find(b"<", start)
+    head = content[:start]
+    if end - start < _LARGE_FILE or any(head.rfind(opens) > head.rfind(closes) for opens, closes in _HIDING):
+        return None
+    tail = content[end:]
+    file = _decoded_whole(content, start, end)
+    if not file or _STAND_IN in head or _STAND_IN in tail:
+        return None
+    return head + _STAND_IN + tail, file
+
+
+def _decoded_whole(content: bytes, start: int, end: int) -> bytes | None:
+    """The Base64 of a span, on one line or on many; None for what lacks its padding or holds anything else."""
+    try:
+        if content.find(b"\n", start, end) < 0:
+            return pybase64.b64decode(memoryview(content)[start:end], validate=True)
+        lines = content[start:end].replace(b"\n", b"").replace(b"\r", b"").strip(b" \t")
+        return pybase64.b64decode(lines, validate=True)
+    except ValueError:
+        return None
+
+
 def embedded_body(document: CdaDocument) -> EmbeddedBody | None:
     """The nonXMLBody of a level 1 document, decoded; None for a structured one. Raises InputError cda.bad-body."""
-    text = document.root.find(f"{{{V3}}}component/{{{V3}}}nonXMLBody/{{{V3}}}text")
+    text = document.root.find(_BODY_TEXT)
     if text is None:
         return None
     declared = text.get("mediaType", "")
     if text.get("compression"):
         raise InputError("cda.bad-body", "A compressed body is not allowed in France.", where="component/nonXMLBody/text")
+    if document.file:
+        return EmbeddedBody(document.file, sniff_media_type(document.file) or declared, declared)
     if text.get("representation") != "B64":
         return EmbeddedBody((text.text or "").encode("utf-8"), declared or "text/plain", declared)
     content, repaired = decode_base64(text.text or "")

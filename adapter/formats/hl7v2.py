@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from adapter.errors import InputError
 from adapter.formats.detect import is_hl7v2
@@ -40,12 +40,15 @@ class Separators:
     subcomponent: str
     codec: str
 
-    @cached_property
+    @property
     def as_bytes(self) -> tuple[bytes, bytes, bytes, bytes]:
         """Field, repetition, component, subcomponent."""
-        signs = (self.field, self.repetition, self.component, self.subcomponent)
-        one, two, three, four = (sign.encode(self.codec) for sign in signs)
-        return one, two, three, four
+        return _encoded(self.field, self.repetition, self.component, self.subcomponent, self.codec)
+
+
+@lru_cache(maxsize=256)
+def _encoded(field: str, repetition: str, component: str, subcomponent: str, codec: str) -> tuple[bytes, bytes, bytes, bytes]:
+    return field.encode(codec), repetition.encode(codec), component.encode(codec), subcomponent.encode(codec)
 
 
 STANDARD = Separators("|", "^", "~", "\\", "&", "utf-8")
@@ -63,6 +66,7 @@ class Message(Confidential):
         self.codec = separators.codec
         self.charset = charset
         self.findings = findings
+        self._header: Segment | None = None
         self._segments: tuple[Segment, ...] | None = None
         self._by_name: dict[str, tuple[Segment, ...]] | None = None
         self._places: dict[int, str] | None = None
@@ -85,10 +89,12 @@ class Message(Confidential):
             self._by_name = {key: tuple(segments) for key, segments in by_name.items()}
         return self._by_name.get(name, ())
 
-    @cached_property
+    @property
     def header(self) -> Segment:
         """MSH, without cutting the other lines."""
-        return Segment(self, 0, self.lines[0])
+        if self._header is None:
+            self._header = Segment(self, 0, self.lines[0])
+        return self._header
 
     def first(self, name: str) -> Segment | None:
         """The first segment of a name."""
@@ -114,7 +120,7 @@ class Message(Confidential):
 class Segment(Confidential):
     """One line. `name` is empty when the line is no segment. Fields are counted as in the norm, MSH-1 being the separator."""
 
-    __slots__ = ("_cut_to", "_fields", "_texts", "_turns", "end", "index", "line", "message", "name")
+    __slots__ = ("_cut_to", "_fields", "_signs", "_texts", "_turns", "end", "index", "line", "message", "name")
 
     def __init__(self, message: Message, index: int, line: bytes) -> None:
         self.message = message
@@ -129,6 +135,7 @@ class Segment(Confidential):
         self._cut_to = 0
         self._texts: list[str] | None = None
         self._turns: dict[tuple[int, int], tuple[int, int]] = {}
+        self._signs: dict[bytes, bool] = {}
 
     @property
     def place(self) -> str:
@@ -239,16 +246,28 @@ class Segment(Confidential):
         _, _, component_sign, subcomponent_sign = self.message.separators.as_bytes
         start, end = self._turn(field, repetition, start, end)
         for sign, number in ((component_sign, component), (subcomponent_sign, subcomponent)):
-            start, end = _nth(self.line, sign, number, start, end)
+            start, end = self._part_of(sign, number, start, end)
         return start, end
+
+    def _has(self, sign: bytes) -> bool:
+        """Whether a sign stands anywhere in the line: a file has few, and each search goes through all of it."""
+        known = self._signs.get(sign)
+        if known is None:
+            known = self._signs[sign] = _find(self.line, sign, 0, self.end) >= 0
+        return known
 
     def _turn(self, field: int, repetition: int, start: int, end: int) -> tuple[int, int]:
         """One repetition of a field, looked for once: a file has its end far away."""
         found = self._turns.get((field, repetition))
         if found is None:
             sign = self.message.separators.as_bytes[1]
-            found = self._turns[field, repetition] = _nth(self.line, sign, repetition, start, end)
+            found = self._turns[field, repetition] = self._part_of(sign, repetition, start, end)
         return found
+
+    def _part_of(self, sign: bytes, number: int, start: int, end: int) -> tuple[int, int]:
+        if not self._has(sign):
+            return (start, end) if number == 1 else (0, 0)
+        return _nth(self.line, sign, number, start, end)
 
     def _is_delimiters(self, field: int) -> bool:
         return self.name == "MSH" and field <= 2

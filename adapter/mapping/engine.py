@@ -74,7 +74,7 @@ def _run_fields(group: GroupRule, node: Node | None, findings: list[Finding]) ->
         for path in rule.paths:
             if value := first(path):
                 break
-        found[name] = _finish(rule, value) if value else rule.default
+        found[name] = (_finish(rule, value) if rule.transform else value) if value else rule.default
     return found
 
 

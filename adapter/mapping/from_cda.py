@@ -19,7 +19,7 @@ from adapter.fhir.account import Maker, with_account
 from adapter.fhir.document import DocumentExtras, Section, binary_resource, document_bundle_from, document_ids
 from adapter.fhir.narrative import div_of
 from adapter.fhir.parties import Parties
-from adapter.formats.cda import CdaDocument, EmbeddedBody, embedded_body, read_cda
+from adapter.formats.cda import CdaDocument, EmbeddedBody, embedded_body, open_cda
 from adapter.mapping.account import ignored_patterns
 from adapter.mapping.cda.context import EntryContext, Fhir
 from adapter.mapping.cda.entries import entry_rules
@@ -65,12 +65,12 @@ def read_cda_header(content: bytes, zone: str = CIVIL_ZONE) -> DocumentHeader:
 
     Raises InputError as `read_cda`, or cda.header-incomplete, cda.bad-body.
     """
-    return _read_header(read_cda(content), zone)[0]
+    return _read_header(open_cda(content), zone)[0]
 
 
 def translate_cda(content: bytes, zone: str = CIVIL_ZONE) -> CdaTranslation:
     """The whole document as a FHIR document Bundle. Raises InputError as `read_cda_header`, or cda.bad-body."""
-    document = read_cda(content)
+    document = open_cda(content)
     source = XmlSource(document.root)
     values = CdaValues(document.root, zone)
     header = read_header(source, values)
@@ -205,7 +205,7 @@ def inspect_cda(arrival: Arrival) -> Inspection:
     """What is known at once of a bare CDA. A wrong INS key does not refuse here: the identity is provisional (seam 14)."""
     fingerprint = hashlib.sha256(arrival.content).hexdigest()
     try:
-        header, findings = _read_header(read_cda(arrival.content), arrival.zone)
+        header, findings = _read_header(open_cda(arrival.content), arrival.zone)
         side_car = read_side_car(arrival.side_car)
     except InputError as error:
         refusal = Finding(Severity.ERROR, error.code, error.message, error.where, error.remedy)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from lxml import etree
 
@@ -72,6 +73,14 @@ class _Step:
     name: str
     test_path: str = ""
     test_value: str = ""
+    is_child: bool = False  # an element by its name
+
+
+class _Value(NamedTuple):
+    """A path to an attribute: the steps to its element (none: this one), its name. The name is empty for a path to an element."""
+
+    above: tuple[_Step, ...]
+    attribute: str
 
 
 _STEP = re.compile(r"(?P<name>@?[\w.:*-]+(?:\(\))?|\.|\*\*)(?:\[(?P<test>[^=\]]+)=(?P<value>[^\]]*)\])?$")
@@ -84,8 +93,16 @@ def _steps(path: str) -> tuple[_Step, ...]:
         match = _STEP.match(raw)
         if match is None:
             raise MappingError("mapping.bad-path", f"cannot read path step {raw!r}", where=path)
-        steps.append(_Step(match["name"], match["test"] or "", match["value"] or ""))
+        name = match["name"]
+        steps.append(_Step(name, match["test"] or "", match["value"] or "", name[0] not in "@.*" and name != "text()"))
     return tuple(steps)
+
+
+@lru_cache(maxsize=4096)
+def _value_path(path: str) -> _Value:
+    steps = _steps(path)
+    last = steps[-1]
+    return _Value(steps[:-1], last.name[1:]) if last.name[0] == "@" and not last.test_path else _Value(steps, "")
 
 
 def _path(element: etree._Element) -> str:
@@ -163,14 +180,15 @@ class XmlSource:
         return self.value_count + sum(_count_of(node.element) for node in self._waiting if not node.is_grown)
 
     def _account(self, node: XmlNode, left: list[tuple[XmlNode, str, str]], ignored: dict[str, int]) -> None:
-        pattern = self._ignored_whole.get(node.element) or self.ignoring(node, node.name)
+        element = node.element
+        pattern = self._ignored_whole.get(element) or (node.name in self._ignored_paths and self.ignoring(node, node.name))
         if pattern:
-            ignored[pattern] = ignored.get(pattern, 0) + _count_of(node.element)
+            ignored[pattern] = ignored.get(pattern, 0) + _count_of(element)
             return
         if node.is_taken:
             return  # what a pattern would have left aside came along
         for name, value in node.left.items():
-            if not _is_said(value):
+            if not value or value.isspace():
                 continue
             plain = _PLAIN_NAMES[name]
             pattern = self._ignored_attributes.get(plain) or self.ignoring(node, f"@{plain}", inside=True)
@@ -178,12 +196,12 @@ class XmlSource:
                 ignored[pattern] = ignored.get(pattern, 0) + 1
             else:
                 left.append((node, f"@{plain}", value))
-        if not node.is_text_read and _is_said(node.element.text):
-            left.append((node, "text()", node.element.text or ""))
+        if not node.is_text_read and (text := element.text) and not text.isspace():
+            left.append((node, "text()", text))
         for child in node.children():
             self._account(child, left, ignored)
-            if _is_said(child.element.tail):
-                left.append((child, "following-text()", child.element.tail or ""))
+            if (tail := child.element.tail) and not tail.isspace():
+                left.append((child, "following-text()", tail))
 
     def lacks_attribute_of(self, node: XmlNode) -> bool:
         """True when an attribute of a node holds a value that nothing read and no pattern covers."""
@@ -262,8 +280,11 @@ class XmlNode:
         self.source = source
         self.element = element
         self.name = _PLAIN_NAMES[element.tag]
-        self.attributes = dict(element.items())  # type: ignore[arg-type] # text, in a parsed file
-        self.left = self.attributes.copy()
+        if found := element.items():
+            self.attributes = dict(found)  # type: ignore[arg-type] # text, in a parsed file
+            self.left = self.attributes.copy()
+        else:
+            self.attributes = self.left = _NO_ATTRIBUTES
         self.is_taken = False
         self.is_text_read = False
         self._children = None
@@ -309,11 +330,10 @@ class XmlNode:
 
     def _grow(self) -> list[XmlNode]:
         """The whole branch at once, which takes half the time of growing node by node; but narratives and the body wait."""
+        if not len(self.element):
+            return self._end()
         children = self._children = []
         source = self.source
-        if not len(self.element):
-            source.value_count += len(self.attributes) + (self.element.text is not None)
-            return children
         source.value_count += len(self.attributes)
         named: dict[str, list[XmlNode]] = {}
         waits = _WAITING.get(self.name, "")
@@ -322,8 +342,10 @@ class XmlNode:
             name = child.name
             if name == waits:
                 source.tell_waiting(child)
-            else:
+            elif len(element):
                 child._grow()
+            else:
+                child._end()
             children.append(child)
             if name in named:
                 named[name].append(child)
@@ -331,6 +353,20 @@ class XmlNode:
                 named[name] = [child]
         self._named = named
         return children
+
+    def _end(self) -> list[XmlNode]:
+        """An element without any other inside."""
+        self._children = _NO_NODES
+        self.source.value_count += len(self.attributes) + (self.element.text is not None)
+        return _NO_NODES
+
+    def first_value(self, path: str) -> str:
+        """The first value at a path, read: as `select` and `read` do, without a node for an attribute."""
+        above, attribute = _value_path(path)
+        for node in self._follow(above):
+            if value := node.get(attribute) if attribute else node.read():
+                return value
+        return ""
 
     def first(self, path: str) -> XmlNode | None:
         """The first node at a path, or None."""
@@ -355,11 +391,14 @@ class XmlNode:
 
     def select(self, path: str) -> list[XmlNode]:
         """Nodes at a relative path: see `_Step` for the grammar; a leading `.` is this node."""
+        return self._follow(_steps(path))
+
+    def _follow(self, steps: tuple[_Step, ...]) -> list[XmlNode]:
         nodes = [self]
-        for step in _steps(path):
+        for step in steps:
             name = step.name
             if len(nodes) == 1:
-                nodes = nodes[0]._candidates(name)
+                nodes = nodes[0].children(name) if step.is_child else nodes[0]._candidates(name)
             else:
                 nodes = [found for node in nodes for found in node._candidates(name)]
             if step.test_path:
@@ -456,3 +495,4 @@ class XmlAttribute(XmlNode):
 _WAITING = {"section": "text", "ClinicalDocument": "component"}
 _NO_NODES: list[XmlNode] = []
 _NO_NAMES: dict[str, list[XmlNode]] = {}
+_NO_ATTRIBUTES: dict[str, str] = {}  # never filled: what is read is taken out

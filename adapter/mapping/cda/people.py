@@ -39,11 +39,12 @@ _OTHER_LINES = (
     "additionalLocator", "unitID", "unitType", "deliveryAddressLine", "postBox", "precinct", "careOf", "streetAddressLine",
     "censusTract", "deliveryInstallationType", "deliveryInstallationArea",
 )  # fmt: skip
+_NO_WORD = ("",)
 
 
 def read_addresses(node: XmlNode) -> tuple[Address, ...]:
     """The addresses that say something: parts become lines, number and street on one."""
-    return tuple(found for child in node.children("addr") if (found := read_address(child)) is not None)
+    return tuple([found for child in node.children("addr") if (found := read_address(child)) is not None])
 
 
 def read_address(node: XmlNode) -> Address | None:
@@ -57,20 +58,25 @@ def read_address(node: XmlNode) -> Address | None:
         if text:
             parts.setdefault(child.name, []).append(text)
     free = node.read()
-    street = " ".join(word for name in _STREET for word in parts.get(name, ()))
-    lines = [line for name in _OTHER_LINES for line in parts.get(name, ())]
     if not parts and not free:
         return None
-    country = parts.get("country", [""])[0]
+    street = " ".join([word for name in _STREET if name in parts for word in parts[name]])
+    lines = [line for name in _OTHER_LINES if name in parts for line in parts[name]]
     return Address(
-        lines=tuple(line for line in (street, *lines, free, *parts.get("state", ())) if line),
+        lines=tuple([line for line in (street, *lines, free, *parts.get("state", ())) if line]),
         postal_code=" ".join(parts.get("postalCode", ())),
         city=" ".join(parts.get("city", ())),
-        country=country,
-        insee=parts.get("county", [""])[0],
-        use=next((_ADDRESS_USES[word] for word in use.split() if word in _ADDRESS_USES), ""),
+        country=parts.get("country", _NO_WORD)[0],
+        insee=parts.get("county", _NO_WORD)[0],
+        use=_first_known(_ADDRESS_USES, use),
         use_words=use,
     )
+
+
+def _first_known(uses: Mapping[str, str], words: str) -> str:
+    """FHIR's use for the first word that has one. `use` is one word, or none, nearly always."""
+    known = uses.get(words)
+    return known if known is not None else next((uses[word] for word in words.split() if word in uses), "")
 
 
 def read_telecoms(node: XmlNode) -> tuple[Telecom, ...]:
@@ -87,7 +93,7 @@ def read_telecoms(node: XmlNode) -> tuple[Telecom, ...]:
 def _telecom(value: str, use: str) -> Telecom:
     scheme, colon, rest = value.partition(":")
     system = _TELECOM_SYSTEMS.get(scheme.lower(), "") if colon else ""
-    known_use = next((_TELECOM_USES[word] for word in use.split() if word in _TELECOM_USES), "")
+    known_use = _first_known(_TELECOM_USES, use)
     if not system:
         return Telecom("other", value, known_use, use_words=use)
     return Telecom(system, value if system == "url" else rest, known_use, "" if system == "url" else value, use)

@@ -270,7 +270,8 @@ def _accepts(policy: str, values: Mapping[str, str]) -> bool:
 
 def _place_of_flag(source: Hl7Source, profile: Profile, name: str) -> str:
     path = profile.shared.groups["flags"].fields[name].paths[0].removesuffix("-5")
-    return next((f"{node.segment.place}-5" for node in source.root.select(path)), "OBX")
+    found = source.root.select(path)
+    return f"{found[0].segment.place}-5" if found else "OBX"
 
 
 def check_recipients(flags: Mapping[str, str], recipients: Iterable[Recipient]) -> tuple[Finding, ...]:

@@ -19,10 +19,8 @@ _SLASH = re.compile(r"/(?![^\[]*\])")
 
 
 @dataclass(frozen=True)
-class Test:
+class Claim:
     """A claim about one value. `place`: numbers, one to three."""
-
-    __test__ = False  # pytest collects what is called so
 
     place: tuple[int, ...]
     values: frozenset[str]
@@ -37,7 +35,7 @@ class SegmentStep(NamedTuple):
     """`OBX[3=DESTDMP]-5`: a segment's name, a test of it, the path below it."""
 
     name: str
-    test: Test | None
+    test: Claim | None
     rest: str
 
 
@@ -45,7 +43,7 @@ class FieldStep(NamedTuple):
     """`3[5=INS].4.2`: 0 for a part that is not named."""
 
     field: int
-    test: Test | None
+    test: Claim | None
     component: int
     subcomponent: int
 
@@ -70,6 +68,23 @@ def steps_of(path: str) -> tuple[str, ...]:
     return tuple(_SLASH.split(path))
 
 
+class ValueStep(NamedTuple):
+    """`OBX[3=DESTDMP]-5.1`: a value of the segments of a name."""
+
+    name: str
+    test: Claim | None
+    below: FieldStep
+
+
+@lru_cache(maxsize=1024)
+def value_step(path: str) -> ValueStep | None:
+    """A path of one step that ends at a field; None for any other. Raises MappingError when it cannot be read."""
+    if len(steps_of(path)) > 1:
+        return None
+    name, test, rest = segment_step(path)
+    return ValueStep(name, test, field_step(rest)) if rest else None
+
+
 def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
     found = pattern.match(text)
     if found is None:
@@ -77,20 +92,20 @@ def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
     return found
 
 
-def _test(text: str | None) -> Test | None:
+def _test(text: str | None) -> Claim | None:
     if not text:
         return None
     found = _TEST.match(text)
     if found is None:
         raise MappingError("mapping.bad-path", "cannot read a test", where=text)
-    return Test(tuple(int(n) for n in found["place"].split(".")), frozenset(found["values"].split("|")), found["sign"] == "=")
+    return Claim(tuple(int(n) for n in found["place"].split(".")), frozenset(found["values"].split("|")), found["sign"] == "=")
 
 
 # -- what is left aside ----------------------------------------------------------------------------------------------------
 
 
 # Component and subcomponent (0: all of them) → tests of the repetition and paths, the last written first.
-_Parts = dict[tuple[int, int], tuple[tuple[Test | None, str], ...]]
+_Parts = dict[tuple[int, int], tuple[tuple[Claim | None, str], ...]]
 
 
 @dataclass(frozen=True)
@@ -114,7 +129,7 @@ class LeftAside:
         return ""
 
 
-def repetition_holds(segment: Segment, field: int, repetition: int, test: Test) -> bool:
+def repetition_holds(segment: Segment, field: int, repetition: int, test: Claim) -> bool:
     """A test of one repetition of a field: looks at a component, or a subcomponent."""
     component, subcomponent = (*test.place, 1)[:2]
     return test.holds(segment.value(field, component, repetition, subcomponent).strip())

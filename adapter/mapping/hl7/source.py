@@ -12,12 +12,21 @@ A test may give several values: `[5=INS|NH]`. Tests look without reading. HL7's 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from adapter.formats.hl7v2 import Message, Segment, decode_escapes
 from adapter.mapping.account import Account
-from adapter.mapping.hl7.paths import LeftAside, Test, field_step, left_aside, repetition_holds, segment_step, steps_of
+from adapter.mapping.hl7.paths import (
+    Claim,
+    FieldStep,
+    LeftAside,
+    field_step,
+    left_aside,
+    repetition_holds,
+    segment_step,
+    steps_of,
+    value_step,
+)
 from adapter.model.effects import UnreadNode
 
 _EXCERPT = 80
@@ -32,6 +41,8 @@ _Part = tuple[int, int, int]
 _ONLY: _Part = (1, 1, 1)
 _BLANKS = " \t\n\r\x0b\x0c"
 _NO_VALUES = frozenset({"", '""'})
+_NOWHERE: Mapping[int, str] = {}
+_UNMARKED: Mapping[int, set[_Part]] = {}
 
 
 class Hl7Source:
@@ -72,7 +83,7 @@ class Hl7Source:
             known = self._looked[segment.index, place] = segment.value(field, component, subcomponent=subcomponent).strip()
         return known
 
-    def matching(self, name: str, test: Test | None) -> Sequence[Segment]:
+    def matching(self, name: str, test: Claim | None) -> Sequence[Segment]:
         """Segments of a name for which a test holds, in order; found by value, for ten rules ask for ten rows of OBX."""
         segments = self.message.segments(name)
         if test is None:
@@ -137,7 +148,7 @@ class _Counting:
         self._left: list[UnreadNode] = []
         self._more = 0
         self._read = 0
-        self._ignored: Counter[str] = Counter()
+        self._ignored: dict[str, int] = {}
 
     def account(self) -> Account:
         """What was counted."""
@@ -162,25 +173,27 @@ class _Counting:
     def _add_short(self, segment: Segment, texts: list[str]) -> None:
         signs = self._message.separators
         repetition_sign, component_sign, subcomponent_sign = signs.repetition, signs.component, signs.subcomponent
-        whole, parts = self._plan.whole.get(segment.name, {}), self._plan.parts.get(segment.name, {})
-        marks = self._marks.get(segment.index, {})
+        whole, parts = self._plan.whole.get(segment.name, _NOWHERE), self._plan.parts.get(segment.name, ())
+        marks = self._marks.get(segment.index, _UNMARKED)
         is_mixed = 0 in marks or bool(self._searched)
-        for field in range(3 if segment.name == "MSH" else 1, len(texts)):
-            text = texts[field]
-            if not text:
+        first = 3 if segment.name == "MSH" else 1
+        for field, text in enumerate(texts):
+            if not text or field < first:
                 continue
-            if text.isalnum():
-                leaves = [(_ONLY, text)]
-            elif repetition_sign in text or component_sign in text or subcomponent_sign in text:
+            is_plain = text.isalnum()  # by far the most frequent: one value
+            if not is_plain and (repetition_sign in text or component_sign in text or subcomponent_sign in text):
                 leaves = _leaves(text, repetition_sign, component_sign, subcomponent_sign)
-            elif text.strip(_BLANKS) in _NO_VALUES:
+            elif not is_plain and text.strip(_BLANKS) in _NO_VALUES:
+                continue
+            elif _ONLY in marks.get(field, ()):
+                self._read += 1
                 continue
             else:
                 leaves = [(_ONLY, text)]
             if is_mixed or field in marks or field in parts:
                 self._settle(segment, field, leaves)
             elif pattern := whole.get(field) or whole.get(0):
-                self._ignored[pattern] += len(leaves)
+                self._ignored[pattern] = self._ignored.get(pattern, 0) + len(leaves)
             else:
                 for part, value in leaves:
                     self._leave(segment, (field, *part), value)
@@ -189,13 +202,12 @@ class _Counting:
         """Read, left aside, or listed: the parts of one field."""
         fields = self._marks.get(segment.index, {})
         marks, is_all_read = fields.get(field, ()), 0 in fields
-        whole = self._plan.whole.get(segment.name, {})
+        whole = self._plan.whole.get(segment.name, _NOWHERE)
         for part, text in leaves:
-            is_below = self._wide and ((*part[:2], 0) in marks or (part[0], 0, 0) in marks)
-            if part in marks or is_all_read or is_below:
+            if part in marks or is_all_read or (self._wide and ((*part[:2], 0) in marks or (part[0], 0, 0) in marks)):
                 self._read += 1
             elif pattern := self._pattern_of(segment, field, part) or whole.get(field) or whole.get(0):
-                self._ignored[pattern] += 1
+                self._ignored[pattern] = self._ignored.get(pattern, 0) + 1
             else:
                 self._leave(segment, (field, *part), text)
 
@@ -212,8 +224,10 @@ class _Counting:
 
     def _searched_for(self, index: int, field: int, repetition: int, component: int, subcomponent: int) -> str:
         places = ((field, repetition, component, subcomponent), (field, repetition, component, 0), (field, repetition, 0, 0))
-        above = ((index, *place) for place in (*places, (0, 0, 0, 0)))
-        return next((self._searched[place] for place in above if place in self._searched), "")
+        for place in (*places, (0, 0, 0, 0)):
+            if found := self._searched.get((index, *place)):
+                return found
+        return ""
 
     def _node(self, segment: Segment, leaf: _Leaf | None, text: str) -> UnreadNode:
         """A leaf with the beginning of its value."""
@@ -284,24 +298,31 @@ class Hl7Root:
 
     def first_value(self, path: str) -> str:
         """The first value at a path, read: as `select` and `read` do, without a node."""
-        steps = steps_of(path)
-        if len(steps) == 1:
-            name, test, rest = segment_step(path)
-            if rest:
-                for segment in self.source.matching(name, test):
-                    if value := _first_below(self.source, segment, rest):
-                        return value
-                return ""
-        return next((value for node in self.select(path) if (value := node.read())), "")
+        step = value_step(path)
+        if step is not None:
+            name, test, below = step
+            for segment in self.source.matching(name, test):
+                if value := _first_below(self.source, segment, below):
+                    return value
+            return ""
+        return _first_read(self.select(path))
 
 
-def _first_below(source: Hl7Source, segment: Segment, path: str) -> str:
+def _first_read(nodes: list[Hl7Node]) -> str:
+    """The first value of these nodes: those after it stay unread."""
+    for node in nodes:
+        if value := node.read():
+            return value
+    return ""
+
+
+def _first_below(source: Hl7Source, segment: Segment, step: FieldStep) -> str:
     """The first value of a field."""
-    field, test, component, subcomponent = field_step(path)
-    component, subcomponent = component or 1, subcomponent or 1
+    field, test, component, subcomponent = step
     texts = segment.texts()
     if texts and not (field < len(texts) and texts[field]):  # most fields of most rules
         return ""
+    component, subcomponent = component or 1, subcomponent or 1
     for repetition in range(1, segment.repetitions(field) + 1):
         if test is None or repetition_holds(segment, field, repetition, test):
             source.mark((segment.index, field, repetition, component, subcomponent))
@@ -359,8 +380,8 @@ class Hl7Node:
     def first_value(self, path: str) -> str:
         """The first value at a path, read: as `select` and `read` do, without a node."""
         if not self.field and path and path[0] not in "./":
-            return _first_below(self.source, self.segment, path)
-        return next((value for node in self.select(path) if (value := node.read())), "")
+            return _first_below(self.source, self.segment, field_step(path))
+        return _first_read(self.select(path))
 
     @property
     def place(self) -> _Place:
