@@ -1,4 +1,5 @@
-"""A PDF as fax pages: a cover without a patient's name, then each page at 1728 × 2292 dots, black or white, as TIFF-F (G4).
+"""A PDF as fax pages: a cover without a patient's name, each page at 1728 × 2292 dots, black or white, then the codes of the
+document for machines; as TIFF-F (G4). A line that takes standard resolution only gets half of the rows.
 
 Sources: ITU-T T.4 (1728 dots over 215 mm, 204 × 196 an inch), RFC 2306 and 3949 (TIFF-F), CNIL advice on faxing health data
 (a cover that names no patient, a confidentiality notice). What is read is what a 20-year-old machine prints: no grey, no colour.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import lru_cache
 
 import pypdfium2
@@ -17,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from adapter.errors import RenditionError
 from adapter.formats.pdf import ONE_AT_A_TIME
 from adapter.model.confidential import Confidential
+from adapter.packaging.fax_codes import Room, place_codes
 from adapter.packaging.page.faces import font_path, visible
 from adapter.packaging.page.words import phone_words
 from adapter.packaging.parcel import FaxContent
@@ -30,6 +33,21 @@ HEADER = 54
 MAX_PAGES = 200
 
 _THRESHOLD = 184  # thin strokes of 8-point letters are pale once smoothed: they must stay
+
+
+class RowsPerDot(IntEnum):
+    """The resolution of a page: how many fine rows one row stands for (196 or 98 an inch)."""
+
+    FINE = 1
+    STANDARD = 2
+
+
+ANNEX_TITLE = "Annexe lisible par machine"
+_ANNEX_WORDS = (
+    "Ces codes contiennent le document des pages précédentes, sous forme de données signées par l'expéditeur. Un logiciel "
+    "équipé les lit à la réception et évite la ressaisie. Rien à faire à la main : les pages précédentes se lisent comme d'usage."
+)
+_ANNEX_TOP = 264
 
 NOTICE = (
     "CONFIDENTIEL – SECRET MÉDICAL. Cette télécopie est destinée exclusivement à la personne ou au service désigné "
@@ -59,16 +77,32 @@ class FaxCover(Confidential):
     follow_up: str = ""
 
 
-def build_fax(pdf: bytes, cover: FaxCover, stamp: str = "") -> FaxContent:
-    """Cover and pages as one TIFF-F; `stamp` goes across each of them."""
+def build_fax(
+    pdf: bytes, cover: FaxCover, stamp: str = "", codes: Sequence[bytes] = (), rows: RowsPerDot = RowsPerDot.FINE
+) -> FaxContent:
+    """Cover, pages and annex as one TIFF-F; `stamp` goes across each but the annex, whose codes must stay whole."""
     count = _page_count(pdf)
-    total = count + 1
+    annexes = place_codes(codes, Room(WIDTH, _ANNEX_TOP // rows, (HEIGHT - 20) // rows, rows)) if codes else []
+    total = 1 + count + len(annexes)
     sheets = [_cover_page(cover, total)]
     sheets += [_content_page(image, cover, number, total) for number, image in enumerate(_rasters(pdf, count), start=2)]
     if stamp:
         for sheet in sheets:
             _stamp(sheet, visible(stamp))
-    return FaxContent(write_tiff_f(sheets, DPI), total)
+    sheets += [_annex_page(cover, number, total, stamp) for number in range(count + 2, total + 1)]
+    sheets = [_at(sheet, rows) for sheet in sheets]
+    for sheet, placed in zip(sheets[count + 1 :], annexes, strict=True):
+        for image, place in placed:
+            sheet.paste(image, place)
+    return FaxContent(write_tiff_f(sheets, (DPI[0], DPI[1] // rows)), total)
+
+
+def _at(sheet: Image.Image, rows: RowsPerDot) -> Image.Image:
+    """The sheet with this many fine rows in one: black when any of them is, so that no thin line is lost."""
+    if rows is RowsPerDot.FINE:
+        return sheet
+    halves = sheet.convert("L").resize((sheet.width, sheet.height // rows), Image.Resampling.BOX)
+    return halves.point(lambda tone: 255 if tone > 192 else 0, mode="1")
 
 
 # -- pages of the document ----------------------------------------------------------------------------------------------
@@ -187,6 +221,19 @@ def _header(sheet: Image.Image, cover: FaxCover, number: int, total: int) -> Non
     if cover.reference:
         draw.text((WIDTH - 180, 14), _shortened(visible(cover.reference), 400, _font(21)), fill=0, font=_font(21), anchor="ra")
     draw.line((22, 47, WIDTH - 22, 47), fill=0, width=2)
+
+
+def _annex_page(cover: FaxCover, number: int, total: int, stamp: str) -> Image.Image:
+    """What the codes are, for whoever holds the sheet; the codes are pasted once the sheet has its last size."""
+    sheet = Image.new("1", (WIDTH, HEIGHT), 255)
+    draw = ImageDraw.Draw(sheet)
+    _header(sheet, cover, number, total)
+    draw.text((110, 58), ANNEX_TITLE, fill=0, font=_font(48, "B"))
+    if stamp:
+        draw.text((WIDTH - 110, 104), visible(stamp), fill=0, font=_font(38, "B"), anchor="rs")
+    for index, line in enumerate(_wrapped(_ANNEX_WORDS, WIDTH - 220, _font(31))):
+        draw.text((110, 124 + index * 42), line, fill=0, font=_font(31))
+    return sheet
 
 
 def _shortened(text: str, room: float, font: ImageFont.FreeTypeFont) -> str:

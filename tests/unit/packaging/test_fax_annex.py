@@ -1,0 +1,74 @@
+"""Which faxes carry their document as codes, and that the whole page set gives it back at either resolution."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from PIL import Image, ImageSequence
+
+from adapter.fhir.canonical import canonical_json
+from adapter.formats.detached_jws import SigningKey, TrustedKey, verify
+from adapter.formats.fax_annex import gather, inflate, put_together, read_code
+from adapter.formats.fax_codes import read_codes
+from adapter.model.submission import Intent
+from adapter.packaging.fax_annex import FaxAnnex, annex_of
+from adapter.packaging.fax_page import WIDTH, FaxCover, RowsPerDot, build_fax
+from adapter.packaging.pdf import render_pdf
+from tests.builders.directory import submission
+
+CASES = Path(__file__).resolve().parents[3] / "fixtures" / "cases"
+KEY = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+TRUSTED = {KEY.key_id: TrustedKey("hôpital fictif", KEY.private.public_key())}
+COVER = FaxCover("Hôpital fictif", "Dr Modèle", "+33199001234", "+33199005678", reference="ab12cd34", date="22/11/2026")
+
+
+def _bundle(case: str) -> dict[str, Any]:
+    bundle: dict[str, Any] = json.loads((CASES / case / "fhir.json").read_bytes())
+    return bundle
+
+
+@pytest.mark.parametrize("rows", list(RowsPerDot))
+@pytest.mark.parametrize("case", ["fhir-discharge-letter", "cda-ldl-ses"])
+def test_the_pages_of_a_fax_give_back_the_very_document_and_who_sent_it(case: str, rows: RowsPerDot) -> None:
+    bundle = _bundle(case)
+    annex = annex_of(submission(), bundle, KEY)
+    fax = build_fax(render_pdf(bundle, stamp="", urgency=""), COVER, "TEST – NE PAS UTILISER", annex.codes, rows)
+    found: set[bytes] = set()
+    for page in ImageSequence.Iterator(Image.open(io.BytesIO(fax.tiff))):
+        assert page.width == WIDTH
+        found |= read_codes(page, lambda seen: set(annex.codes) <= seen)
+    codes = [code for code in map(read_code, found) if code is not None]
+    ((document_id, gathered),) = gather(codes).items()
+    whole = put_together(document_id, gathered)
+    assert whole is not None
+    assert inflate(whole.deflated) == canonical_json(bundle)
+    by = verify(whole.signature, whole.deflated, TRUSTED)
+    assert by is not None and by.name == "hôpital fictif"
+
+
+def test_twelve_codes_stand_on_one_page() -> None:
+    pdf = render_pdf(_bundle("fhir-discharge-letter"), stamp="", urgency="")
+    bare = build_fax(pdf, COVER).pages
+    codes = [random.Random(n).randbytes(900) for n in range(13)]
+    assert build_fax(pdf, COVER, codes=codes[:12]).pages == bare + 1
+    assert build_fax(pdf, COVER, codes=codes).pages == bare + 2
+
+
+def test_no_annex_without_a_key_for_a_cancellation_or_when_it_would_be_too_long() -> None:
+    bundle = _bundle("fhir-discharge-letter")
+    assert annex_of(submission(), bundle, None) == FaxAnnex(left_out="no-key")
+    assert annex_of(replace(submission(), intent=Intent.CANCEL), bundle, KEY) == FaxAnnex(left_out="cancellation")
+    long = bundle | {"entry": [*bundle["entry"], {"resource": {"div": random.Random(1).randbytes(20_000).hex()}}]}
+    assert annex_of(submission(), long, KEY) == FaxAnnex(left_out="too-large")
+
+
+def test_the_same_document_has_the_same_codes() -> None:
+    bundle = _bundle("fhir-discharge-letter")
+    assert annex_of(submission(), bundle, KEY) == annex_of(submission(), bundle, KEY)
