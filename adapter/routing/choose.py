@@ -32,7 +32,7 @@ from adapter.routing.equipment import (
     software_of,
 )
 from adapter.routing.identifiers import dialled_number
-from adapter.routing.policy import Objection, PolicyTable, facts_of, shipped_policy
+from adapter.routing.policy import DROP_FOLDER, Objection, PolicyTable, facts_of, shipped_policy
 
 # A recipient that nothing knows: when all are so, the door refuses. The others park: a person can settle them.
 UNRESOLVABLE = frozenset({"unknown-recipient", "untrusted-domain", "bad-address", "unknown-target", "sender-not-allowed"})
@@ -49,12 +49,16 @@ SUSPENDED = Objection("address-suspended", "adresse suspendue : un envoi précé
 
 @dataclass(frozen=True)
 class RouteSettings:
-    """What the instance decides: production or test, where a test sends everything, the order without an agreement."""
+    """What the instance decides: production or test, where a test sends everything, the order without an agreement.
+
+    `foldered`: practices that have nothing but a folder to import from.
+    """
 
     production: bool
     sandbox: Mapping[ChannelName, str] = field(default_factory=dict)
     default_order: tuple[ChannelName, ...] = DEFAULT_ORDER
     policy: PolicyTable = field(default_factory=shipped_policy)
+    foldered: frozenset[str] = frozenset()
 
     def may_reach(self, channel: ChannelName, address: str) -> bool:
         """Whether something may really be sent there: a test instance reaches its sandbox only, whatever a plan says."""
@@ -74,7 +78,7 @@ class _Case:
     facts: tuple[str, ...]
     suspended: frozenset[str] = frozenset()
 
-    def policy(self, kind: RecipientKind, channel: ChannelName) -> Objection | None:
+    def policy(self, kind: RecipientKind, channel: str) -> Objection | None:
         """What the policy table says against a channel."""
         return self.settings.policy.objection(self.facts, kind, channel)
 
@@ -376,13 +380,15 @@ def _by_name(channel: ChannelName, role: Role, case: _Case) -> _Verdict:
     """Software of the role's own structure: the sender's equipment does not matter, we are the one who feeds it."""
     if not has_channel(role, channel):
         return Objection("no-address", "pas de logiciel local relié")
-    objection = case.policy(role.kind, channel)
+    software = software_of(role, channel, case.on)
+    is_folder = channel is ChannelName.INBOX and software in case.settings.foldered
+    objection = case.policy(role.kind, DROP_FOLDER if is_folder else channel)
     if objection is not None:
         return objection
     opening = receiver_end(channel, role, case.on)
     if isinstance(opening, Closed):
         return Objection("not-equipped", f"le destinataire {opening.reason}")
-    return _Open(software_of(role, channel, case.on), f"{_NAMED[channel]}{since_words(opening)}", opening.since)
+    return _Open(software, f"{_NAMED[channel]}{since_words(opening)}", opening.since)
 
 
 def _record_by_agreement(role: Role, case: _Case) -> _Verdict:

@@ -23,6 +23,8 @@ MASKED, RESTRICTED, VERY_RESTRICTED = "masked", "restricted", "very-restricted"
 ALWAYS_SENSITIVE = frozenset({MASKED, RESTRICTED, VERY_RESTRICTED})
 _COLUMNS = ("when", "recipient", "channel", "decision", "reason_fr")
 _ANY = "*"
+# The inbox of a practice that has nothing but a folder: whoever may open it sees all that lies there.
+DROP_FOLDER = "drop_folder"
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,10 @@ class PolicyTable:
 
     rules: Mapping[tuple[str, str, str], Rule] = field(default_factory=dict)
 
-    def objection(self, facts: Iterable[str], recipient: RecipientKind, channel: ChannelName) -> Objection | None:
-        """The first fact that forbids this channel towards this kind of recipient, or None."""
+    def objection(self, facts: Iterable[str], recipient: RecipientKind, channel: str) -> Objection | None:
+        """The first fact that forbids this channel (`DROP_FOLDER` is one more) towards this kind of recipient, or None."""
         for fact in facts:
-            rule = self.rules.get((fact, recipient.value, channel.value)) or self.rules.get((fact, _ANY, channel.value))
+            rule = self.rules.get((fact, recipient.value, str(channel))) or self.rules.get((fact, _ANY, str(channel)))
             if rule is None and fact in ALWAYS_SENSITIVE:
                 return Objection(fact, "aucune règle n'autorise ce canal pour un document sensible")
             if rule is not None and not rule.allows:
@@ -95,7 +97,7 @@ def _problem_of(row: Mapping[str, str], is_repeated: bool) -> str:
         return "repeats an earlier row"
     if row["recipient"] not in {_ANY, *(kind.value for kind in RecipientKind)}:
         return "names an unknown kind of recipient"
-    if row["channel"] not in {channel.value for channel in ChannelName}:
+    if row["channel"] not in {DROP_FOLDER, *(channel.value for channel in ChannelName)}:
         return "names an unknown channel"
     if row["decision"] not in {"allow", "park"}:
         return "must decide allow or park"
