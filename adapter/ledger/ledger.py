@@ -11,23 +11,30 @@ from datetime import datetime, timedelta
 
 from adapter.ledger import (
     acks,
+    callers,
     deliveries,
+    documents,
     effects,
     evidence,
+    folder_sets,
     kept,
     patient_reading,
+    patient_wishes,
     publications,
     reading,
     receipts,
     requests,
     suspensions,
+    visibility,
     work_items,
 )
 from adapter.ledger.acks import OweAcks
 from adapter.ledger.database import Database
 from adapter.ledger.deliveries import Hold
+from adapter.ledger.documents import DocumentKey
 from adapter.ledger.import_records import Carried, Kept, Said, SilentPractice, Sought
 from adapter.ledger.kept import KeptReceipt
+from adapter.ledger.night import NightLedger
 from adapter.ledger.records import (
     Claimed,
     ClaimedReceipt,
@@ -45,15 +52,19 @@ from adapter.ledger.records import (
     Timeline,
     WorkFilter,
 )
+from adapter.ledger.record_store import RecordStore
 from adapter.ledger.suspensions import Suspension
 from adapter.ledger.vault import Vault
+from adapter.ledger.visibility import KeptChange
 from adapter.model.audit import AuditEntry, AuditRow, SealRows
 from adapter.model.evidence import Evidence
+from adapter.model.folder import FolderSet, Standing
 from adapter.model.identity import PatientIdentity
 from adapter.model.patient import PatientEntry, PatientKeys, PatientView
 from adapter.model.plan import ChannelName
 from adapter.model.publication import Practice, Publication, Readers
 from adapter.model.request import KnownRequest, RequestStep
+from adapter.model.wish import PatientWord
 from adapter.model.work_item import WorkAbout, WorkItem
 
 # For proofs of our own making: nothing is tried again, a refusal goes on to the next leg.
@@ -80,6 +91,11 @@ class Ledger:
     def close(self) -> None:
         """Close all connections; the next call opens new ones."""
         self._database.close()
+
+    @property
+    def record(self) -> RecordStore:
+        """The built-in shared record's rows."""
+        return RecordStore(self._database)
 
     def seal_token(self, scope: str, content: bytes) -> bytes:
         """Seal something small that a caller carries for us (a page token); only `open_token` with the same scope reads it."""
@@ -277,6 +293,20 @@ class Ledger:
         """True when its sender cancelled this document after it."""
         return kept.is_cancelled(self._database, submission_id, legal_entity)
 
+    def settled_until(self) -> datetime:
+        """An instant before which everything kept is committed: what bears an earlier one can no longer appear."""
+        return documents.settled_until(self._database)
+
+    def document_keys(
+        self, after: DocumentKey | None, limit: int, *, until: datetime, since: datetime | None = None, legal_entity: str
+    ) -> list[DocumentKey]:
+        """Documents kept in [since, until), in the order of keeping, those behind `after`: a page of at most `limit`."""
+        return documents.document_keys(self._database, legal_entity, since, until, after, limit)
+
+    def document_bundles(self, submission_ids: Sequence[str], *, legal_entity: str) -> list[bytes]:
+        """The FHIR document Bundles of submissions as they were kept, in their order; LedgerError when one is not there."""
+        return documents.document_bundles(self._database, legal_entity, submission_ids)
+
     # ── patients ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def patient_view(self, identity: PatientIdentity, *, legal_entity: str) -> PatientView | None:
@@ -293,12 +323,15 @@ class Ledger:
 
     # ── what practices import ─────────────────────────────────────────────────────────────────────────────────────
 
-    def publish(self, delivery_id: str, practice: Practice, carried: Sequence[Carried]) -> Publication | None:
+    def publish(
+        self, delivery_id: str, practice: Practice, carried: Sequence[Carried], names: Sequence[str] = ()
+    ) -> Publication | None:
         """Put a delivery's document at a practice's disposal, once: again, the first publication stands.
 
-        None when the delivery is of another legal entity than the practice.
+        `names`: URIs and ids under which it, or a part of it, is asked for. None when the delivery is of another legal entity
+        than the practice.
         """
-        return publications.publish(self._database, delivery_id, practice, carried)
+        return publications.publish(self._database, delivery_id, practice, carried, names)
 
     def feed(self, readers: Readers, practice: str, after: int, limit: int) -> tuple[Publication, ...]:
         """A practice's publications after a position, in commit order: whoever goes on from the last one misses nothing."""
@@ -312,6 +345,10 @@ class Ledger:
         """All publications of some documents, oldest first; several a document (versions of metadata, several roles)."""
         return publications.publications_of(self._database, readers, document_keys)
 
+    def named_publications(self, readers: Readers, name: str) -> tuple[Publication, ...]:
+        """Publications that bear a name, oldest first."""
+        return publications.named_publications(self._database, readers, name)
+
     def find_published(self, readers: Readers, sought: Sought, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
         """Documents by what is sought: (instant of the last change, document key), in that order, after such a pair."""
         return publications.find_keys(self._database, readers, sought, after, limit)
@@ -323,6 +360,10 @@ class Ledger:
     def mark_fetched(self, ids: Sequence[str], by: str, *, legal_entity: str) -> int:
         """The practice took these publications' content: *delivered*, the first time. Returns how many were first times."""
         return publications.mark_fetched(self._database, ids, by, legal_entity, _NO_REACTION)
+
+    def mark_passed(self, readers: Readers, practice: str, position: int, by: str) -> int:
+        """The practice went on from a position: what brought no content before it (cancellations, masking) is received."""
+        return publications.mark_passed(self._database, readers, practice, position, by, _NO_REACTION)
 
     def keep_import_outcome(
         self,
@@ -340,9 +381,61 @@ class Ledger:
         """Publications that nobody fetched within their delay: a work item each, and the next leg opens. A late fetch counts."""
         return publications.alarm_unfetched(self._database, _NO_REACTION)
 
+    def spend_assertion(self, client: str, assertion_id: str, ends_at: datetime) -> bool:
+        """Note that a client presented this assertion (`jti`); False when it did before, to any process."""
+        return callers.spend_assertion(self._database, client, assertion_id, ends_at)
+
+    def take_calls(self, client: str, wanted: int, per_minute: int) -> tuple[int, datetime]:
+        """Up to `wanted` of the calls that a client may still make this minute, and when the next minute begins."""
+        return callers.take_calls(self._database, client, wanted, per_minute)
+
     def silent_practices(self, *, legal_entity: str) -> tuple[SilentPractice, ...]:
         """Practices that let documents lie beyond their delay: who is listed each morning."""
         return publications.silent_practices(self._database, legal_entity)
+
+    # ── practices' folders ────────────────────────────────────────────────────────────────────────────────────────
+
+    def keep_folder_sets(self, sets: Sequence[FolderSet]) -> None:
+        """Remember sets before they can be seen, in one transaction; a publication's earlier row gives way to the new one."""
+        folder_sets.keep_folder_sets(self._database, sets)
+
+    def stand_folder_sets(self, publication_ids: Iterable[str], standing: Standing, *, legal_entity: str) -> int:
+        """Where these stand from now on; returns how many stood elsewhere."""
+        return folder_sets.stand_folder_sets(self._database, publication_ids, standing, legal_entity)
+
+    def folder_sets(self, practice: str, standings: Iterable[Standing], *, legal_entity: str) -> tuple[FolderSet, ...]:
+        """A practice's sets that stand so, in the order of its feed."""
+        return folder_sets.folder_sets(self._database, practice, standings, legal_entity)
+
+    def folder_sets_of_line(self, practice: str, line_id: str, *, legal_entity: str) -> tuple[FolderSet, ...]:
+        """All sets of one document's versions in a practice's folder, in the order of its feed."""
+        return folder_sets.folder_sets_of_line(self._database, practice, line_id, legal_entity)
+
+    def folder_position(self, practice: str, *, legal_entity: str) -> int:
+        """How far a practice's folder followed its feed; 0 for a folder that never got anything."""
+        return folder_sets.folder_position(self._database, practice, legal_entity)
+
+    def patient_words(self, identity: PatientIdentity, view: PatientView | None, *, legal_entity: str) -> tuple[PatientWord, ...]:
+        """What was said of a patient's record and mailbox at the desk or by a record, oldest first; see `routing.consent`."""
+        return patient_wishes.words_on(self._database, identity, view, legal_entity)
+
+    def keep_patient_word(self, names: Iterable[tuple[str, str]], word: PatientWord, *, legal_entity: str) -> None:
+        """Keep one word, audited, under every number that names the patient (`patient_wishes.names_of_…`)."""
+        patient_wishes.keep_word(self._database, names, word, legal_entity)
+
+    # ── visibility ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def submissions_of(self, document_id: str, *, legal_entity: str) -> tuple[str, ...]:
+        """Submissions that bring this document (not those that take it back or change who sees it), oldest first."""
+        return visibility.submissions_of(self._database, document_id, legal_entity)
+
+    def visibility_change(self, document_id: str, *, legal_entity: str) -> KeptChange | None:
+        """The newest change of who may see a document; None when nobody changed it since it was sent."""
+        return visibility.newest_change(self._database, document_id, legal_entity)
+
+    def order_visibility(self, document_id: str, hidden: frozenset[str], by: str, *, legal_entity: str) -> str:
+        """Hide a document from exactly these audiences, audited; the receipt's id, or nothing when it is so already."""
+        return visibility.order_change(self._database, document_id, hidden, by, legal_entity)
 
     # ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -350,9 +443,23 @@ class Ledger:
         """Requests of one entity that bear a number (blanks and case apart) or document id, newest first."""
         return requests.requests_numbered(self._database, number, legal_entity)
 
+    def append_request_step(self, submission_id: str, step: RequestStep, known_steps: int, *, legal_entity: str) -> bool:
+        """One step more, said by software that holds the request; False when others came since it knew `known_steps`.
+
+        A person is asked to tell the requester: no document of an answer does.
+        """
+        return requests.append_step(self._database, submission_id, step, known_steps, legal_entity)
+
     def request_steps(self, request_id: str, *, legal_entity: str) -> list[RequestStep]:
         """All that happened to a request, oldest first: what `requests.steps.project_task` makes a Task of."""
         return requests.request_steps(self._database, request_id, legal_entity)
+
+    # ── night ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def night(self) -> NightLedger:
+        """The same ledger as the nightly round works on it."""
+        return NightLedger(self._database)
 
     # ── audit ─────────────────────────────────────────────────────────────────────────────────────────────────
 

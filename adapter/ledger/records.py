@@ -88,7 +88,7 @@ class StoredSubmission(Confidential):
     """One translation with its plan and the deliveries to make; addresses stay inside the plan's legs, sealed.
 
     `answered`: the request that it answers, to which a step is appended. `seen`: what the patient index said when the route was
-    chosen; None when it was not asked.
+    chosen; None when it was not asked. `is_archived`: it was brought to be kept, and goes nowhere, ever.
     """
 
     translation: Translation
@@ -96,6 +96,7 @@ class StoredSubmission(Confidential):
     deliveries: tuple[Delivery, ...] = ()
     answered: AnsweredRequest | None = None
     seen: SeenPatient | None = None
+    is_archived: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -125,6 +126,7 @@ class ClaimedDelivery(Confidential):
     """A document's delivery held by one worker, with everything its parcel is made of. Its fence is `delivery.fence`.
 
     `earlier_references`: what travelled with older versions of the document to the same role by the same channel, oldest first.
+    `companions`: claimed with it, to leave in the same mail.
     """
 
     delivery: Delivery
@@ -134,6 +136,7 @@ class ClaimedDelivery(Confidential):
     source_document: bytes
     source_media_type: str
     earlier_references: tuple[str, ...] = ()
+    companions: tuple[ClaimedDelivery, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -163,7 +166,7 @@ class Settlement:
 
     `not_before` is set for `queued` (retry) and `unclear` (wait). `open_next_leg` opens the waiting leg of the same role.
     `work_item` is opened at once, or only when no leg is left if `work_item_only_if_last`. `detail` holds no patient content.
-    `suspends_address`: the cause says that nobody is to write there any more.
+    `suspends_address`: the cause says that nobody is to write there any more. `ends_quietly`: without another leg, nobody is asked.
     """
 
     state: DeliveryState
@@ -176,6 +179,7 @@ class Settlement:
     work_item_only_if_last: bool = False
     unclear: bool = False
     suspends_address: bool = False
+    ends_quietly: bool = False
 
 
 class Decision(StrEnum):
@@ -309,3 +313,4 @@ class PayloadKind(StrEnum):
     ADDRESS = "address"
     PUBLISHED_CDA = "published-cda"
     PUBLISHED_PDF = "published-pdf"
+    RECORD = "record"

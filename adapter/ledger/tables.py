@@ -63,7 +63,11 @@ IS_HELD = text("state IN ('claimed', 'on_wire', 'unclear')")
 IS_UNDECIDED = text("decision = ''")
 HAS_SEQUENCE = text("sequence <> ''")
 HAS_PARTNER = text("partner <> ''")
+HAS_BUNDLE = text("bundle <> ''")
 IS_UNSEALED = text("position IS NULL")
+
+# The event of a document that is kept and goes nowhere.
+ARCHIVED = "archived"
 
 metadata = MetaData(
     naming_convention={
@@ -191,6 +195,8 @@ delivery = Table(
     # The HL7 partner it goes to, and what it may not overtake: deliveries of one sequence leave one after the other.
     Column("partner", Text, nullable=False, default="", server_default=""),
     Column("sequence", Text, nullable=False, default="", server_default=""),
+    # Documents of one message for one mailbox: what travels in one mail while it can.
+    Column("bundle", Text, nullable=False, default="", server_default=""),
     _word("claimed_by"),
     _maybe("lease_until"),
     _count("lease_seconds"),
@@ -212,6 +218,7 @@ Index("ix_delivery_held", delivery.c.state, sqlite_where=IS_HELD, postgresql_whe
 Index("ix_delivery_submission", delivery.c.submission_id)
 Index("ix_delivery_reference", delivery.c.reference)
 Index("ix_delivery_sequence", delivery.c.sequence, sqlite_where=HAS_SEQUENCE, postgresql_where=HAS_SEQUENCE)
+Index("ix_delivery_bundle", delivery.c.bundle, sqlite_where=HAS_BUNDLE, postgresql_where=HAS_BUNDLE)
 Index("ix_delivery_partner", delivery.c.partner, sqlite_where=HAS_PARTNER, postgresql_where=HAS_PARTNER)
 Index("ix_delivery_line", delivery.c.legal_entity, delivery.c.line_id)
 
@@ -383,4 +390,4 @@ suspended_address = Table(
 Index("ix_suspended_address_mac", suspended_address.c.legal_entity, suspended_address.c.mac)
 
 # The newest migration; a test proves that it is the head.
-REVISION = "0005"
+REVISION = "0011"

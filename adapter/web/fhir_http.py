@@ -276,6 +276,11 @@ def not_modified(version: int) -> Response:
     return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag(version), "Cache-Control": "no-store"})
 
 
+def success_outcome() -> Resource:
+    """What a caller who prefers an OperationOutcome gets of a success."""
+    return operation_outcome([Finding(Severity.INFORMATION, "http.done", "Fait.")], "informational")
+
+
 def refusal_answer(refused: FhirRefusal) -> Response:
     """A refusal as an OperationOutcome."""
     body = written(operation_outcome(refused.findings, refused.issue_type))
