@@ -29,6 +29,8 @@ ROOMS = {
     "resolve": "desk",
     "directory": "directory",
     "replay": "replaying",
+    "sync": "sync",
+    "report": "report",
 }
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -24,12 +22,12 @@ from adapter.cli.options import (
 )
 from adapter.config import Config
 from adapter.config.settings import NationalDirectory
-from adapter.errors import ConfigurationError, InputError
+from adapter.errors import ConfigurationError
 from adapter.opening import now, open_ledger
 from adapter.routing.directory import load_directory
-from adapter.routing.national import NOTHING_LISTED, NationalListing, read_listing, write_listing
 from adapter.sync.directory_refresh import Refreshed, numbers_of, refresh
-from mssante.directory import Directory, DirectoryError, DirectorySettings, Lookup
+from adapter.sync.national_copy import NationalSource, ask
+from mssante.directory import Lookup
 
 
 def register(app: typer.Typer) -> None:
@@ -55,21 +53,21 @@ def refresh_copy(
     Example: tdu directory refresh --dry-run
     """
     settings = read_config(config)
-    national = _national(settings)
+    national = _source(_national(settings))
     entries = load_directory(settings.directory.read()).entries
-    before = _copy_of(national)
-    source = _directory(national)
-    max_age = timedelta(0) if again else timedelta(days=national.max_age_days)
+    before = national.copy()
+    source = national.directory()
+    max_age = timedelta(0) if again else national.max_age
     console = Console(stderr=True)
     with Progress(console=console, disable=as_json or not console.is_terminal) as progress:
         task = progress.add_task("Annuaire", total=len(numbers_of(entries)))
         _, done = refresh(
             entries,
             before,
-            lambda kind, number: _ask(source, kind, number),
+            lambda kind, number: ask(source, kind, number),
             now(),
             max_age,
-            save=(lambda _listing: None) if dry_run else (lambda listing: _keep(national.copy_file, listing)),
+            save=(lambda _listing: None) if dry_run else national.keep,
             step=lambda: progress.advance(task),
         )
     typer.echo(json.dumps(asdict(done), ensure_ascii=False, indent=2) if as_json else "\n".join(refreshed_lines(done)))
@@ -102,7 +100,7 @@ def lookup(
     wanted = [(kind, value) for kind, value in (("rpps", rpps), ("finess", finess), ("address", address)) if value]
     if len(wanted) != 1:
         raise typer.BadParameter("give one of --rpps, --finess, --address")
-    found = _ask(_directory(_national(read_config(config))), *wanted[0])
+    found = ask(_source(_national(read_config(config))).directory(), *wanted[0])
     if as_json:
         typer.echo(json.dumps(_lookup_data(found), ensure_ascii=False, indent=2))
     else:
@@ -195,35 +193,6 @@ def _national(settings: Config) -> NationalDirectory:
     return national
 
 
-def _directory(national: NationalDirectory) -> Directory:
-    return Directory(DirectorySettings(national.key_file, national.base_url, national.timeout_seconds))
-
-
-def _ask(source: Directory, kind: str, number: str) -> Lookup:
-    try:
-        match kind:
-            case "rpps":
-                return source.of_professional(number)
-            case "finess":
-                return source.of_structure(number)
-            case _:
-                return source.of_address(number)
-    except DirectoryError as error:
-        wrong = InputError if error.code in ("directory.rpps", "directory.finess") else ConfigurationError
-        raise wrong(error.code, error.message, where=error.where) from error
-
-
-def _copy_of(national: NationalDirectory) -> NationalListing:
-    if not national.copy_file.exists():
-        return NOTHING_LISTED
-    return read_listing(national.copy_file.read_bytes(), str(national.copy_file))
-
-
-def _keep(path: Path, listing: NationalListing) -> None:
-    """Written beside, then renamed: the service reads the old copy or the new one, never half of one."""
-    beside = path.with_name(f".{path.name}.new")
-    with beside.open("wb") as file:
-        file.write(write_listing(listing))
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+def _source(national: NationalDirectory) -> NationalSource:
+    max_age = timedelta(days=national.max_age_days)
+    return NationalSource(national.key_file, national.base_url, national.timeout_seconds, national.copy_file, max_age)

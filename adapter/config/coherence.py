@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
@@ -161,6 +162,8 @@ def _check_files(config: Config) -> Iterator[Problem]:
         yield from check_file("directory.annuaire.key_file", config.directory.annuaire.key_file)
         if config.directory.annuaire.copy_file.suffix != ".json":
             yield Problem("directory.annuaire.copy_file", "must end in .json.")
+        if not _is_day(config.directory.annuaire.key_expires):
+            yield Problem("directory.annuaire.key_expires", "must be a day.", 'Write "2027-06-30", or leave it out.')
     for place, tls in tls_settings(config):
         yield from check_tls(place, tls)
 
@@ -185,6 +188,14 @@ def _secrets(config: Config) -> Iterator[tuple[str, Secret]]:
         yield "channels.mssante.token.client_secret", config.channels.mssante.token.client_secret
     if config.channels.shared_record and config.channels.shared_record.token:
         yield "channels.shared_record.token", config.channels.shared_record.token
+
+
+def _is_day(text: str) -> bool:
+    """True for an ISO day, and for nothing at all."""
+    try:
+        return not text or bool(date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def _check_ledger(config: Config) -> Iterator[Problem]:

@@ -186,11 +186,15 @@ class LedgerStore:
 
 @dataclass(frozen=True)
 class NationalDirectory:
-    """The national directory (Annuaire Santé), asked by `tdu directory refresh`. `key_file` holds the API key."""
+    """The national directory (Annuaire Santé), asked by `tdu directory refresh`. `key_file` holds the API key.
+
+    `key_expires`: the last day of that key (2027-06-30), as its portal shows it; empty: not known.
+    """
 
     key_file: Path
     base_url: str = "https://gateway.api.esante.gouv.fr/fhir/v2"
     copy_file: Path = Path("annuaire.json")
+    key_expires: str = ""
     max_age_days: int = bounded(7, 0, 365)
     timeout_seconds: float = bounded(30.0, 0.1, 600)
 
