@@ -30,7 +30,7 @@ from adapter.packaging.fax_page import FaxCover, build_fax
 from adapter.packaging.hl7.er7 import Header
 from adapter.packaging.hl7.mdm import LocalDocument, build_mdm
 from adapter.packaging.parcel import SenderProfile
-from adapter.packaging.xdm import build_xdm_zip
+from adapter.packaging.xdm import Entered, build_xdm_zip
 from adapter.pipeline.plan import control_id_of, stable_id
 from adapter.requests.steps import project_task
 
@@ -143,7 +143,7 @@ def render(translation: Translation, target: Target, sender: SenderProfile, at: 
         case Target.XDM:
             pdf = readable_pdf(document, sender.stamp)
             cda, templates = travelling_cda(document, pdf), written_templates(document)
-            zipped = build_xdm_zip(_unsent(translation), translation.submission, cda, sender, at, templates=templates)
+            zipped = build_xdm_zip([Entered(_unsent(translation), translation.submission, cda, templates)], sender, at)
             return (Output(".IHE_XDM.zip", zipped),)
         case Target.FAX:
             cover = FaxCover(

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import delete, insert, or_, select
 
 from adapter.errors import LedgerError, VaultError
-from adapter.ledger import tables
+from adapter.ledger import bundles, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import PayloadKind, Phase
 from adapter.ledger.rows import delivery_row, read_asked, read_chunk, read_plan, read_submission
@@ -183,14 +183,21 @@ def _told_before(tx: Transaction, asker: Asker, *, by_mail: bool) -> tuple[tuple
     d, s = tables.delivery, tables.submission
     same_mail = select(s.c.id).where(s.c.receipt_id == asker.receipt_id)
     mine = or_(d.c.submission_id == asker.receipt_id, d.c.submission_id.in_(same_mail))
-    query = select(d.c.role_id).where(mine if by_mail else d.c.submission_id == asker.id, d.c.purpose == Purpose.ACK.value)
+    # Two documents of one message that left in one mail have one DSN and one MDN: each is told once.
+    beside = {} if by_mail else bundles.told_with(tx, asker.id)
+    told_for = mine if by_mail else d.c.submission_id.in_([asker.id, *beside])
+    query = select(d.c.submission_id, d.c.role_id).where(told_for, d.c.purpose == Purpose.ACK.value)
     last: dict[tuple[AckKind, str], Told] = {}
-    names = tx.execute(query.order_by(d.c.leg, d.c.id)).scalars().all()
-    for name in names:
+    count = 0
+    for row in tx.execute(query.order_by(d.c.created_at, d.c.leg, d.c.id)):
+        asker_id, name = row.submission_id, row.role_id
         kind, sign, _, role_id = name.split(" ", 3)
+        if asker_id in beside and (role_id not in beside[asker_id] or AckKind(kind) is AckKind.RECORD):
+            continue
         about = told_about(AckKind(kind), role_id)
         last[about] = Told(*about, sign == "Y", last[about].times + 1 if about in last else 1)
-    return tuple(last.values()), len(names)
+        count += asker_id not in beside
+    return tuple(last.values()), count
 
 
 def _insert(tx: Transaction, owed: OwedAck) -> None:

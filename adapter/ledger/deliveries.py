@@ -7,6 +7,7 @@ wire is unclear: it may have arrived. A second unclear is a person's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
 
 from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError, VaultError
-from adapter.ledger import moves, suspensions, tables
+from adapter.ledger import bundles, moves, suspensions, tables
 from adapter.ledger.acks import read_ack
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import Claimed, ClaimedAck, ClaimedDelivery, PartnerChoice, PayloadKind, Settlement
@@ -30,6 +31,8 @@ from adapter.model.work_item import WorkAbout
 
 S = DeliveryState
 Row = Mapping[Any, Any]
+# A delivery's id and the fence under which it is held.
+Hold = tuple[str, int]
 UNCLEAR_LIMIT = 2
 LEASE_LOST = "lease-lost"
 _REAPER = "reaper"
@@ -60,14 +63,22 @@ def claim_deliveries(
         media_types = {row.id: row.source_media_type for row in connection.execute(types)}
         sealed = Sealed(connection, ids, _CONTENT_KINDS)
         earlier = {row["id"]: _earlier_references(connection, row) for row in rows if _may_follow(row)}
-    claimed: list[Claimed] = [*acks]
+    claimed: list[ClaimedDelivery] = []
     for row in rows:
         try:
             held = _with_content(database.vault, row, sealed, media_types[row["submission_id"]])
             claimed.append(replace(held, earlier_references=earlier.get(row["id"], ())))
         except VaultError as error:
             _park_damaged(database, row, error.code)
-    return claimed
+    return [*acks, *_together(claimed)]
+
+
+def _together(claimed: Sequence[ClaimedDelivery]) -> list[ClaimedDelivery]:
+    """What leaves in one mail as one claim; every other by itself."""
+    mails: dict[str, list[ClaimedDelivery]] = {}
+    for one in claimed:
+        mails.setdefault(one.delivery.reference if one.delivery.bundle else one.delivery.id, []).append(one)
+    return [replace(first, companions=tuple(others)) if others else first for first, *others in mails.values()]
 
 
 def _claim(
@@ -82,11 +93,14 @@ def _claim(
         query = query.where(d.c.partner.not_in(partners.others_than))
     if channel in _ANSWERING:
         query = query.where(~_follows_another())
+    if channel is ChannelName.SECURE_MAIL:
+        query = query.where(~bundles.is_brought_by_another(tx), ~bundles.waits_for_its_mail(tx))
     query = query.order_by(d.c.priority, d.c.created_at, d.c.id).limit(limit).with_for_update(skip_locked=True)
     rows = _without_bad_company(tx.execute(query).mappings().all())
     if not rows:
         return []
     check_transition(S.QUEUED, S.CLAIMED)
+    rows = [one for row in rows for one in _with_companions(tx, row)]
     held = {
         "state": S.CLAIMED.value,
         "claimed_by": worker,
@@ -99,6 +113,20 @@ def _claim(
     for row in rows:
         tx.event(row["legal_entity"], WorkAbout.DELIVERY, row["id"], S.CLAIMED.value, worker)
     return [dict(row) | held | {"fence": row["fence"] + 1, "attempts": row["attempts"] + 1} for row in rows]
+
+
+def _with_companions(tx: Transaction, row: Row) -> list[Row]:
+    """A delivery with those that leave in the same mail, under the Message-ID of that mail."""
+    others = bundles.brought_along(tx, row)
+    if not row["bundle"]:
+        return [row]
+    rows = [row, *others]
+    reference = bundles.message_id_of(tx, rows)
+    renamed = [one["id"] for one in rows if one["reference"] != reference]
+    if renamed:
+        d = tables.delivery
+        tx.execute(update(d).where(d.c.id.in_(renamed)).values(reference=reference))
+    return [dict(one) | {"reference": reference} for one in rows]
 
 
 def _follows_another() -> ColumnElement[bool]:
@@ -218,34 +246,53 @@ def release_delivery(database: Database, delivery_id: str, fence: int) -> None:
 # ── on the wire ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def mark_on_wire(database: Database, delivery_id: str, fence: int, sent_at: datetime) -> None:
+def mark_on_wire(database: Database, holds: Sequence[Hold], sent_at: datetime) -> None:
     """See `Ledger.mark_on_wire`."""
 
     def work(tx: Transaction) -> None:
-        row = _held(tx, delivery_id, fence)
-        if row["state"] != S.CLAIMED.value:
-            raise _stale(delivery_id)
-        moves.move_delivery(
-            tx,
-            row,
-            S.ON_WIRE,
-            actor=row["claimed_by"],
-            sent_at=row["sent_at"] or sent_at,
-            on_wire_at=tx.now,
-            lease_until=tx.now + timedelta(seconds=row["lease_seconds"]),
-        )
+        for hold in sorted(holds):
+            _put_on_wire(tx, hold, sent_at)
 
     database.write(work)
 
 
-def extend_lease(database: Database, delivery_id: str, fence: int, lease: timedelta) -> None:
+def _put_on_wire(tx: Transaction, hold: Hold, sent_at: datetime) -> None:
+    row = _held(tx, *hold)
+    if row["state"] != S.CLAIMED.value:
+        raise _stale(hold[0])
+    moves.move_delivery(
+        tx,
+        row,
+        S.ON_WIRE,
+        actor=row["claimed_by"],
+        sent_at=row["sent_at"] or sent_at,
+        on_wire_at=tx.now,
+        lease_until=tx.now + timedelta(seconds=row["lease_seconds"]),
+    )
+
+
+def extend_lease(database: Database, holds: Sequence[Hold], lease: timedelta) -> None:
     """See `Ledger.extend_lease`."""
 
     def work(tx: Transaction) -> None:
-        row = _held(tx, delivery_id, fence)
-        if S(row["state"]) not in (S.CLAIMED, S.ON_WIRE):
-            raise _stale(delivery_id)
-        moves.change_values(tx, row, lease_until=tx.now + lease)
+        for hold in sorted(holds):
+            row = _held(tx, *hold)
+            if S(row["state"]) not in (S.CLAIMED, S.ON_WIRE):
+                raise _stale(hold[0])
+            moves.change_values(tx, row, lease_until=tx.now + lease)
+
+    database.write(work)
+
+
+def separate(database: Database, holds: Sequence[Hold], cause: str) -> None:
+    """See `Ledger.separate`."""
+
+    def work(tx: Transaction) -> None:
+        rows = [_held(tx, *hold) for hold in sorted(holds)]
+        for row in rows:
+            alone = {"bundle": "", "reference": bundles.own_reference(row), "cause": cause, "not_before": None}
+            moves.requeue(tx, row, actor=row["claimed_by"], detail=f"alone {cause}", **alone)
+        moves.refresh_status(tx, {row["submission_id"] for row in rows})
 
     database.write(work)
 
@@ -270,6 +317,18 @@ def _stale(delivery_id: str) -> StaleClaimError:
 def settle_send(database: Database, delivery_id: str, fence: int, settlement: Settlement) -> None:
     """See `Ledger.settle_send`."""
     database.write(lambda tx: _settle(tx, _held(tx, delivery_id, fence), settlement))
+
+
+def settle_together(database: Database, settlements: Sequence[tuple[Hold, Settlement]]) -> None:
+    """See `Ledger.settle_together`."""
+
+    def work(tx: Transaction) -> None:
+        for hold, settlement in sorted(settlements, key=lambda one: one[0]):
+            # What one of them became meanwhile (a person's word, a proof) is no reason to lose what the others came to.
+            with suppress(StaleClaimError):
+                _settle(tx, _held(tx, *hold), settlement)
+
+    database.write(work)
 
 
 def _settle(tx: Transaction, row: Row, settlement: Settlement) -> None:
@@ -300,6 +359,8 @@ def _apply(tx: Transaction, row: Row, settlement: Settlement, actor: str) -> Row
         "partner_reference": settlement.partner_reference or row["partner_reference"],
         "not_before": settlement.not_before,
     }
+    if row["bundle"] and row["on_wire_at"] is None:
+        values["reference"] = bundles.own_reference(row)  # the mail that it was to travel in may leave without it
     if settlement.unclear or settlement.state is S.UNCLEAR:
         return _make_unclear(tx, row, settlement.not_before, actor, settlement.cause)
     detail = " ".join(filter(None, (settlement.cause, settlement.detail)))

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, insert, or_, select, update
 
 from adapter.errors import LedgerError, VaultError
-from adapter.ledger import ack_marks, moves, suspensions, tables
+from adapter.ledger import ack_marks, bundles, moves, suspensions, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import PayloadKind
 from adapter.ledger.rows import read_chunk, read_plan
@@ -67,17 +68,20 @@ def record_evidence(
 
 def apply_evidence(tx: Transaction, evidences: Sequence[Evidence], legal_entity: str, reactions: Reactions) -> int:
     """Apply proofs, whether a queue was asked for them or a receipt brought them; returns how many deliveries moved."""
-    found = _matched(tx, evidences, legal_entity)
+    rows, found = _matched(tx, evidences, legal_entity)
     moved = 0
     for evidence in sorted(evidences, key=lambda one: one.at):
-        row = next((found[name] for name in _names(evidence) if name in found), None)
-        if row is None or _speaks_for_another(tx, row, evidence):
+        ids = next((found[name] for name in _names(evidence) if name in found), ())
+        meant = [row_id for row_id in ids if not _speaks_for_another(tx, rows[row_id], evidence)]
+        if not meant:
             _unmatched(tx, evidence, legal_entity)
-            continue
-        after = _apply(tx, row, evidence, reactions)
-        moved += after["state"] != row["state"]
-        found |= {after["reference"]: after, after["id"]: after}
-    moves.refresh_status(tx, {row["submission_id"] for row in found.values()})
+        # Of several documents in one mail, each is tried again at the same instant: they go again together.
+        same = replace(reactions, retry_after=cache(reactions.retry_after))
+        for row_id in meant:
+            before = rows[row_id]["state"]
+            rows[row_id] = _apply(tx, rows[row_id], evidence, same)
+            moved += rows[row_id]["state"] != before
+    moves.refresh_status(tx, {row["submission_id"] for row in rows.values()})
     return moved
 
 
@@ -120,15 +124,27 @@ def _keep_cursor(tx: Transaction, name: str, value: str, legal_entity: str) -> N
         tx.execute(insert(c).values(legal_entity=legal_entity, name=name, value=value, changed_at=tx.now))
 
 
-def _matched(tx: Transaction, evidences: Sequence[Evidence], legal_entity: str) -> dict[str, Row]:
-    """Deliveries by reference, held in one order so that two collectors do not deadlock."""
+def _matched(
+    tx: Transaction, evidences: Sequence[Evidence], legal_entity: str
+) -> tuple[dict[str, Row], dict[str, tuple[str, ...]]]:
+    """Deliveries by id, held in one order so that two collectors do not deadlock; and the ids that each name leads to: several,
+    for the Message-ID of a mail that carried several documents.
+    """
     d = tables.delivery
     names = sorted({name for evidence in evidences for name in _names(evidence)})
     conditions: list[ColumnElement[bool]] = [or_(d.c.reference.in_(names), d.c.id.in_(names))]
     if legal_entity:
         conditions.append(d.c.legal_entity == legal_entity)
-    rows = tx.execute(moves.locked(*conditions)).mappings().all()
-    return {row["id"]: row for row in rows} | {row["reference"]: row for row in rows}
+    rows: list[Row] = list(tx.execute(moves.locked(*conditions)).mappings())
+    # A DSN may name the one document whose id was the envelope's: what it says is said of the whole mail.
+    rows += [other for row in rows for other in bundles.travelled_with(tx, row)]
+    by_id: dict[str, Row] = {row["id"]: row for row in rows}
+    mails: dict[str, tuple[str, ...]] = {}
+    for row in by_id.values():
+        mails[row["reference"]] = (*mails.get(row["reference"], ()), row["id"])
+    for row in by_id.values():
+        mails.setdefault(row["id"], mails[row["reference"]] if row["bundle"] else (row["id"],))
+    return by_id, mails
 
 
 def _apply(tx: Transaction, row: Row, evidence: Evidence, reactions: Reactions) -> Row:

@@ -14,7 +14,7 @@ from typing import Any, assert_never
 from sqlalchemy import and_, insert, or_, select, update
 
 from adapter.errors import LedgerError, VaultError
-from adapter.ledger import moves, tables
+from adapter.ledger import bundles, moves, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.identity_decisions import decide_document, documents_under
 from adapter.ledger.records import Decision, PayloadKind, WorkFilter
@@ -264,6 +264,7 @@ def _decide_delivery(tx: Transaction, item: WorkItem, decision: Decision, by: st
     state = S(row["state"])
     if decision is Decision.RETRY:
         _retry(tx, row, state, by)
+        _retry_companions(tx, row, by)
     elif decision is Decision.CLOSE:
         if state is S.PARKED:
             _stop(tx, row, _CAUSES[decision], by)
@@ -330,6 +331,20 @@ def _retry(tx: Transaction, row: Row, state: DeliveryState, by: str) -> None:
         moves.change_values(tx, row, not_before=None)
     else:
         raise LedgerError("work-item.no-retry", f"a delivery that is {state.value} is not sent again", where=row["id"])
+
+
+def _retry_companions(tx: Transaction, row: Row, by: str) -> None:
+    """What left in the same mail goes again in the same mail: alone, it would bear a Message-ID under which both may be known."""
+    w = tables.work_item
+    for other in bundles.travelled_with(tx, row):
+        may_go = S(other["state"]) in (S.PARKED, S.REFUSED, S.QUEUED) and not other["superseded_by"]
+        if not may_go or moves.is_served_otherwise(tx, other):
+            continue
+        _retry(tx, other, S(other["state"]), by)
+        asked = select(w).where(w.c.about_id == other["id"], tables.IS_UNDECIDED).with_for_update()
+        for item in tx.execute(asked).mappings().all():
+            _record_decision(tx, work_item_value(item), Decision.RETRY, by)
+        moves.refresh_status(tx, [other["submission_id"]])
 
 
 def _take_over(tx: Transaction, row: Row, state: DeliveryState, cause: str, by: str) -> None:

@@ -83,7 +83,8 @@ class Delivery:
 
     `fence` grows with each claim: a write with an old fence is refused. `replaces_sent_on` tells a newer version
     that the older one left (or may have left) on that date. `partner` is the HL7 partner it goes to, so that a slow one holds
-    its own messages only; deliveries of one `sequence` leave one after the other.
+    its own messages only; deliveries of one `sequence` leave one after the other. Those of one `bundle` leave together while they
+    can, in one mail: then they bear one `reference`.
     """
 
     id: str
@@ -108,6 +109,7 @@ class Delivery:
     replaces_sent_on: str = ""
     partner: str = ""
     sequence: str = ""
+    bundle: str = ""
 
 
 class OutcomeKind(StrEnum):

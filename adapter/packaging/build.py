@@ -6,6 +6,7 @@ write, else as N1 around its PDF. The PDF beside is the embedded one (ECO 2.1.5)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
@@ -24,7 +25,7 @@ from adapter.packaging.fax_page import FaxCover, build_fax
 from adapter.packaging.follow_up import follow_up_sentence
 from adapter.packaging.hl7.mdm import LocalDocument
 from adapter.packaging.hl7.messages import ack_message, document_message
-from adapter.packaging.mail import build_mail, build_pdf_mail
+from adapter.packaging.mail import Enclosed, build_mail
 from adapter.packaging.mail_receipt import build_mail_receipt
 from adapter.packaging.mhd import build_iti65
 from adapter.packaging.parcel import Content, Fetchable, InboxContent, Parcel, SenderProfile
@@ -60,6 +61,17 @@ def build_parcel(
         urgent=document.submission.urgency is Urgency.URGENT,
         content=_content(delivery, document, recipient, leg, sender, sent_at),
     )
+
+
+def build_joint_parcel(
+    parts: Sequence[tuple[Delivery, Document]], recipient: RecipientPlan, sender: SenderProfile, sent_at: datetime
+) -> Parcel:
+    """One mail for the documents of one message that leave together; RenditionError when it cannot be made."""
+    first, document = parts[0]
+    leg = leg_of(first, recipient)
+    mail = build_mail([_enclosed(*part, leg, sender) for part in parts], sender, leg.address, sent_at)
+    is_urgent = document.submission.urgency is Urgency.URGENT
+    return Parcel(first.id, first.reference, leg.address, urgent=is_urgent, content=mail)
 
 
 def build_ack_parcel(
@@ -125,15 +137,7 @@ def _content(
 ) -> Content:
     match delivery.channel:
         case ChannelName.SECURE_MAIL:
-            pdf = readable_pdf(document, sender.stamp)
-            thread = document.earlier_references
-            if leg.pdf_only:
-                return build_pdf_mail(delivery, document.submission, pdf, sender, leg.address, sent_at, thread=thread)
-            cda = travelling_cda(document, pdf)
-            templates = written_templates(document)
-            return build_mail(
-                delivery, document.submission, cda, pdf, sender, leg.address, sent_at, templates=templates, thread=thread
-            )
+            return build_mail([_enclosed(delivery, document, leg, sender)], sender, leg.address, sent_at)
         case ChannelName.SHARED_RECORD:
             return build_iti65(
                 delivery, document.submission, document.bundle, document.source, document.media_type, sender, sent_at
@@ -164,6 +168,15 @@ def _fetchable(document: Document, sender: SenderProfile) -> InboxContent:
         Fetchable("pdf", "application/pdf", pdf, pdf == document.source),
     )
     return InboxContent(forms)
+
+
+def _enclosed(delivery: Delivery, document: Document, leg: Leg, sender: SenderProfile) -> Enclosed:
+    """What a mail carries of one document."""
+    pdf, submission = readable_pdf(document, sender.stamp), document.submission
+    if leg.pdf_only:
+        return Enclosed(delivery, submission, b"", pdf, thread=document.earlier_references)
+    cda = travelling_cda(document, pdf)
+    return Enclosed(delivery, submission, cda, pdf, written_templates(document), document.earlier_references)
 
 
 def _cover(

@@ -81,6 +81,11 @@ class Parcel(Confidential):
     content: Content
 
 
+def size_of(parcel: Parcel) -> int:
+    """Bytes of a mail as it travels; 0 for what is no mail."""
+    return len(parcel.content.message) if isinstance(parcel.content, MailContent) else 0
+
+
 @dataclass(frozen=True)
 class Hl7Partner:
     """How a partner's software is addressed in MSH-5 and MSH-6, and the character set that it reads (MSH-18)."""

@@ -1,4 +1,4 @@
-"""Makes the IHE_XDM.zip of one delivery: its metadata from a submission's envelope and header.
+"""Makes an IHE_XDM.zip, of one delivery or of those that leave together: metadata from envelopes and headers.
 
 Sources: CI-SIS volet 2.1 §mapping XDS; Référentiel socle MSSanté #2; the library `mssante` writes the formats, this file decides
 what they say. Instants and ids come from the stored delivery: the same delivery gives the same bytes, whenever it is sent again.
@@ -7,10 +7,13 @@ what they say. Instants and ids come from the stored delivery: the same delivery
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from adapter.errors import RenditionError
+from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery
 from adapter.model.document import BodyKind, Code, DocumentHeader
 from adapter.model.identity import INS_OIDS, PatientIdentity
@@ -43,36 +46,46 @@ _PARIS = ZoneInfo("Europe/Paris")
 _CONFIDENTIALITY_LABELS = {"N": "Normal", "R": "Restreint", "V": "Très restreint"}
 
 
-def build_xdm_zip(
-    delivery: Delivery,
-    submission: Submission,
-    cda: bytes,
-    sender: SenderProfile,
-    sent_at: datetime,
-    *,
-    templates: tuple[str, ...] = (),
-) -> bytes:
-    """IHE_XDM.zip alone: one submission set, one CDA."""
-    entry = document_entry(delivery, submission, templates=templates)
-    # Derived, not equal to the delivery's id: the archive and our row are two things that must never be taken for another.
-    number = uuid.uuid5(uuid.NAMESPACE_OID, f"submission-set:{delivery.id}").int
+@dataclass(frozen=True, repr=False)
+class Entered(Confidential):
+    """One document of an archive. `templates`: those of a structured CDA that we wrote; else the header tells them."""
+
+    delivery: Delivery
+    submission: Submission
+    cda: bytes
+    templates: tuple[str, ...] = ()
+
+
+def build_xdm_zip(documents: Sequence[Entered], sender: SenderProfile, sent_at: datetime) -> bytes:
+    """IHE_XDM.zip alone: one submission set of the documents that leave together, nearly always one."""
+    entries = [document_entry(one.delivery, one.submission, templates=one.templates) for one in documents]
+    first, submission = entries[0], documents[0].submission
     submission_set = SubmissionSet(
-        unique_id=submission_unique_id(number),
+        unique_id=submission_unique_id(_set_number(documents)),
         source_id=sender.source_oid,
         submitted=sent_at,
-        title=entry.title,
+        title=first.title if len(entries) == 1 else f"{len(entries)} documents",
         author=_submission_author(submission, sender),
         content_type=_coded(
-            activity_of(submission.encounter_class, _encounter_code(submission.document), entry.practice_setting.code)
+            activity_of(submission.encounter_class, _encounter_code(submission.document), first.practice_setting.code)
         ),
-        patient=entry.patient,
+        patient=first.patient,
     )
     contact = " · ".join(part for part in (sender.reply_to or sender.mailbox, sender.phone) if part)
     presentation = Presentation(sender.name, contact, f"Trait d'union ({sender.product_reference})")
+    contents = [(entry, one.cda) for entry, one in zip(entries, documents, strict=True)]
     try:
-        return build_archive(submission_set, [(entry, cda)], presentation)
+        return build_archive(submission_set, contents, presentation)
     except MssanteError as error:
         raise rendition_error(error) from error
+
+
+def _set_number(documents: Sequence[Entered]) -> int:
+    """Derived, not equal to an id of ours: the archive and our row are two things that must never be taken for another. Other
+    documents together are another set.
+    """
+    named = " ".join(sorted(one.delivery.id for one in documents))
+    return uuid.uuid5(uuid.NAMESPACE_OID, f"submission-set:{named}").int
 
 
 def document_entry(delivery: Delivery, submission: Submission, *, templates: tuple[str, ...] = ()) -> DocumentEntry:

@@ -19,6 +19,7 @@ from adapter.channels.base import Channel
 from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError, StalePlanError, TduError
 from adapter.fhir.locate import located
 from adapter.fhir.validate import Level, validate_bundle
+from adapter.ledger.deliveries import Hold
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import (
     Claimed,
@@ -42,12 +43,12 @@ from adapter.model.plan import ChannelName, RecipientPlan, RoutePlan
 from adapter.model.receipt import Answer, Arrival, ContentKind
 from adapter.model.submission import Submission, Urgency
 from adapter.model.work_item import NO_BOX_ADVICE, NO_BOX_REASON, WorkAbout, WorkItem
-from adapter.packaging.build import Document, build_ack_parcel, build_parcel
-from adapter.packaging.parcel import Parcel, SenderProfile
+from adapter.packaging.build import build_ack_parcel, build_parcel
+from adapter.packaging.parcel import Parcel, SenderProfile, size_of
 from adapter.pipeline.acks import answers_partner, in_sandbox, owed_acks, question_on_partner
 from adapter.pipeline.addresses import suspended_leg
 from adapter.pipeline.answering import answer_request
-from adapter.pipeline.bundles import bundled
+from adapter.pipeline.bundles import bundled, document_of, hold_of, joined, of_one_mail, recipient_of
 from adapter.pipeline.corrections import Corrector
 from adapter.pipeline.judge import Judge, Judged
 from adapter.pipeline.lease import kept_alive
@@ -70,6 +71,9 @@ STALE_PLANS = 5
 MOST_TRIES = 10
 # How long an outcome waits for a ledger that is away, in all about a minute.
 SETTLE_PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 20.0)
+
+# What splits a mail of several documents: each may still pass alone.
+TOO_LARGE = "too-large"
 
 # Renditions that a channel cannot have yet, with an advice of their own.
 CAUSES_OF_RENDITIONS = {
@@ -255,7 +259,8 @@ class Pipeline:
         claimed = self._ledger.claim_deliveries(worker, channel, limit, self._settings.lease, partners)
         for claim in claimed:
             if not goes_on() or self._clock() - began > self._settings.lease / 2:
-                self._give_back(self._ledger.release_delivery, claim.delivery.id, claim.delivery.fence)
+                for one in of_one_mail(claim):
+                    self._give_back(self._ledger.release_delivery, *hold_of(one))
                 continue
             try:
                 self._dispatch(claim)
@@ -264,39 +269,65 @@ class Pipeline:
         return len(claimed)
 
     def _dispatch(self, claim: Claimed) -> None:
+        """Send one claim: one delivery, or the documents of one mail, of which each that may not leave is concluded by itself."""
+        sent_at = claim.delivery.sent_at or self._clock()
+        ready = [found for one in of_one_mail(claim) if (found := self._ready(one, sent_at)) is not None]
+        if not ready:
+            return None
+        channel = self._channels[claim.delivery.channel]
+        (first, parcel), claims = ready[0], [one for one, _ in ready]
+        if len(claims) > 1:
+            whole = joined(claims, self._senders[first.delivery.legal_entity], sent_at)
+            if whole is None or size_of(whole) > channel.capabilities.size_limit_bytes:
+                return self._ledger.separate([hold_of(one) for one in claims], "too-large-together")
+            parcel = whole
+        return self._send_claims(channel, claims, parcel, sent_at)
+
+    def _send_claims(self, channel: Channel, claims: Sequence[Claimed], parcel: Parcel, sent_at: datetime) -> None:
+        delivery, companions = claims[0].delivery, [hold_of(one) for one in claims[1:]]
+        try:
+            self._ledger.mark_on_wire(delivery.id, delivery.fence, sent_at, *companions)
+        except StaleClaimError:
+            for one_id, fence in companions:  # one of them was stopped meanwhile: the others leave without it, at the next turn
+                self._give_back(self._ledger.release_delivery, one_id, fence)
+            if companions:
+                self._give_back(self._ledger.release_delivery, delivery.id, delivery.fence)
+            raise
+        with kept_alive(self._ledger, delivery, self._settings.lease, *companions):
+            self._conclude(claims, self._send(channel, parcel, delivery))
+
+    def _ready(self, claim: Claimed, sent_at: datetime) -> tuple[Claimed, Parcel] | None:
+        """What may leave now, and its parcel; None for what may not, which is then concluded."""
+        found = self._parcel_or_refusal(claim, sent_at)
+        if isinstance(found, Parcel):
+            return claim, found
+        self._conclude([claim], found)
+        return None
+
+    def _parcel_or_refusal(self, claim: Claimed, sent_at: datetime) -> Parcel | SendOutcome:
         delivery = claim.delivery
-        sent_at = delivery.sent_at or self._clock()
-        channel = self._channels.get(delivery.channel)
-        if channel is None:
-            self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, "channel-closed"))
-            return
+        if delivery.channel not in self._channels:
+            return SendOutcome(OutcomeKind.REFUSED, "channel-closed")
         if delivery.purpose is Purpose.DOCUMENT and delivery.attempts > POISON_CLAIMS + MOST_TRIES:
-            self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, "interrupted-often"))
-            return
+            return SendOutcome(OutcomeKind.REFUSED, "interrupted-often")
         try:
             parcel = self._parcel(claim, sent_at)
         except Exception as error:  # whatever stops the rendition is a person's, and never blocks the channel
             log.error("delivery.rendition-failed", delivery=delivery.id, error=type(error).__name__)
             cause = CAUSES_OF_RENDITIONS.get(error.code if isinstance(error, TduError) else "", "rendition-impossible")
-            self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, cause, detail=type(error).__name__))
-            return
+            return SendOutcome(OutcomeKind.REFUSED, cause, detail=type(error).__name__)
         if not (answers_partner(delivery) or self._settings.routes.may_reach(delivery.channel, parcel.address)):
             # The last guard of a test instance: a plan made before it became one names real people (seam 12).
-            self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, "outside-sandbox"))
-            return
+            return SendOutcome(OutcomeKind.REFUSED, "outside-sandbox")
         if stopped := self._forbidden_now(claim):
-            self._conclude(claim, SendOutcome(OutcomeKind.REFUSED, stopped))
-            return
-        self._ledger.mark_on_wire(delivery.id, delivery.fence, sent_at)
-        with kept_alive(self._ledger, delivery, self._settings.lease):
-            outcome = self._send(channel, parcel, delivery)
-            self._conclude(claim, outcome)
+            return SendOutcome(OutcomeKind.REFUSED, stopped)
+        return parcel
 
     def _forbidden_now(self, claim: Claimed) -> str:
         """What was allowed when the route was chosen may not be any more: the patient index is read again (seams 14 to 16)."""
         if isinstance(claim, ClaimedAck):
             return ""
-        recipient = _recipient_of(claim.delivery, claim.plan)
+        recipient = recipient_of(claim.delivery, claim.plan)
         if suspended_leg(self._ledger, claim.delivery, recipient):
             return "address-suspended"
         return objection_now(self._ledger, claim.submission, claim.delivery, recipient, self._today())
@@ -306,11 +337,8 @@ class Pipeline:
             sender = self._senders[claim.delivery.legal_entity]
             parcel = build_ack_parcel(claim.delivery, claim.ack, claim.asked, sender, sent_at, claim.original)
             return parcel if answers_partner(claim.delivery) else in_sandbox(parcel, self._settings.routes)
-        document = Document(
-            claim.submission, claim.bundle, claim.source_document, claim.source_media_type, claim.earlier_references
-        )
-        recipient = _recipient_of(claim.delivery, claim.plan)
-        return build_parcel(claim.delivery, document, recipient, self._senders[claim.delivery.legal_entity], sent_at)
+        recipient = recipient_of(claim.delivery, claim.plan)
+        return build_parcel(claim.delivery, document_of(claim), recipient, self._senders[claim.delivery.legal_entity], sent_at)
 
     def _send(self, channel: Channel, parcel: Parcel, delivery: Delivery) -> SendOutcome:
         """After an unclear send, ask before sending again (seam 5)."""
@@ -324,23 +352,33 @@ class Pipeline:
             log.error("channel.defect", channel=delivery.channel.value, delivery=delivery.id, error=type(error).__name__)
             return SendOutcome(OutcomeKind.UNCLEAR, "no-answer", detail=type(error).__name__)
 
-    def _conclude(self, claim: Claimed, outcome: SendOutcome) -> None:
-        delivery = claim.delivery
+    def _conclude(self, claims: Sequence[Claimed], outcome: SendOutcome) -> None:
+        """What a send came to, for each document that it carried."""
+        if len(claims) > 1 and outcome.cause == TOO_LARGE:
+            return self._ledger.separate([hold_of(one) for one in claims], "too-large-together")
+        delivery = claims[0].delivery
         decision = self._decide(delivery, outcome)
         log.info(
             "delivery.sent", delivery=delivery.id, channel=delivery.channel.value, state=decision.state.value, cause=outcome.cause
         )
-        settlement = self._settlement(claim, outcome, decision)
+        settlements = [(hold_of(one), self._settlement(one, outcome, decision)) for one in claims]
         for seconds in SETTLE_PAUSES:
             try:
-                return self._ledger.settle_send(delivery.id, delivery.fence, settlement)
+                return self._settle(settlements)
             except (StaleClaimError, IllegalTransitionError):
                 raise
             except LedgerError as error:
                 # What the partner said is known here only: without it, what was accepted would be sent again.
                 log.warning("delivery.settle-later", delivery=delivery.id, code=error.code)
                 self._pause(seconds)
-        return self._ledger.settle_send(delivery.id, delivery.fence, settlement)
+        return self._settle(settlements)
+
+    def _settle(self, settlements: Sequence[tuple[Hold, Settlement]]) -> None:
+        ((delivery_id, fence), settlement), *others = settlements
+        if others:
+            self._ledger.settle_together(settlements)
+        else:
+            self._ledger.settle_send(delivery_id, fence, settlement)
 
     def _decide(self, delivery: Delivery, outcome: SendOutcome) -> Decision:
         if delivery.purpose is Purpose.ACK:
@@ -370,7 +408,7 @@ class Pipeline:
         )
 
     def _work_item(self, claim: ClaimedDelivery, decision: Decision, now: datetime) -> WorkItem:
-        recipient = _recipient_of(claim.delivery, claim.plan)
+        recipient = recipient_of(claim.delivery, claim.plan)
         has_no_box = recipient.kind is RecipientKind.PATIENT and decision.opens_next_leg
         return WorkItem(
             id=self._new_id(),
@@ -414,13 +452,6 @@ class Pipeline:
 
     def _retry_after(self, cause: str, attempts: int) -> timedelta | None:
         return retry_after_proof(cause, attempts, self._jitter())
-
-
-def _recipient_of(delivery: Delivery, plan: RoutePlan) -> RecipientPlan:
-    for recipient in plan.recipients:
-        if recipient.role_id == delivery.role_id:
-            return recipient
-    raise TduError("delivery.no-recipient", "the stored plan names no such role", where=delivery.id)
 
 
 def _told_by(effects: Sequence[Effect]) -> StoredEffects:

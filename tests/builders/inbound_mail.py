@@ -20,7 +20,7 @@ from adapter.mapping.from_cda import read_cda_header
 from adapter.model.delivery import Delivery, DeliveryState
 from adapter.model.plan import ChannelName
 from adapter.model.submission import AcksWanted, Intent, Submission, Visibility
-from adapter.packaging.mail import build_mail
+from adapter.packaging.mail import Enclosed, build_mail
 from adapter.packaging.parcel import SenderProfile
 from tests.builders.cda import tiny_pdf
 
@@ -58,7 +58,7 @@ def letter_mail(
         "7c9e6679-7425-50de-944b-e07fc1f90ae7", submission.id, HOSPITAL.legal_entity, header.unique_id, header.version,
         asked.value, "role:x", ChannelName.SECURE_MAIL, 1, DeliveryState.ON_WIRE, message_id,
     )  # fmt: skip
-    written = build_mail(delivery, submission, cda, tiny_pdf(), sender, to, SENT_AT).message
+    written = build_mail([Enclosed(delivery, submission, cda, tiny_pdf())], sender, to, SENT_AT).message
     return on_its_way(_changed(written, change_archive, change), way, return_path)
 
 

@@ -15,7 +15,7 @@ from lxml import etree
 
 from adapter.mapping.from_cda import read_cda_header
 from adapter.model.identity import ins_is_valid
-from adapter.packaging.mail import build_mail
+from adapter.packaging.mail import Enclosed, build_mail
 from tests.builders.cda import tiny_pdf
 from tests.builders.ebrim import metadata_grammar
 from tests.builders.secure_mail import DOCTOR, SENDER, SENT_AT, SUBMISSION, delivery
@@ -33,7 +33,7 @@ def cdas(shared_dir: Path) -> list[Path]:
 
 def mail_of(cda: bytes) -> tuple[email.message.EmailMessage, dict[str, bytes]]:
     submission = replace(SUBMISSION, document=read_cda_header(cda), sender=None, encounter_class="")
-    content = build_mail(delivery(), submission, cda, tiny_pdf(), SENDER, DOCTOR, SENT_AT)
+    content = build_mail([Enclosed(delivery(), submission, cda, tiny_pdf())], SENDER, DOCTOR, SENT_AT)
     message = email.message_from_bytes(content.message, policy=email.policy.default)
     archive = zipfile.ZipFile(io.BytesIO(next(message.iter_attachments()).get_content()))  # type: ignore[attr-defined]
     return message, {name: archive.read(name) for name in archive.namelist()}  # type: ignore[return-value]

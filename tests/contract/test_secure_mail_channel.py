@@ -27,7 +27,7 @@ from lxml import etree
 from adapter.channels.base import Channel
 from adapter.channels.mssante import SecureMailChannel, SecureMailSettings, outcome_of
 from adapter.model.delivery import DeliveryState, OutcomeKind
-from adapter.packaging.mail import build_mail
+from adapter.packaging.mail import Enclosed, build_mail
 from adapter.packaging.parcel import FaxContent, MailContent, Parcel
 from adapter.secure_line import SecureLine
 from adapter.tracking.causes import load_causes
@@ -126,7 +126,7 @@ def settings_for(partner: Partner, **changes: object) -> SecureMailSettings:
 
 def parcel(number: int = 1, *, to: str = DOCTOR, cda: bytes = CDA) -> Parcel:
     row = delivery(id=f"d-{number}", reference=f"<d-{number}@{DOMAIN}>")
-    content = build_mail(row, SUBMISSION, cda, PDF, SENDER, to, SENT_AT)
+    content = build_mail([Enclosed(row, SUBMISSION, cda, PDF)], SENDER, to, SENT_AT)
     return Parcel(row.id, row.reference, to, False, content)
 
 

@@ -22,9 +22,9 @@ from adapter.model.parties import Device, Organisation, Party, Professional
 from adapter.model.submission import AcksWanted, Destinations, Intent, MailBodies, Submission, Urgency, Visibility
 from adapter.packaging.cda import wrap_as_n1
 from adapter.packaging.code_tables import activity_of, class_of, format_of, load_codes, type_scheme
-from adapter.packaging.mail import build_mail, build_pdf_mail
+from adapter.packaging.mail import Enclosed, build_mail
 from adapter.packaging.parcel import MailContent, SenderProfile
-from adapter.packaging.xdm import build_xdm_zip
+from adapter.packaging.xdm import Entered, build_xdm_zip
 from tests.builders.cda import build_n1, tiny_pdf
 from tests.builders.secure_mail import AUTHOR, DOCTOR, HEADER, PATIENT, SENDER, SENT_AT, SUBMISSION, delivery
 
@@ -36,7 +36,7 @@ NS = {"r": "urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0"}
 def mail_of(
     submission: Submission = SUBMISSION, sender: SenderProfile = SENDER, the_delivery: Delivery | None = None
 ) -> tuple[MailContent, EmailMessage]:
-    content = build_mail(the_delivery or delivery(), submission, CDA, PDF, sender, DOCTOR, SENT_AT)
+    content = build_mail([Enclosed(the_delivery or delivery(), submission, CDA, PDF)], sender, DOCTOR, SENT_AT)
     parsed = email.message_from_bytes(content.message, policy=email.policy.default)
     assert isinstance(parsed, EmailMessage)
     return content, parsed
@@ -55,7 +55,7 @@ def body_of(message: EmailMessage) -> str:
 
 
 def metadata(submission: Submission, the_delivery: Delivery | None = None) -> etree._Element:
-    archive = build_xdm_zip(the_delivery or delivery(), submission, CDA, SENDER, SENT_AT)
+    archive = build_xdm_zip([Entered(the_delivery or delivery(), submission, CDA)], SENDER, SENT_AT)
     return etree.fromstring(zipfile.ZipFile(io.BytesIO(archive)).read("IHE_XDM/SUBSET01/METADATA.XML"))
 
 
@@ -397,7 +397,7 @@ def test_unlisted_codes_fall_back_to_what_the_norm_foresees() -> None:
 
 
 def test_a_recipient_who_wants_the_pdf_alone_gets_no_archive_and_none_of_its_marks() -> None:
-    content = build_pdf_mail(delivery(), SUBMISSION, tiny_pdf(), SENDER, DOCTOR, SENT_AT)
+    content = build_mail([Enclosed(delivery(), SUBMISSION, b"", tiny_pdf())], SENDER, DOCTOR, SENT_AT)
     message = email.message_from_bytes(content.message, policy=email.policy.default)
     assert [part.get_content_type() for part in message.iter_attachments()] == ["application/pdf"]  # type: ignore[attr-defined]
     assert message["Subject"] == "CR hospitalier (séjour) EXEMPLE-BERTHIER CAMILLE 18/09/1974"

@@ -169,10 +169,10 @@ def test_a_retry_after_the_directory_changed_adds_no_second_channel_to_who_was_s
     assert (len(house.fax.parcels), len(house.mail.parcels)) == (1, 0)
 
 
-def test_both_documents_of_an_oru_leave(house: Instance) -> None:
+def test_both_documents_of_an_oru_leave_in_one_mail(house: Instance) -> None:
     receipt = house.letter(build_oru(build_n1(), build_ldl_ses()))
     house.dispatch()
-    assert len(house.mail.parcels) == 2
+    assert len(house.mail.parcels) == 1
     assert house.conservation().holds
     assert receipt
 
