@@ -14,6 +14,8 @@ from zoneinfo import available_timezones
 from adapter.config.inbox import check_inbox, inbox_entities
 from adapter.config.mailboxes import check_mailboxes, mailbox_secrets
 from adapter.config.reading import Problem
+from adapter.config.record import check_record, record_entities
+from adapter.config.record_access import check_record_access
 from adapter.config.secure_lines import check_file, check_mail_operator, check_tls, is_loopback, tls_settings
 from adapter.config.settings import Config, Hl7Partner, Mode, Secret
 
@@ -78,6 +80,7 @@ def _named_entities(config: Config) -> Iterator[tuple[str, str]]:
     for n, partner in enumerate(_partners(config), start=1):
         yield f"channels.hl7_push.partners[{n}].legal_entity", partner.legal_entity
     yield from inbox_entities(config)
+    yield from record_entities(config)
 
 
 def _partners(config: Config) -> tuple[Hl7Partner, ...]:
@@ -180,6 +183,8 @@ def _secrets(config: Config) -> Iterator[tuple[str, Secret]]:
     for n, token in enumerate(config.doors.http.tokens if config.doors.http else (), start=1):
         yield f"doors.http.tokens[{n}].token", token.token
     yield from mailbox_secrets(config)
+    for n, client in enumerate(config.record.clients, start=1):
+        yield f"record.clients[{n}].token", client.token
     if config.ledger.password:
         yield "ledger.password", config.ledger.password
     if config.channels.mssante and config.channels.mssante.password:
@@ -285,7 +290,9 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _check_partners,
     check_mailboxes,
     check_inbox,
+    check_record,
     _check_files,
     check_mail_operator,
+    check_record_access,
     _check_ledger,
 )

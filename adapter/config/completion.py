@@ -24,7 +24,10 @@ def complete(config: Config, base: Path) -> Config:
         hl7_push=_complete_partners(config.channels.hl7_push, sole),
         inbox=_complete_inbox(config.channels.inbox, sole),
     )
-    return replace(config, doors=doors, channels=channels, ledger=replace(config.ledger, url=_full_url(url, base)))
+    readers = tuple(replace(c, legal_entity=c.legal_entity or sole) for c in config.record.clients)
+    record = replace(config.record, clients=readers)
+    ledger = replace(config.ledger, url=_full_url(url, base))
+    return replace(config, doors=doors, channels=channels, record=record, ledger=ledger)
 
 
 def _full_url(url: str, base: Path) -> str:

@@ -379,11 +379,26 @@ class SecureMailOperator:
 
 
 @dataclass(frozen=True)
+class SmartAccess:
+    """Our access to a FHIR partner by SMART Backend Services. `key_file` is a PEM private key, RSA or EC P-384, read each time.
+
+    Without `token_endpoint`, the partner's `.well-known/smart-configuration` tells it.
+    """
+
+    client_id: str
+    key_file: Path
+    kid: str
+    scope: str = "system/*.cruds"
+    token_endpoint: str = ""
+
+
+@dataclass(frozen=True)
 class SharedRecord:
-    """The territory's FHIR record (MHD ITI-65)."""
+    """The territory's FHIR record (MHD ITI-65). At most one of `token` and `smart`."""
 
     base_url: str
     token: Secret | None = None
+    smart: SmartAccess | None = None
     tls: TlsClient = field(default_factory=TlsClient)
     timeout_seconds: float = bounded(60.0, 0.1, 600)
 
@@ -429,15 +444,48 @@ class Hl7Push:
     partners: tuple[Hl7Partner, ...] = ()
 
 
+class PracticeFormat(StrEnum):
+    """What a practice's program reads in its folder."""
+
+    FHIR = "fhir"
+    XDM = "xdm"
+    CDA_AND_PDF = "cda+pdf"
+    HPRIM = "hprim"
+
+
+class PracticeCharset(StrEnum):
+    """How texts are encoded in a practice's folder."""
+
+    CP1252 = "cp1252"
+    LATIN9 = "iso-8859-15"
+
+
+@dataclass(frozen=True)
+class PracticeDropFolder:
+    """A practice's folder, for software that can do nothing else. `names_patient`: file names end with the patient's name."""
+
+    path: Path
+    format: PracticeFormat
+    charset: PracticeCharset = PracticeCharset.CP1252
+    names_patient: bool = False
+    poll_seconds: float = bounded(5.0, 0.01, 3600)
+    settle_seconds: float = bounded(5.0, 0, 3600)
+    vanish_seconds: float = bounded(60.0, 0, 86_400)
+    keep_days: int = bounded(30, 1, 3650)
+
+
 @dataclass(frozen=True)
 class ImportingPractice:
-    """A practice whose software imports what is published for it. What it leaves for longer than its hours alarms."""
+    """A practice whose software imports what is published for it: by the API, a folder, or both. What lies for longer than its
+    hours alarms.
+    """
 
     name: str
     legal_entity: str = ""
     urgent_hours: float = bounded(4.0, 0, 8760)
     semi_urgent_hours: float = bounded(24.0, 0, 8760)
     routine_hours: float = bounded(72.0, 0, 8760)
+    folder: PracticeDropFolder | None = None
 
 
 @dataclass(frozen=True)
@@ -487,6 +535,50 @@ class UnclearWaits:
     inbox_seconds: float = bounded(5.0, 0, 86_400)
 
 
+class RecordClientKind(StrEnum):
+    """What a client of the built-in record is, and so what it may do and see."""
+
+    FEEDER = "feeder"
+    PROFESSIONAL = "professional"
+    PATIENT = "patient"
+    ADMINISTRATOR = "administrator"
+
+
+class Confidentiality(StrEnum):
+    """The most confidential documents that a professional's client reads: normal, restricted, very restricted."""
+
+    NORMAL = "N"
+    RESTRICTED = "R"
+    VERY_RESTRICTED = "V"
+
+
+@dataclass(frozen=True)
+class RecordClient:
+    """A program that calls the built-in record. `organisation`: the FINESS that it speaks for."""
+
+    name: str
+    kind: RecordClientKind
+    token: Secret
+    legal_entity: str = ""
+    organisation: str = ""
+    reads: Confidentiality = Confidentiality.NORMAL
+
+
+@dataclass(frozen=True)
+class Record:
+    """The built-in shared record, at `/record/fhir` of the HTTP door, for territories without a platform.
+
+    `needs_consent`: nothing is fed before an administrator noted the patient's agreement.
+    """
+
+    enabled: bool = False
+    public_url: str = ""
+    needs_consent: bool = False
+    calls_per_minute: int = bounded(600, 1, 1_000_000)
+    max_body_bytes: int = bounded(67_108_864, 1024, 1_073_741_824)
+    clients: tuple[RecordClient, ...] = ()
+
+
 @dataclass(frozen=True)
 class Logging:
     """Events and ids, never content."""
@@ -506,6 +598,7 @@ class Config:
     doors: Doors = field(default_factory=Doors)
     channels: Channels = field(default_factory=Channels)
     unclear: UnclearWaits = field(default_factory=UnclearWaits)
+    record: Record = field(default_factory=Record)
     night: Night = field(default_factory=Night)
     retention: Retention = field(default_factory=Retention)
     log: Logging = field(default_factory=Logging)

@@ -36,6 +36,8 @@ from adapter.service.doors import callers, folder_settings, forms_settings, http
 from adapter.service.figures import Figures
 from adapter.service.lanes import Lane
 from adapter.service.logs import configure_logs
+from adapter.service.practice_folders import folder_lanes
+from adapter.service.record import record_routes
 from adapter.service.trust_watch import Speaker, TrustWatch
 from adapter.web.app import Health, build_app
 
@@ -82,6 +84,7 @@ def run_worker(
     lanes.append(Lane("trust", watch.look, TRUST_IDLE_SECONDS))
     if number == 0:  # on each host one worker takes the proofs and gives back lost leases; a double would be harmless
         lanes.append(Lane("settle", instance.pipeline.settle_some, SETTLE_IDLE_SECONDS, after=_waker(dispatch)))
+        lanes += folder_lanes(instance)
         lanes.append(Lane("seal", partial(seal_audit, instance.ledger), SEAL_IDLE_SECONDS))
     intake = Intake(WokenPipeline(instance, [prepare]))
     intake.start()
@@ -232,6 +235,7 @@ def _web_server(config: Config, instance: Instance, intake: Intake[Any], figures
     settings = forms_settings(door, config.instance.time_zone)
     authenticate = callers(config, door).authenticate
     routers = [make(settings, intake, authenticate, clock=now, count=figures.count) for make in (forms_router, documents_router)]
+    routers += record_routes(instance, figures.count)
     app = build_app(routers, health=partial(_health, instance), metrics=figures.text, version=__version__)
     tls = instance.lines.door("doors.http.tls") if door.tls is not None else None
     server = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10, **http_tls(tls))
