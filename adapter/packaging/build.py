@@ -174,9 +174,38 @@ def _enclosed(delivery: Delivery, document: Document, leg: Leg, sender: SenderPr
     """What a mail carries of one document."""
     pdf, submission = readable_pdf(document, sender.stamp), document.submission
     if leg.pdf_only:
-        return Enclosed(delivery, submission, b"", pdf, thread=document.earlier_references)
+        return Enclosed(delivery, submission, b"", pdf, thread=document.earlier_references, copy_of=leg.copy_of)
     cda = travelling_cda(document, pdf)
-    return Enclosed(delivery, submission, cda, pdf, written_templates(document), document.earlier_references)
+    templates, thread = written_templates(document), document.earlier_references
+    return Enclosed(delivery, submission, cda, pdf, templates, thread, leg.copy_of)
+
+
+def _for_record(delivery: Delivery, document: Document, leg: Leg, sender: SenderProfile, sent_at: datetime) -> Content:
+    """The document in the forms that the record wants, or the change that it is asked for."""
+    submission = document.submission
+    if submission.intent in (Intent.CANCEL, Intent.METADATA):
+        return build_change(delivery, submission, leg.changes, sender, sent_at)
+    forms = tuple(_rendition(kind, document, sender.stamp) for kind in leg.renditions)
+    kept = (document.bundle, document.source, document.media_type)
+    return build_iti65(delivery, submission, *kept, sender, sent_at, renditions=forms)
+
+
+def _rendition(kind: str, document: Document, stamp: str) -> Rendition:
+    """One form that a record declares."""
+    match kind:
+        case "fhir":
+            return Rendition(kind, write_json(document.bundle), "application/fhir+json", ANY_FORMAT)
+        case "pdf":
+            return Rendition(kind, readable_pdf(document, stamp), "application/pdf", ANY_FORMAT)
+        case _:
+            return Rendition("cda", travelling_cda(document, readable_pdf(document, stamp)), "text/xml", _cda_format(document))
+
+
+def _cda_format(document: Document) -> Code:
+    if document.submission.content_kind == "cda":
+        return format_of_source(document.submission.document)
+    templates = written_templates(document)
+    return format_of(templates) if templates else PDF_FORMAT
 
 
 def _cover(

@@ -15,7 +15,7 @@ from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery
 from adapter.model.document import DocumentHeader
 from adapter.model.submission import Intent, Submission
-from adapter.packaging.follow_up import follow_up_sentence, replaces_earlier
+from adapter.packaging.follow_up import copy_sentence, follow_up_sentence, replaces_earlier
 from adapter.packaging.parcel import MailContent, SenderProfile
 from adapter.packaging.xdm import Entered, build_xdm_zip, rendition_error
 from mssante.errors import MssanteError
@@ -38,7 +38,7 @@ class Enclosed(Confidential):
 
     `cda` is empty for a recipient who wants the readable PDF alone. `templates`: those of a structured CDA that we wrote; the
     header tells those of a CDA that came in. `thread`: Message-IDs of the older versions that this recipient was sent, oldest
-    first.
+    first. `copy_of`: the instant at which the same document left by fax, when it comes again.
     """
 
     delivery: Delivery
@@ -47,6 +47,7 @@ class Enclosed(Confidential):
     pdf: bytes
     templates: tuple[str, ...] = ()
     thread: tuple[str, ...] = ()
+    copy_of: str = ""
 
 
 def build_mail(enclosed: Sequence[Enclosed], sender: SenderProfile, address: str, sent_at: datetime) -> MailContent:
@@ -58,7 +59,8 @@ def build_mail(enclosed: Sequence[Enclosed], sender: SenderProfile, address: str
     first = enclosed[0]
     submission, delivery = first.submission, first.delivery
     has_archive = any(one.cda for one in enclosed)
-    subject = _subject(enclosed)
+    # At the end: software finds its mails by how their subject begins.
+    subject = _subject(enclosed) + (" (copie)" if all(one.copy_of for one in enclosed) else "")
     thread = tuple(dict.fromkeys(reference for one in enclosed for reference in one.thread))
     mail = DocumentMail(
         sender=Mailbox(sender.mailbox, sender.mail_label),
@@ -133,7 +135,8 @@ def _text(enclosed: Sequence[Enclosed], sender: SenderProfile, *, has_archive: b
 
 def _notes(enclosed: Sequence[Enclosed], sender: SenderProfile) -> list[str]:
     notes = [sender.stamp] if sender.stamp else []
-    told = ((one, follow_up_sentence(one.delivery, one.submission)) for one in enclosed)
+    told = [(one, follow_up_sentence(one.delivery, one.submission)) for one in enclosed]
+    told += [(one, copy_sentence(one.copy_of)) for one in enclosed]
     notes += [words if len(enclosed) == 1 else f"{_title(one)} : {words}" for one, words in told if words]
     urgency = enclosed[0].submission.urgency
     if urgency:
