@@ -25,6 +25,7 @@ from adapter.channels.mllp_client import MllpPartner, MllpTls
 from adapter.channels.mssante import SecureMailSettings
 from adapter.channels.registry import channel_class
 from adapter.channels.shared_record import SharedRecordSettings
+from adapter.channels.smart_client import SmartSettings
 from adapter.config import Config, LegalEntity, Mode
 from adapter.config.settings import (
     Hl7Partner,
@@ -102,7 +103,7 @@ def build_channels(
     lines = lines or SecureLines(config)
     settings: dict[ChannelName, object | None] = {
         ChannelName.SECURE_MAIL: _secure_mail(config, lines, directory),
-        ChannelName.SHARED_RECORD: _shared_record(config, lines),
+        ChannelName.SHARED_RECORD: record_settings(config, lines),
         ChannelName.FAX: _fax(config),
         ChannelName.HL7_PUSH: _hl7_push(config, lines),
         ChannelName.INBOX: _inbox(config, publish),
@@ -137,8 +138,8 @@ def _is_trusted(config: Config, directory: Callable[[], Directory], address: str
     return directory().domain_of(address, today) is not None
 
 
-def _shared_record(config: Config, lines: SecureLines) -> SharedRecordSettings | None:
-    """A test instance feeds its sandbox record, whatever the channel's own address (seam 12)."""
+def record_settings(config: Config, lines: SecureLines) -> SharedRecordSettings | None:
+    """How the shared record is reached. A test instance feeds its sandbox, whatever the channel's own address (seam 12)."""
     record = config.channels.shared_record
     if record is None:
         return None
@@ -146,13 +147,15 @@ def _shared_record(config: Config, lines: SecureLines) -> SharedRecordSettings |
     is_test = config.instance.mode is Mode.TEST and sandbox is not None
     base_url = sandbox.record if is_test and sandbox is not None and sandbox.record else record.base_url
     # A token is for the record it was given for: a sandbox elsewhere never sees it.
-    token = record.token if _origin(base_url) == _origin(record.base_url) else None
+    is_theirs = _origin(base_url) == _origin(record.base_url)
+    token, smart = (record.token, record.smart) if is_theirs else (None, None)
     return SharedRecordSettings(
         base_url=base_url,
         connect_timeout_seconds=min(10.0, record.timeout_seconds),
         send_timeout_seconds=record.timeout_seconds,
         token=token.read(os.environ) if token is not None and token.file is None else "",
         token_file=token.file if token is not None else None,
+        smart=SmartSettings(smart.client_id, smart.key_file, smart.kid, smart.scope, smart.token_endpoint) if smart else None,
         tls=lines.at("channels.shared_record.tls").plain_contexts,
     )
 

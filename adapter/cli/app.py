@@ -31,6 +31,9 @@ ROOMS = {
     "replay": "replaying",
     "sync": "sync",
     "report": "report",
+    "visibility": "visibility",
+    "patient": "patients",
+    "record": "record",
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
 
 from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError, VaultError
-from adapter.ledger import bundles, moves, suspensions, tables
+from adapter.ledger import bundles, moves, patient_wishes, suspensions, tables
 from adapter.ledger.acks import read_ack
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import Claimed, ClaimedAck, ClaimedDelivery, PartnerChoice, PayloadKind, Settlement
@@ -370,13 +370,14 @@ def _apply(tx: Transaction, row: Row, settlement: Settlement, actor: str) -> Row
 
 
 def _follow_up(tx: Transaction, row: Row, settlement: Settlement, actor: str) -> None:
+    patient_wishes.remember(tx, row, settlement.cause)
     if settlement.suspends_address:
         suspensions.suspend(tx, row, settlement.cause)
     opened = settlement.open_next_leg and moves.open_next_leg(tx, row, actor=actor)
     item = settlement.work_item
     if item is not None and not (opened and settlement.work_item_only_if_last):
         add_work_items(tx, [item])
-    if item is None and settlement.open_next_leg and not opened:
+    if item is None and settlement.open_next_leg and not opened and not settlement.ends_quietly:
         add_delivery_item(tx, row, settlement.cause or "all-legs-refused", _LAST_LEG_ADVICE)
     if moves.has_served(row["state"]):
         greet_partner(tx, row, actor)

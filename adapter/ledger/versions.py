@@ -8,6 +8,9 @@ unrelated: both are sent.
 
 A cancellation speaks for the whole document: it stops versions not yet sent to *any* role, and a version that arrives after it.
 A cancellation to a role that was never sent anything is not sent either: it would tell of a document nobody saw.
+
+A change of metadata (who may see it) comes after its document and before a cancellation of it, whatever its version, which only
+orders such changes among themselves. It stops older changes, never a document: what has not left leaves as it may be seen then.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, select, union, update
 
 from adapter.ledger import moves, tables
 from adapter.ledger.database import Transaction
@@ -29,7 +32,8 @@ from adapter.model.work_item import WorkAbout
 S = DeliveryState
 Row = Mapping[Any, Any]
 
-_RANK = {Intent.NEW.value: 0, Intent.REPLACE.value: 1, Intent.CANCEL.value: 2}
+METADATA = Intent.METADATA.value
+_RANK = {METADATA: -1, Intent.NEW.value: 0, Intent.REPLACE.value: 1, Intent.CANCEL.value: 2}
 _UNSENT = (S.WAITING, S.QUEUED, S.CLAIMED, S.PARKED)
 
 
@@ -77,7 +81,24 @@ def is_newer(one: Version, other: Version, line: Sequence[Version]) -> bool:
         return True
     if one.document_id in _ancestors(other.document_id, replaced):
         return False
-    return (one.version, _RANK[one.intent]) > (other.version, _RANK[other.intent])
+    if one.document_id == other.document_id and METADATA in (one.intent, other.intent):
+        return _changes_after(one, other)
+    return (_content_version(one, line), _RANK[one.intent]) > (_content_version(other, line), _RANK[other.intent])
+
+
+def _changes_after(one: Version, other: Version) -> bool:
+    """Of one document, of which one version at least only changes who may see it."""
+    if one.intent == other.intent:
+        return one.version > other.version
+    return other.intent != Intent.CANCEL.value if one.intent == METADATA else one.intent == Intent.CANCEL.value
+
+
+def _content_version(version: Version, line: Sequence[Version]) -> int:
+    """The version of the document that a change is about; its own says only which change it is."""
+    if version.intent != METADATA:
+        return version.version
+    held = [one.version for one in line if one.document_id == version.document_id and one.intent != METADATA]
+    return max(held, default=version.version)
 
 
 def _ancestors(document_id: str, replaced: Mapping[str, str]) -> set[str]:
@@ -136,15 +157,18 @@ def _one_line(tx: Transaction, submission: Submission) -> str:
 
 
 def _lines_near(tx: Transaction, submission: Submission) -> list[str]:
-    """Lines of known documents that name this one or that it names, in a fixed order."""
+    """Lines of known documents that name this one or that it names, in a fixed order.
+
+    One question an index: asked with OR, SQLite goes through every document of the legal entity, for each that comes.
+    """
     document, s = submission.document, tables.submission
     near = [s.c.document_id == document.unique_id, s.c.replaces == document.unique_id]
     if document.set_id:
         near.append(s.c.set_id == document.set_id)
     if document.replaces:
         near.append(s.c.document_id == document.replaces)
-    query = select(s.c.line_id).where(s.c.legal_entity == submission.legal_entity, s.c.id != submission.id, or_(*near))
-    return sorted(set(tx.execute(query).scalars()))
+    mine = (s.c.legal_entity == submission.legal_entity, s.c.id != submission.id)
+    return sorted(set(tx.execute(union(*(select(s.c.line_id).where(*mine, one) for one in near))).scalars()))
 
 
 class LineKeeper:
@@ -156,6 +180,7 @@ class LineKeeper:
         self._line = line
         self._actor = actor
         self._cancels = submission.intent is Intent.CANCEL
+        self._only_changes = submission.intent is Intent.METADATA
         self._older = self._deliveries_of(line.older)
         self._newer = self._deliveries_of(line.newer)
         self._cancelled_by = next((v.submission_id for v in line.newer if v.intent == Intent.CANCEL.value), "")
@@ -177,7 +202,8 @@ class LineKeeper:
 
     def place(self, role_id: str) -> Placement:
         """What happens to a new delivery for this role."""
-        newer = next((row["id"] for row in self._newer if row["role_id"] == role_id), self._cancelled_by)
+        ours = [row for row in self._newer if row["role_id"] == role_id and (self._only_changes or row["intent"] != METADATA)]
+        newer = next((row["id"] for row in ours), self._cancelled_by)
         if newer:
             return Placement(S.SUPERSEDED, superseded_by=newer, cause="older-version")
         older = [row for row in self._older if row["role_id"] == role_id]
@@ -188,7 +214,7 @@ class LineKeeper:
 
     def served_elsewhere(self, roles: set[str]) -> list[str]:
         """Roles that older versions may have reached and that this one is not for; nobody asks again once a newer one did."""
-        if self._newer:
+        if self._newer or self._only_changes:
             return []
         return sorted({row["role_id"] for row in self._older if _may_have_left(row)} - roles)
 
@@ -200,7 +226,7 @@ class LineKeeper:
         touched: set[str] = set()
         for row in self._older:
             by = placed.get(row["role_id"]) or self._newest_of(row) or (self._submission.id if self._cancels else "")
-            if not by or row["superseded_by"]:
+            if not by or row["superseded_by"] or (self._only_changes and row["intent"] != METADATA):
                 continue
             touched.add(row["submission_id"])
             if S(row["state"]) in _UNSENT:
@@ -211,7 +237,7 @@ class LineKeeper:
 
     def _newest_of(self, older: Row) -> str:
         """A newer version that came before us, for an older row's role; it learns from us what it replaces."""
-        newer = [row for row in self._newer if row["role_id"] == older["role_id"]]
+        newer = [row for row in self._newer if row["role_id"] == older["role_id"] and METADATA not in (row["intent"], older["intent"])]
         if _may_have_left(older):
             for row in newer:
                 if S(row["state"]) in _UNSENT and not row["replaces_sent_on"]:

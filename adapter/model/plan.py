@@ -29,6 +29,8 @@ class Leg(Confidential):
     `order` starts at 1; leg n+1 waits until leg n is refused. `parallel` legs (the shared record) wait for nobody.
     `intended` is the address that a test instance replaced by its sandbox. `pdf_only`: the mail carries no archive.
     `copy_of`: the ISO instant at which the same document left by fax; this leg carries it again, electronically.
+    Of a record: `renditions` are the forms that it wants, `changes` how it takes a cancellation or a change of visibility.
+    `after_record`: this mail waits for the record's answer.
     """
 
     channel: ChannelName
@@ -39,6 +41,9 @@ class Leg(Confidential):
     intended: str = ""
     pdf_only: bool = False
     copy_of: str = ""
+    renditions: tuple[str, ...] = ()
+    changes: str = ""
+    after_record: bool = False
 
 
 @dataclass(frozen=True)

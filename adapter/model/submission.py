@@ -20,6 +20,8 @@ class Intent(StrEnum):
     NEW = "new"
     REPLACE = "replace"
     CANCEL = "cancel"
+    # A person changed who may see a document that was sent: nothing of its content travels.
+    METADATA = "metadata"
 
 
 class Urgency(StrEnum):

@@ -12,22 +12,26 @@ from datetime import datetime
 from typing import assert_never
 
 from adapter.errors import RenditionError
+from adapter.fhir.bundle import write_json
 from adapter.formats.cda import embedded_pdf, read_cda
 from adapter.model.ack import BusinessAck
 from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery
-from adapter.model.document import BodyKind
+from adapter.model.document import BodyKind, Code
 from adapter.model.plan import ChannelName, Leg, RecipientPlan
 from adapter.model.submission import AcksWanted, Intent, Submission, Urgency
 from adapter.packaging.cda import wrap_as_n1
 from adapter.packaging.cda_out.structured import structured_model, write_as_n3
+from adapter.packaging.code_tables import PDF_FORMAT, format_of
 from adapter.packaging.fax_page import FaxCover, build_fax
 from adapter.packaging.follow_up import follow_up_sentence
 from adapter.packaging.hl7.mdm import LocalDocument
 from adapter.packaging.hl7.messages import ack_message, document_message
 from adapter.packaging.mail import Enclosed, build_mail
 from adapter.packaging.mail_receipt import build_mail_receipt
-from adapter.packaging.mhd import build_iti65
+from adapter.packaging.mhd import Rendition, build_iti65
+from adapter.packaging.mhd_change import build_change
+from adapter.packaging.mhd_values import ANY_FORMAT, format_of_source
 from adapter.packaging.parcel import Content, Fetchable, InboxContent, Parcel, SenderProfile
 from adapter.packaging.pdf import render_pdf, stamp_pdf
 
@@ -139,9 +143,7 @@ def _content(
         case ChannelName.SECURE_MAIL:
             return build_mail([_enclosed(delivery, document, leg, sender)], sender, leg.address, sent_at)
         case ChannelName.SHARED_RECORD:
-            return build_iti65(
-                delivery, document.submission, document.bundle, document.source, document.media_type, sender, sent_at
-            )
+            return _for_record(delivery, document, leg, sender, sent_at)
         case ChannelName.FAX:
             return build_fax(
                 readable_pdf(document, ""), _cover(document, recipient, leg, sender, delivery, sent_at), sender.stamp

@@ -34,6 +34,22 @@ class RecordContent(Confidential):
 
 
 @dataclass(frozen=True, repr=False)
+class RecordChange(Confidential):
+    """A change of metadata of a document that a record holds, in all its forms (`master_identifiers`, the document's own first).
+
+    `way` is how the partner takes it: `patch` (HTTP PATCH by identifier) or `transaction` (PATCH entries, a submission set).
+    `status` empty, `archived` None, `labels` empty: left as they are. `labels` is JSON, `{"securityLabel": […]}`.
+    """
+
+    master_identifiers: tuple[str, ...]
+    way: str
+    status: str = ""
+    archived: bool | None = None
+    labels: bytes = b""
+    submission_set: bytes = b""
+
+
+@dataclass(frozen=True, repr=False)
 class FaxContent(Confidential):
     """A page set as multi-page TIFF-F (G4, 1728 columns, 204×196 dpi) and its number of pages."""
 
@@ -67,7 +83,7 @@ class InboxContent(Confidential):
     forms: tuple[Fetchable, ...]
 
 
-Content = MailContent | RecordContent | FaxContent | Hl7Content | InboxContent
+Content = MailContent | RecordContent | RecordChange | FaxContent | Hl7Content | InboxContent
 
 
 @dataclass(frozen=True, repr=False)

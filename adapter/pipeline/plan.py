@@ -24,10 +24,13 @@ def stable_id(*parts: str) -> str:
 
 def deliveries_of(submission: Submission, plan: RoutePlan, sender: SenderProfile) -> tuple[Delivery, ...]:
     """One delivery per leg: the first leg of each recipient is queued, its fallbacks wait."""
-    return tuple(_delivery(submission, recipient, leg, sender) for recipient in plan.recipients for leg in recipient.legs)
+    waits = any(leg.after_record for recipient in plan.recipients for leg in recipient.legs)
+    return tuple(
+        _delivery(submission, recipient, leg, sender, waits=waits) for recipient in plan.recipients for leg in recipient.legs
+    )
 
 
-def _delivery(submission: Submission, recipient: RecipientPlan, leg: Leg, sender: SenderProfile) -> Delivery:
+def _delivery(submission: Submission, recipient: RecipientPlan, leg: Leg, sender: SenderProfile, *, waits: bool) -> Delivery:
     delivery_id = stable_id(submission.id, recipient.role_id, leg.channel.value, str(leg.order))
     first = min(other.order for other in recipient.legs)
     return Delivery(
@@ -44,12 +47,16 @@ def _delivery(submission: Submission, recipient: RecipientPlan, leg: Leg, sender
         reference=_reference(delivery_id, leg.channel, sender),
         priority=_PRIORITY.get(submission.urgency, _ROUTINE_PRIORITY),
         partner=leg.address if leg.channel is ChannelName.HL7_PUSH else "",
-        sequence=_sequence(submission, leg),
+        sequence=_sequence(submission, leg, waits_for_record=waits),
     )
 
 
-def _sequence(submission: Submission, leg: Leg) -> str:
-    """Versions of one document enter local software in their order; other documents do not wait for them."""
+def _sequence(submission: Submission, leg: Leg, *, waits_for_record: bool) -> str:
+    """Versions of one document enter local software in their order; other documents do not wait for them. A mail that waits for
+    the record shares its sequence: whatever the record answers ends the wait.
+    """
+    if leg.after_record or (waits_for_record and leg.channel is ChannelName.SHARED_RECORD):
+        return stable_id("record-first", submission.id)
     if leg.channel is not ChannelName.HL7_PUSH:
         return ""
     document = submission.document

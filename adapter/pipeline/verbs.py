@@ -55,6 +55,7 @@ from adapter.pipeline.lease import kept_alive
 from adapter.pipeline.patients import Routed, objection_now
 from adapter.pipeline.plan import deliveries_of, open_questions
 from adapter.pipeline.route_now import route_now
+from adapter.pipeline.visibility import as_visible_now, effects_of_change, is_visibility_order, masked_since
 from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import Directory
 from adapter.tracking.ack_retries import decide_after_ack
@@ -78,6 +79,7 @@ TOO_LARGE = "too-large"
 # Renditions that a channel cannot have yet, with an advice of their own.
 CAUSES_OF_RENDITIONS = {
     "mhd.cancel-unsupported": "record-cancel",
+    "mhd.change-unsupported": "record-change",
     "hl7.unknown-partner": "partner-unknown",
     "ack.no-partner": "no-ack-partner",
 }
@@ -197,6 +199,8 @@ class Pipeline:
             return _parked("poison", "La préparation a interrompu le service plusieurs fois : à examiner par une personne.")
         receipt = claim.receipt
         directory = self._directory()
+        if receipt.kind is ContentKind.CORRECTION and is_visibility_order(claim.content):
+            return effects_of_change(self._ledger, claim, directory, self._senders[receipt.legal_entity])
         if receipt.kind is ContentKind.CORRECTION:
             corrector = Corrector(self._ledger, self._route, self._settings.validation, self._clock())
             return corrector.effects_of(claim, self._senders[receipt.legal_entity])
@@ -297,11 +301,13 @@ class Pipeline:
             self._conclude(claims, self._send(channel, parcel, delivery))
 
     def _ready(self, claim: Claimed, sent_at: datetime) -> tuple[Claimed, Parcel] | None:
-        """What may leave now, and its parcel; None for what may not, which is then concluded."""
-        found = self._parcel_or_refusal(claim, sent_at)
+        """What may leave now, as it may be seen now, and its parcel; None for what may not, which is then concluded."""
+        now = as_visible_now(self._ledger, claim)
+        masked = masked_since(claim, now, self._directory, self._settings.routes, self._today())
+        found = SendOutcome(OutcomeKind.REFUSED, masked) if masked else self._parcel_or_refusal(now, sent_at)
         if isinstance(found, Parcel):
-            return claim, found
-        self._conclude([claim], found)
+            return now, found
+        self._conclude([now], found)
         return None
 
     def _parcel_or_refusal(self, claim: Claimed, sent_at: datetime) -> Parcel | SendOutcome:
@@ -404,6 +410,7 @@ class Pipeline:
             open_next_leg=decision.opens_next_leg,
             work_item=item,
             work_item_only_if_last=decision.person_if_last and not decision.needs_person and not urgent,
+            ends_quietly=decision.ends_quietly,
             suspends_address=outcome.kind is OutcomeKind.REFUSED and suspends_address(outcome.cause),
         )
 

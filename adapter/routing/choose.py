@@ -91,6 +91,7 @@ class _Open:
     reason: str
     since: date | None = None
     pdf_only: bool = False
+    record: Record | None = None
 
 
 _Verdict = _Open | Objection
@@ -225,7 +226,7 @@ def _care_team_plans(role: Role, explanation: str, case: _Case) -> tuple[Recipie
     plan = _plan_of(role, explanation, verdicts)
     if agreement is None or not agreement.record_beside:
         return (plan,)
-    return _with_record_beside(plan, role, case)
+    return _with_record_beside(plan, role, case, first=agreement.record_first)
 
 
 def _with_local_software(order: tuple[ChannelName, ...], role: Role, case: _Case) -> tuple[ChannelName, ...]:
@@ -242,7 +243,7 @@ def _is_beside_the_point(channel: ChannelName, role: Role) -> bool:
     return channel is ChannelName.SHARED_RECORD and role.is_bare_address
 
 
-def _with_record_beside(plan: RecipientPlan, role: Role, case: _Case) -> tuple[RecipientPlan, ...]:
+def _with_record_beside(plan: RecipientPlan, role: Role, case: _Case, *, first: bool) -> tuple[RecipientPlan, ...]:
     verdict = _record_by_agreement(role, case)
     record = case.directory.record_for(case.sender, case.on)
     if isinstance(verdict, Objection) or record is None:
@@ -254,7 +255,18 @@ def _with_record_beside(plan: RecipientPlan, role: Role, case: _Case) -> tuple[R
         replace(r, reason="alimenté à côté (plan du dossier)") if r.channel is ChannelName.SHARED_RECORD else r
         for r in plan.rejected
     )
-    return replace(plan, rejected=kept), beside
+    return replace(plan, rejected=kept, legs=_after_record(plan.legs) if first else plan.legs), beside
+
+
+def _after_record(legs: tuple[Leg, ...]) -> tuple[Leg, ...]:
+    """The agreement says so: the mail leaves when the record answered, whatever it said. Legs are numbered after the record's."""
+    waits = "après la réponse du dossier partagé"
+    return tuple(
+        replace(leg, order=leg.order + 1, after_record=True, reason=f"{leg.reason}, {waits}")
+        if leg.channel is ChannelName.SECURE_MAIL
+        else replace(leg, order=leg.order + 1)
+        for leg in legs
+    )
 
 
 def _record_role(record: Record) -> Role:
@@ -274,7 +286,10 @@ def _plan_of(role: Role, explanation: str, verdicts: Mapping[ChannelName, _Verdi
         rank = len(legs) + 1
         reason = verdict.reason if rank == 1 else f"{verdict.reason} ; seulement si l'envoi précédent est refusé"
         since = verdict.since.isoformat() if verdict.since else ""
-        legs.append(Leg(channel, verdict.address, rank, reason, since, pdf_only=verdict.pdf_only))
+        leg = Leg(channel, verdict.address, rank, reason, since, pdf_only=verdict.pdf_only)
+        if verdict.record is not None:
+            leg = replace(leg, renditions=verdict.record.renditions, changes=verdict.record.changes)
+        legs.append(leg)
     return RecipientPlan(
         role_id=role.id,
         kind=role.kind,
@@ -413,7 +428,8 @@ def _feed(role: Role, case: _Case) -> _Verdict:
     opening = sender_end_of(ChannelName.SHARED_RECORD, case.sender, case.on)
     if isinstance(opening, Closed):
         return Objection("not-equipped", opening.reason)
-    return _Open(role.mailbox, f"Dossier partagé : l'émetteur participe{since_words(opening)}", opening.since)
+    record = case.directory.record_for(case.sender, case.on)
+    return _Open(role.mailbox, f"Dossier partagé : l'émetteur participe{since_words(opening)}", opening.since, record=record)
 
 
 def _patient_verdicts(role: Role, case: _Case) -> dict[ChannelName, _Verdict]:
@@ -466,7 +482,7 @@ def _in_sandbox(plan: RecipientPlan, settings: RouteSettings) -> RecipientPlan:
             order=rank,
             reason=f"{leg.reason} — instance de test : envoyé au bac à sable",
         )
-        for rank, leg in enumerate(kept, 1)
+        for rank, leg in enumerate(kept, plan.legs[0].order)
     )
     rejected = plan.rejected + tuple(
         Rejected(leg.channel, "instance de test sans adresse de bac à sable pour ce canal") for leg in lost

@@ -6,13 +6,15 @@ only with a qualified INS. Unknown is never taken for a yes where the law asks f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date
 from enum import StrEnum
 
 from adapter.model.identity import Ins
-from adapter.model.patient import Contact, Feeding, InsStanding, PatientView
+from adapter.model.patient import NEVER, Contact, Feeding, InsStanding, PatientView
 from adapter.model.submission import Intent, Submission
+from adapter.model.wish import PatientWord, WishFor, Word
 from adapter.routing.policy import Objection
 
 MAJORITY_YEARS = 18
@@ -28,10 +30,14 @@ class Wish(StrEnum):
 
 @dataclass(frozen=True)
 class PatientWishes:
-    """What is known of the patient beside the document. `ins` is what the patient index says of the document's matricule."""
+    """What is known of the patient beside the document. `ins` is what the patient index says of the document's matricule.
+
+    `account` says that the record answered that it has none for this patient (`none`), or that it is closed (`closed`).
+    """
 
     record: Wish = Wish.UNKNOWN
     mail: Wish = Wish.UNKNOWN
+    account: Word | None = None
     has_guardian: bool = False
     is_deceased: bool = False
     ins: InsStanding = InsStanding.UNTOLD
@@ -47,19 +53,43 @@ _DOUBTS = {
 }
 
 
-def wishes_of(view: PatientView | None, ins: Ins | None, on: date) -> PatientWishes:
+_WORDS = {Word.AGREED: Wish.AGREED, Word.REFUSED: Wish.REFUSED}
+
+
+def wishes_of(view: PatientView | None, ins: Ins | None, on: date, words: Sequence[PatientWord] = ()) -> PatientWishes:
     """The wishes and state of a document's patient, as the index tells them on a day; `ins` is the document's matricule.
 
-    Not asked (NA) is not known. The consent to SMS says nothing of secure mail. A guardianship counts until its end.
+    `words` were said otherwise, at the desk or by the record: of them and of ZFA, the newest rules. Not asked (NA) is not known.
+    The consent to SMS says nothing of secure mail. A guardianship counts until its end.
     """
+    record = _newest(words, WishFor.RECORD)
+    mail = _newest(words, WishFor.MAIL)
+    known = PatientWishes(mail=_WORDS.get(mail.said, Wish.UNKNOWN) if mail else Wish.UNKNOWN)
+    if record is not None and not _told_since(view, record):
+        account = record.said if record.said in (Word.NONE, Word.CLOSED) else None
+        known = replace(known, record=_WORDS.get(record.said, Wish.UNKNOWN), account=account)
+    elif view is not None:
+        known = replace(known, record=_RECORD_WISHES.get(view.facts.feeding, Wish.UNKNOWN))
     if view is None:
-        return NOTHING_KNOWN
-    return PatientWishes(
-        record=_RECORD_WISHES.get(view.facts.feeding, Wish.UNKNOWN),
+        return known
+    return replace(
+        known,
         has_guardian=any(_acts_on(contact, on) for contact in view.facts.contacts),
         is_deceased=view.facts.is_deceased,
         ins=view.standing_of(ins),
     )
+
+
+def _newest(words: Sequence[PatientWord], about: WishFor) -> PatientWord | None:
+    return max((word for word in words if word.about is about), key=lambda word: word.at, default=None)
+
+
+def _told_since(view: PatientView | None, word: PatientWord) -> bool:
+    """True when a message said something of the feeding after this word: not asked (NA) takes nothing back."""
+    if view is None or view.facts.feeding not in _RECORD_WISHES:
+        return False
+    told = max((entry.stamps.get("feeding", NEVER) for entry in view.entries), default=NEVER)
+    return told[0] > word.at.astimezone(UTC).isoformat()
 
 
 def _acts_on(contact: Contact, on: date) -> bool:
@@ -93,6 +123,12 @@ def patient_mail_objection(submission: Submission, wishes: PatientWishes, on: da
     return None
 
 
+_NO_ACCOUNT = {
+    Word.NONE: Objection("record-none", "le dossier partagé a répondu que ce patient n'y a pas de dossier"),
+    Word.CLOSED: Objection("record-closed", "le dossier partagé a répondu que le dossier de ce patient est fermé"),
+}
+
+
 def record_objection(submission: Submission, wishes: PatientWishes) -> Objection | None:
     """Why this document may not feed the shared record. The sender's DESTDMP answers for an agreement we do not know."""
     if objection := _identity_objection(submission, wishes):
@@ -100,6 +136,8 @@ def record_objection(submission: Submission, wishes: PatientWishes) -> Objection
     if submission.visibility.secret_connection and submission.intent is not Intent.CANCEL:
         # What we feed has no secret connection: its trace in the record would tell a minor's parents.
         return Objection("secret-connection", "l'émetteur demande une connexion secrète, que ce dossier partagé ne permet pas")
+    if wishes.account is not None:
+        return _NO_ACCOUNT[wishes.account]
     if wishes.record is Wish.REFUSED:
         return Objection("patient-refuses", "le patient s'oppose à l'alimentation du dossier partagé")
     if wishes.record is Wish.UNKNOWN and not submission.destinations.record:

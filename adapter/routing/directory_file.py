@@ -37,6 +37,8 @@ T = TypeVar("T")
 ORGANISATION_KINDS = ("hospital-site", "health-centre", "support-platform", "practice")
 PATHWAYS = ("simple", "complex")
 ALERTS = ("metformin",)
+RENDITIONS = ("cda", "fhir", "pdf")
+CHANGE_WAYS = ("patch", "transaction")
 
 _TABLES = (
     "domain", "legal_entity", "organisation", "pole", "department", "practitioner", "record", "agreement", "form_target",
@@ -208,7 +210,17 @@ def _record(r: Reader) -> Record:
         base_url_key=r.text("base_url_key", required=True),
         period=r.period("since", "until"),
         legal_entities=r.texts("legal_entities"),
+        renditions=_renditions(r),
+        changes=r.choice("changes", CHANGE_WAYS) if r.text("changes") else "",
     )
+
+
+def _renditions(r: Reader) -> tuple[str, ...]:
+    names = r.texts("renditions")
+    if any(name not in RENDITIONS for name in names) or len(set(names)) != len(names):
+        r.complain("renditions", f"must list forms once each, among: {', '.join(RENDITIONS)}")
+        return ()
+    return names
 
 
 def _agreement(r: Reader) -> Agreement:
@@ -220,6 +232,7 @@ def _agreement(r: Reader) -> Agreement:
         period=r.period("since", "until"),
         order=_channel_order(r),
         record_beside=r.flag("record_beside"),
+        record_first=r.flag("record_first"),
         all_centres_first=r.flag("all_centres_first"),
         answer_hours=r.number("answer_hours", 48),
         urgent_imaging_hours=r.number("urgent_imaging_hours", 48),

@@ -157,13 +157,19 @@ class Unit:
 
 @dataclass(frozen=True)
 class Record:
-    """A shared record that can be fed. `base_url_key` names a setting: addresses and secrets are not in the directory."""
+    """A shared record that can be fed. `base_url_key` names a setting: addresses and secrets are not in the directory.
+
+    `renditions`: the forms that it wants, the main one first (none: each document as it came). `changes`: how it takes a
+    cancellation or a change of visibility, `patch` or `transaction`; empty when it takes none.
+    """
 
     key: str
     name: str
     base_url_key: str
     period: Period
     legal_entities: tuple[str, ...] = ()
+    renditions: tuple[str, ...] = ()
+    changes: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,7 +177,8 @@ class Agreement:
     """What a hospital and a centre agreed, during a period: order of channels, delays of answers.
 
     `hospital` is an organisation's or a legal entity's key. Agreements of one `framework` share `all_centres_first`: none
-    opens secure mail before all of its centres are equipped. `record_beside` feeds the record beside the other legs.
+    opens secure mail before all of its centres are equipped. `record_beside` feeds the record beside the other legs; with
+    `record_first` the mail waits until the record answered, whatever it said.
     `urgent_imaging`: what the hours of an urgent exam promise, the exam itself (`exam`) or a date found (`date`).
     """
 
@@ -182,6 +189,7 @@ class Agreement:
     period: Period
     order: tuple[ChannelName, ...] = DEFAULT_ORDER
     record_beside: bool = False
+    record_first: bool = False
     all_centres_first: bool = False
     answer_hours: int = 48
     urgent_imaging_hours: int = 48

@@ -1,4 +1,4 @@
-"""One data table gives each cause its reaction: retry, next leg, work item, unclear (seam 4).
+"""One data table gives each cause its reaction: retry, next leg, work item, unclear, nothing (seam 4).
 
 `mappings/causes.csv` is the law; an unknown cause is a work item, never a silent retry. Delays grow by two with each try,
 capped at an hour, with ±20 % jitter (passed in) so that partners who come back are not stormed.
@@ -26,6 +26,8 @@ class Reaction(StrEnum):
     NEXT_LEG = "next-leg"
     WORK_ITEM = "work-item"
     UNCLEAR = "unclear"
+    # The next leg, if there is one; else it ends there, and nobody is asked.
+    NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Decision:
     """What becomes of a delivery after a send.
 
     `delay` is set when it is queued again or waits as unclear. `opens_next_leg` asks for the fallback;
-    `needs_person` opens a work item in any case, `person_if_last` only when no leg is left.
+    `needs_person` opens a work item in any case, `person_if_last` only when no leg is left, `ends_quietly` none even then.
     """
 
     state: DeliveryState
@@ -77,6 +79,7 @@ class Decision:
     needs_person: bool = False
     person_if_last: bool = False
     advice: str = ""
+    ends_quietly: bool = False
 
 
 def opens_next_leg(cause: str) -> bool:
@@ -114,6 +117,8 @@ def decide_after_send(
     if rule.reaction is Reaction.WORK_ITEM or (unclear_count and outcome.kind is OutcomeKind.DEFERRED):
         # After an unclear send only a partner's plain no is a no: another channel might double what arrived.
         return Decision(DeliveryState.PARKED, outcome.cause, needs_person=True, advice=rule.advice)
+    if rule.reaction is Reaction.NOTHING:
+        return Decision(DeliveryState.REFUSED, outcome.cause, opens_next_leg=True, ends_quietly=True, advice=rule.advice)
     return Decision(DeliveryState.REFUSED, outcome.cause, opens_next_leg=True, person_if_last=True, advice=rule.advice)
 
 

@@ -83,6 +83,7 @@ def test_a_whole_success_proves_that_the_record_integrated_the_document() -> Non
         (401, OutcomeKind.DEFERRED, "auth-refused"),
         (403, OutcomeKind.DEFERRED, "auth-refused"),
         (404, OutcomeKind.REFUSED, "content-refused"),
+        (405, OutcomeKind.REFUSED, "content-refused"),
         (409, OutcomeKind.REFUSED, "conflict"),
         (412, OutcomeKind.REFUSED, "conflict"),
         (413, OutcomeKind.REFUSED, "too-large"),
@@ -106,15 +107,75 @@ def test_what_the_record_says_about_a_patient_is_never_kept() -> None:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7.0), ("Fri, 20 Nov 2026 12:00:30 GMT", 30.0), ("Fri, 20 Nov 2020 12:00:00 GMT", 0.0), ("soon", None)],
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("", None),
+        ("Fri, 20 Nov 2026 12:00:30 GMT", 30.0),
+        ("Fri, 20 Nov 2020 12:00:00 GMT", 0.0),
+        ("soon", None),
+    ],
 )
 def test_the_partners_wish_to_wait_is_heard(header: str, seconds: float | None) -> None:
-    assert sent_to(Answer(503, headers={"Retry-After": header})).retry_after_seconds == seconds
+    for status in (429, 503):
+        assert sent_to(Answer(status, headers={"Retry-After": header})).retry_after_seconds == seconds
 
 
-def test_one_refused_entry_refuses_the_document() -> None:
-    assert sent_to(Success(entry_status="422 Unprocessable")).cause == "content-refused"
-    assert sent_to(Success(entry_status="412 Precondition Failed")).cause == "conflict"
+@pytest.mark.parametrize("status", ["422 Unprocessable", "412 Precondition Failed", "404 Not Found"])
+def test_a_record_that_kept_a_part_is_a_persons_question(status: str) -> None:
+    got = sent_to(Success(entry_status=status))
+    assert (got.kind, got.cause) == (OutcomeKind.REFUSED, "record-partial")
+    assert got.detail.endswith("3 of 4 entries kept")
+
+
+def test_a_part_that_the_record_could_not_take_now_goes_again_whole() -> None:
+    got = sent_to(Success(entry_status="503 Service Unavailable"))
+    assert (got.kind, got.cause) == (OutcomeKind.DEFERRED, "partner-busy")
+
+
+def test_an_entry_that_succeeds_and_tells_an_error_is_not_believed() -> None:
+    assert sent_to(Success(tells="error")).kind is OutcomeKind.UNCLEAR
+    assert sent_to(Success(tells="warning")).kind is OutcomeKind.ACCEPTED
+
+
+def test_an_answer_in_another_order_is_a_success_that_says_so() -> None:
+    got = sent_to(Success(reordered=True))
+    assert (got.kind, got.detail) == (OutcomeKind.ACCEPTED, "entries out of order")
+    assert got.partner_reference.startswith("DocumentReference/")
+
+
+def test_an_answer_about_other_things_is_unclear() -> None:
+    entries = [{"response": {"status": "201", "location": f"Observation/{n}/_history/1"}} for n in range(4)]
+    body = json.dumps({"resourceType": "Bundle", "type": "transaction-response", "entry": entries}).encode()
+    assert sent_to(Answer(200, body)).kind is OutcomeKind.UNCLEAR
+
+
+def test_an_error_told_under_a_success_is_unclear() -> None:
+    assert sent_to(Answer(200, outcome("exception"))).kind is OutcomeKind.UNCLEAR
+
+
+@pytest.mark.parametrize("code", ["conflict", "lock-error", "transient"])
+def test_two_writers_that_meet_try_again(code: str) -> None:
+    got = sent_to(Answer(409, outcome(code)))
+    assert (got.kind, got.cause) == (OutcomeKind.DEFERRED, "record-contention")
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 422])
+def test_a_page_of_whoever_stands_between_is_not_the_records_no(status: int) -> None:
+    page = Answer(status, b"<!doctype html><title>Gateway</title>", {"Content-Type": "text/html"})
+    assert (sent_to(page).kind, sent_to(page).cause) == (OutcomeKind.DEFERRED, "partner-error")
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [("DMPClosed", "record-closed"), ("XDSUnknownPatientId", "record-none"), ("patient-opposed", "record-opposed")],
+)
+def test_what_the_record_says_of_the_patients_account_is_heard(code: str, cause: str) -> None:
+    details = {"coding": [{"system": "urn:oid:1.2.250.1.213.1.1.4", "code": code}], "text": SECRET_NAME}
+    said = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "forbidden", "details": details}]}
+    got = sent_to(Answer(403, json.dumps(said).encode()))
+    assert (got.kind, got.cause) == (OutcomeKind.REFUSED, cause)
+    assert SECRET_NAME not in repr(got)
 
 
 def test_a_success_that_does_not_speak_of_every_entry_is_unclear() -> None:
@@ -124,10 +185,11 @@ def test_a_success_that_does_not_speak_of_every_entry_is_unclear() -> None:
 
 
 def test_a_redirection_is_never_followed_with_a_patients_document() -> None:
-    with FaultServer(Success()) as elsewhere, FaultServer(Answer(307, headers={"Location": elsewhere.base_url})) as server:
-        got = channel(server.base_url).send(parcel())
-        assert got.kind is not OutcomeKind.ACCEPTED
-        assert elsewhere.requests == []
+    for status in (301, 302, 303, 307, 308):
+        with FaultServer(Success()) as elsewhere, FaultServer(Answer(status, headers={"Location": elsewhere.base_url})) as server:
+            got = channel(server.base_url, token="secret").send(parcel())
+            assert got.kind is not OutcomeKind.ACCEPTED
+            assert elsewhere.requests == []
 
 
 # ── silences ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,8 @@
         SharedRecordChannel(SharedRecordSettings(server.base_url)).send(parcel)
 
 Steps: `Answer` (whatever status, headers and body), `Success` (a true transaction-response), `Stall` (reads, never answers),
-`CutBeforeReading`, `CutAfterReading`, `CutInAnswer`, `Drip` (one byte of answer at a time).
+`CutBeforeReading`, `CutAfterReading`, `CutInAnswer`, `Drip` (one byte of answer at a time). `CuttingProxy` stands before a true
+server: what it is told reaches that server, but some of the answers are never given back.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+from urllib.parse import urlsplit
+
+import requests
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Success:
-    """A transaction-response with one entry per request entry; `entry_status` spoils the last one, `missing` drops some."""
+    """A transaction-response with one entry per request entry.
+
+    `entry_status` spoils the last one, `missing` drops some, `reordered` answers them backwards, `tells` adds an outcome to the last.
+    """
 
     entry_status: str = ""
     missing: int = 0
+    reordered: bool = False
+    tells: str = ""
 
 
 class Stall: ...
@@ -96,6 +105,11 @@ def success_for(body: bytes, step: Success) -> bytes:
     ]
     if step.entry_status:
         entries[-1] = {"response": {"status": step.entry_status}}
+    if step.tells:
+        issue = {"severity": step.tells, "code": "processing"}
+        entries[-1]["response"]["outcome"] = {"resourceType": "OperationOutcome", "issue": [issue]}
+    if step.reordered:
+        entries.reverse()
     entries = entries[: len(entries) - step.missing]
     return json.dumps({"resourceType": "Bundle", "type": "transaction-response", "entry": entries}).encode()
 
@@ -141,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
             case CutAfterReading():
                 self._cut()
 
-    do_GET = do_POST  # noqa: N815 - the base class's name
+    do_GET = do_PATCH = do_POST  # noqa: N815 - the base class's names
 
     def _write(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self._head(status, len(body), headers)
@@ -177,3 +191,60 @@ class _Handler(BaseHTTPRequestHandler):
             super().handle()
         except OSError:
             self.close_connection = True
+
+
+class CuttingProxy:
+    """Hands every request over to a true server, and cuts the line instead of giving back the answers to the first `cuts` writes.
+
+    The server has committed by then: what a client knows is that nothing came back. `seen` keeps (method, status) of all.
+    """
+
+    def __init__(self, upstream: str, cuts: int = 1) -> None:
+        self.upstream = upstream
+        self.cuts = cuts
+        self.seen: list[tuple[str, int]] = []
+        self._server = _ProxyServer(("127.0.0.1", 0), _ProxyHandler)
+        self._server.owner = self
+        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}{urlsplit(upstream).path}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _ProxyServer(ThreadingHTTPServer):
+    daemon_threads = True
+    owner: CuttingProxy
+
+
+class _ProxyHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _ProxyServer
+
+    def do_POST(self) -> None:
+        owner = self.server.owner
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        there = urlsplit(owner.upstream)
+        url = f"{there.scheme}://{there.netloc}{self.path}"
+        headers = {k: v for k, v in self.headers.items() if k.lower() in ("accept", "content-type", "authorization", "if-match")}
+        answer = requests.request(self.command, url, data=body or None, headers=headers, timeout=60, allow_redirects=False)
+        owner.seen.append((self.command, answer.status_code))
+        if self.command != "GET" and owner.cuts:
+            owner.cuts -= 1
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        self.send_response(answer.status_code)
+        self.send_header("Content-Type", answer.headers.get("Content-Type", "application/fhir+json"))
+        self.send_header("Content-Length", str(len(answer.content)))
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    do_GET = do_PATCH = do_PUT = do_POST  # noqa: N815 - the base class's names
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Silent: the test says what it saw."""

@@ -1,0 +1,107 @@
+"""Who may see a document from now on: each change kept, the newest rules; the order that tells its holders is a receipt of ours.
+
+Law: blueprint seams 6, 9, 15. The order is prepared as any receipt: it survives a crash and shows in the document's timeline.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+
+from adapter.ledger import tables
+from adapter.ledger.database import Database, Transaction
+from adapter.ledger.records import PayloadKind
+from adapter.ledger.wish_tables import visibility_change
+from adapter.model.receipt import ContentKind, ReceiptState, Verdict
+from adapter.model.submission import Intent, Visibility
+from adapter.model.work_item import WorkAbout
+
+_NAMESPACE = uuid.UUID("a4f7d1c0-2d60-5b7e-9a15-6f4c0b7be611")
+# The words of `hidden`, in the order in which they are stored.
+PROFESSIONALS, PATIENT, REPRESENTATIVES = "professionals", "patient", "representatives"
+
+
+@dataclass(frozen=True)
+class KeptChange:
+    """The newest change of a document's visibility: its number, and from whom the document is hidden since."""
+
+    number: int
+    hidden: frozenset[str]
+
+
+def hidden_by(visibility: Visibility) -> frozenset[str]:
+    """From whom a visibility hides."""
+    told = {
+        PROFESSIONALS: visibility.hidden_from_professionals,
+        PATIENT: visibility.hidden_from_patient,
+        REPRESENTATIVES: visibility.hidden_from_representatives,
+    }
+    return frozenset(name for name, is_hidden in told.items() if is_hidden)
+
+
+def newest_change(database: Database, document_id: str, legal_entity: str) -> KeptChange | None:
+    """See `Ledger.visibility_change`."""
+    with database.read() as connection:
+        return _newest(connection, document_id, legal_entity)
+
+
+def _newest(connection: Connection, document_id: str, legal_entity: str) -> KeptChange | None:
+    v = visibility_change
+    mine = select(v.c.number, v.c.hidden).where(v.c.legal_entity == legal_entity, v.c.document_id == document_id)
+    row = connection.execute(mine.order_by(v.c.number.desc()).limit(1)).first()
+    return KeptChange(row.number, frozenset(row.hidden.split())) if row is not None else None
+
+
+def submissions_of(database: Database, document_id: str, legal_entity: str) -> tuple[str, ...]:
+    """See `Ledger.submissions_of`."""
+    s = tables.submission
+    brings = s.c.intent.in_((Intent.NEW.value, Intent.REPLACE.value))
+    query = select(s.c.id).where(s.c.legal_entity == legal_entity, s.c.document_id == document_id, brings)
+    with database.read() as connection:
+        return tuple(connection.execute(query.order_by(s.c.created_at, s.c.id)).scalars())
+
+
+def order_change(database: Database, document_id: str, hidden: frozenset[str], by: str, legal_entity: str) -> str:
+    """See `Ledger.order_visibility`."""
+    return database.write(lambda tx: _order(tx, document_id, hidden, by, legal_entity))
+
+
+def _order(tx: Transaction, document_id: str, hidden: frozenset[str], by: str, entity: str) -> str:
+    tx.lock(f"visibility/{entity}/{document_id}")
+    v = visibility_change
+    mine = (v.c.legal_entity == entity, v.c.document_id == document_id)
+    before = _newest(tx.connection, document_id, entity)
+    if before is not None and before.hidden == hidden:
+        return ""  # somebody said the same in the meantime
+    number = int(tx.execute(select(func.max(v.c.number)).where(*mine)).scalar() or 0) + 1
+    change_id = str(uuid.uuid5(_NAMESPACE, f"{entity}/{document_id}/{number}"))
+    words = " ".join(sorted(hidden))
+    values = {"id": change_id, "legal_entity": entity, "document_id": document_id, "number": number, "hidden": words}
+    tx.execute(insert(v).values(**values, receipt_id=change_id, changed_by=by, changed_at=tx.now))
+    _receipt(tx, change_id, {"visibility": sorted(hidden), "document": document_id, "number": number}, by, entity)
+    tx.audit(entity, by, "document.visibility", WorkAbout.RECEIPT.value, change_id, words or "visible to all")
+    return change_id
+
+
+def _receipt(tx: Transaction, made: str, order: dict[str, Any], by: str, entity: str) -> None:
+    values = {
+        "id": made,
+        "legal_entity": entity,
+        "door": "desk",
+        "principal": by,
+        "live_key": None,
+        "fingerprint": made,
+        "kind": ContentKind.CORRECTION.value,
+        "state": ReceiptState.RECEIVED.value,
+        "verdict": Verdict.ACCEPTED.value,
+        "received_at": tx.now,
+    }
+    tx.execute(insert(tables.receipt).values(values))
+    tx.keep(entity, made, PayloadKind.CONTENT, json.dumps(order).encode())
+    tx.keep(entity, made, PayloadKind.ANSWER, b"")
+    tx.keep(entity, made, PayloadKind.PARTICULARS, json.dumps({"key": "", "reference": ""}).encode())
+    tx.event(entity, WorkAbout.RECEIPT, made, "received", "desk")
