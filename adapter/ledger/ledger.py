@@ -17,6 +17,7 @@ from adapter.ledger import (
     effects,
     evidence,
     folder_sets,
+    importers,
     kept,
     patient_reading,
     patient_wishes,
@@ -33,6 +34,7 @@ from adapter.ledger.database import Database
 from adapter.ledger.deliveries import Hold
 from adapter.ledger.documents import DocumentKey
 from adapter.ledger.import_records import Carried, Kept, Said, SilentPractice, Sought
+from adapter.ledger.importers import ImporterFigures
 from adapter.ledger.kept import KeptReceipt
 from adapter.ledger.night import NightLedger
 from adapter.ledger.records import (
@@ -397,6 +399,14 @@ class Ledger:
 
     def keep_folder_sets(self, sets: Sequence[FolderSet]) -> None:
         """Remember sets before they can be seen, in one transaction; a publication's earlier row gives way to the new one."""
+    def importer_figures(self, practices: Iterable[str], since: datetime, *, legal_entity: str) -> list[ImporterFigures]:
+        """How these practices import: what waits, what they said since an instant, when each last came; by name."""
+        return importers.importer_figures(self._database, practices, since, legal_entity)
+
+    def last_calls(self, clients: Iterable[str]) -> dict[str, datetime]:
+        """When each client last called the Import API, to the minute; one that never did is left out."""
+        return importers.last_calls(self._database, clients)
+
         folder_sets.keep_folder_sets(self._database, sets)
 
     def stand_folder_sets(self, publication_ids: Iterable[str], standing: Standing, *, legal_entity: str) -> int:
