@@ -168,7 +168,7 @@ def test_a_page_of_whoever_stands_between_is_not_the_records_no(status: int) -> 
 
 @pytest.mark.parametrize(
     ("code", "cause"),
-    [("DMPClosed", "record-closed"), ("XDSUnknownPatientId", "record-none"), ("patient-opposed", "record-opposed")],
+    [("DMPClosed", "record-closed"), ("XDSUnknownPatientId", "record-none"), ("record.feeding-opposed", "record-opposed")],
 )
 def test_what_the_record_says_of_the_patients_account_is_heard(code: str, cause: str) -> None:
     details = {"coding": [{"system": "urn:oid:1.2.250.1.213.1.1.4", "code": code}], "text": SECRET_NAME}

@@ -37,7 +37,7 @@ class Answer:
 class Success:
     """A transaction-response with one entry per request entry.
 
-    `entry_status` spoils the last one, `missing` drops some, `reordered` answers them backwards, `tells` adds an outcome to the last.
+    `entry_status` spoils the last one, `missing` drops some, `reordered` answers backwards, `tells` adds an outcome to the last.
     """
 
     entry_status: str = ""

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
+from adapter.channels.record_changes import differing, patch_transaction, wanted_of
 from adapter.errors import RenditionError
 from adapter.mapping.from_cda import understand_cda
 from adapter.model.delivery import Delivery, DeliveryState
@@ -23,7 +24,10 @@ from adapter.model.parties import Device, Organisation, Party
 from adapter.model.plan import ChannelName
 from adapter.model.receipt import Arrival, Principal
 from adapter.model.submission import Intent, Submission, Visibility
-from adapter.packaging.mhd import build_iti65, master_identifier
+from adapter.packaging.code_tables import PDF_FORMAT
+from adapter.packaging.mhd import Rendition, build_iti65, master_identifier
+from adapter.packaging.mhd_change import BY_TRANSACTION, build_change
+from adapter.packaging.mhd_values import ANY_FORMAT, all_identifiers
 from adapter.packaging.parcel import RecordContent, SenderProfile
 from tests.builders.cda import build_ldl_ses, build_n1
 from tests.builders.directory import APHP_EJ, letter_header, qualified_patient, submission
@@ -102,6 +106,74 @@ def from_cda(source: bytes) -> bytes:
     return made.transaction
 
 
+FORMS = (
+    Rendition("pdf", b"%PDF-1.7", "application/pdf", ANY_FORMAT),
+    Rendition("cda", SOURCE, "text/xml", PDF_FORMAT),
+    Rendition("fhir", b"{}", "application/fhir+json", ANY_FORMAT),
+)
+
+
+def in_forms(sent: Submission) -> RecordContent:
+    return build_iti65(DELIVERY, sent, DOCUMENT_BUNDLE, SOURCE, "text/xml", SENDER, SENT, FORMS)
+
+
+def changed(intent: Intent, way: str = BY_TRANSACTION) -> bytes:
+    """The transaction of a change, against what a record holds: its own answer to the first feeding."""
+    change = build_change(DELIVERY, submission(intent=intent, visibility=Visibility(hidden_from_patient=True)), way, SENDER, SENT)
+    fed = json.loads(built().transaction)
+    held = resource(fed, "DocumentReference") | {"id": "7", "meta": {"versionId": "1"}, "subject": {"reference": "Patient/3"}}
+    return patch_transaction(change, [(held, differing(held, wanted_of(change)))], held["subject"])
+
+
+def test_each_form_is_a_document_of_its_own_that_transforms_the_first() -> None:
+    bundle = json.loads(in_forms(submission()).transaction)
+    documents = [e for e in bundle["entry"] if e["resource"]["resourceType"] == "DocumentReference"]
+    masters = [e["resource"]["masterIdentifier"]["value"] for e in documents]
+    assert masters[0] == master_identifier(DELIVERY.document_id)
+    assert len(set(masters)) == 3
+    assert set(masters) <= set(all_identifiers(DELIVERY.document_id))
+    assert [e["request"]["ifNoneExist"] for e in documents] == [f"identifier=urn:ietf:rfc:3986|{one}" for one in masters]
+    assert "relatesTo" not in documents[0]["resource"]
+    for one in documents[1:]:
+        assert one["resource"]["relatesTo"] == [{"code": "transforms", "target": {"reference": documents[0]["fullUrl"]}}]
+    listed = [item["item"]["reference"] for item in resource(bundle, "List")["entry"]]
+    assert listed == [e["fullUrl"] for e in documents]
+
+
+def test_a_replacement_in_several_forms_has_exactly_one_relation_each() -> None:
+    bundle = json.loads(in_forms(case_named("replacement")).transaction)
+    documents = [e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "DocumentReference"]
+    assert [[one["code"] for one in document["relatesTo"]] for document in documents] == [["replaces"]] * 3
+    replaced = [document["relatesTo"][0]["target"]["identifier"]["value"] for document in documents]
+    assert replaced == [all_identifiers("1.2.250.1.999.94.7.500")[n] for n in (0, 1, 2)]
+
+
+def test_each_form_has_its_own_bytes_size_and_format() -> None:
+    bundle = json.loads(in_forms(submission()).transaction)
+    documents = [e["resource"]["content"][0] for e in bundle["entry"] if e["resource"]["resourceType"] == "DocumentReference"]
+    binaries = {e["fullUrl"]: e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "Binary"}
+    for form, content in zip(FORMS, documents, strict=True):
+        held = base64.b64decode(binaries[content["attachment"]["url"]]["data"])
+        assert (held, content["attachment"]["size"]) == (form.content, len(form.content))
+        assert (content["attachment"]["contentType"], content["format"]["code"]) == (form.media_type, form.format.code)
+
+
+def test_a_status_alone_is_what_mhd_writes_and_a_masking_is_a_json_patch() -> None:
+    cancel, metadata = (json.loads(changed(intent)) for intent in (Intent.CANCEL, Intent.METADATA))
+    (parameters,) = [e["resource"] for e in cancel["entry"] if e["request"]["method"] == "PATCH"]
+    assert parameters["meta"]["profile"][0].endswith("IHE.MHD.Patch.Parameters")
+    (binary,) = [e["resource"] for e in metadata["entry"] if e["request"]["method"] == "PATCH"]
+    (operation,) = json.loads(base64.b64decode(binary["data"]))
+    assert (operation["path"], len(operation["value"])) == ("/securityLabel", 2)
+
+
+def test_a_record_that_takes_no_change_gets_none() -> None:
+    for intent, code in ((Intent.CANCEL, "mhd.cancel-unsupported"), (Intent.METADATA, "mhd.change-unsupported")):
+        with pytest.raises(RenditionError) as raised:
+            build_change(DELIVERY, submission(intent=intent), "", SENDER, SENT)
+        assert raised.value.code == code
+
+
 def test_a_cda_is_deposited_byte_for_byte() -> None:
     for source in (build_n1(), build_ldl_ses()):
         bundle = json.loads(from_cda(source))
@@ -113,6 +185,8 @@ def test_every_shape_passes_the_independent_checker(shared_dir: Path, tmp_path: 
     shapes = {name: built(case_named(name)).transaction for name in CASES}
     replacement = build_ldl_ses(version=2, replaces="1.2.250.1.213.1.1.9.501.1")
     shapes |= {"cda-n1": from_cda(build_n1()), "ldl-ses": from_cda(replacement)}
+    shapes |= {f"forms-{name}": in_forms(case_named(name)).transaction for name in ("letter", "replacement", "form")}
+    shapes |= {"cancel": changed(Intent.CANCEL), "metadata": changed(Intent.METADATA)}
     for name, content in shapes.items():
         (tmp_path / f"{name}.json").write_bytes(content)
     checker = [sys.executable, str(shared_dir / "tools" / "fhir_check.py"), "--require-fhirpath", "--fr", str(tmp_path)]
