@@ -180,7 +180,10 @@ own, until an AA names it.
 - A refusal is told once no further try is left for that channel; what waits for a person, once they decide (table below).
 - An answer is told once. It is told again only when the truth changes, at most four times for one recipient.
 - Proofs settled together are told as they stand in the end.
-- A document that came a second time under another MSH-10 is answered to the first.
+- A document that came again under another MSH-10 is answered to each: to the newcomer at once what its recipients have reached,
+  then each news to all who asked, under the MSH-10 of each. A second mail with a document that still waits is answered with the
+  first.
+- Documents of one message that left in one mail have one DSN and one MDN: one Z02 and one Z03.
 
 """
 PROOFS = {

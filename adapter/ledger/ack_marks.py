@@ -6,7 +6,7 @@ its mark is taken back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from adapter.ledger.records import PayloadKind
 from adapter.ledger.rows import write_asked
 from adapter.model.delivery import Delivery, DeliveryState, Purpose
 from adapter.model.effects import Refusal
+from adapter.model.evidence import READERS_NO
 from adapter.model.parties import RecipientKind
 from adapter.model.plan import ChannelName, RoutePlan
 from adapter.model.submission import Submission
@@ -35,30 +36,29 @@ WHOLE_MAIL = "mail"
 
 
 def mark(tx: Transaction, row: Row, state: DeliveryState, *, cause: str, source: str, detail: str, at: datetime) -> None:
-    """Note a delivery's new state for its sender, if they asked; called with the row as it was before."""
+    """Note a delivery's new state for its sender, if they asked, and for whoever else sent the same document and asked; called with
+    the row as it was before.
+    """
     if row["purpose"] != Purpose.DOCUMENT.value:
         return
     if state is S.QUEUED:
         _take_back(tx, row)
-    if state not in _NEWS or not _wants_acks(tx, row["submission_id"]):
+    if state not in _NEWS:
         return
-    tx.execute(
-        insert(tables.ack_pending),
-        [
-            {
-                "legal_entity": row["legal_entity"],
-                "submission_id": row["submission_id"],
-                "delivery_id": row["id"],
-                "role_id": row["role_id"],
-                "channel": row["channel"],
-                "state": state.value,
-                "cause": cause,
-                "source": source,
-                "detail": detail,
-                "at": at,
-            }
-        ],
-    )
+    told = {
+        "legal_entity": row["legal_entity"],
+        "delivery_id": row["id"],
+        "role_id": row["role_id"],
+        "channel": row["channel"],
+        "state": state.value,
+        "cause": cause,
+        "source": source,
+        "detail": detail,
+        "at": at,
+    }
+    rows = [{**told, "submission_id": asker_id} for asker_id in _askers(tx, row)]
+    if rows:
+        tx.execute(insert(tables.ack_pending), rows)
 
 
 def mark_unserved(tx: Transaction, submission: Submission, plan: RoutePlan) -> None:
@@ -95,11 +95,30 @@ def mark_too_old(tx: Transaction, submission: Submission, delivery: Delivery) ->
         _insert(tx, submission, delivery.id, delivery.role_id, delivery.channel.value, S.REFUSED, "identity-900")
 
 
-def mark_served(tx: Transaction, submission: Submission, serving: Row) -> None:
-    """The same document came by another mail: its sender gets the answer that is known already."""
-    state = S(serving["state"])
-    if submission.mail is not None and submission.acks.any and state in _NEWS:
-        _insert(tx, submission, serving["id"], serving["role_id"], serving["channel"], state, serving["cause"])
+def mark_reached(tx: Transaction, submission: Submission, known: Sequence[Row]) -> None:
+    """The same document came before, by another message or mail: its sender gets the answers that are known already. What is
+    still on its way is told when it moves.
+    """
+    if not submission.acks.any:
+        return
+    rows = [
+        _row(
+            submission.legal_entity,
+            submission.id,
+            delivery_id=row["id"],
+            role_id=row["role_id"],
+            channel=row["channel"],
+            state=row["state"],
+            cause=row["cause"],
+            # A no that only a reader gives: it had arrived.
+            source="mdn" if row["cause"].startswith(READERS_NO) else PLAN,
+            at=row["changed_at"],
+        )
+        for row in known
+        if S(row["state"]) in _NEWS
+    ]
+    if rows:
+        tx.execute(insert(tables.ack_pending), rows)
 
 
 def mark_again(tx: Transaction, submission: Submission) -> None:
@@ -108,8 +127,7 @@ def mark_again(tx: Transaction, submission: Submission) -> None:
         return
     d = tables.delivery
     mine = (d.c.submission_id == submission.id, d.c.purpose == Purpose.DOCUMENT.value, d.c.state == S.INTEGRATED.value)
-    for row in tx.execute(select(d).where(*mine)).mappings().all():
-        mark_served(tx, submission, row)
+    mark_reached(tx, submission, tx.execute(select(d).where(*mine)).mappings().all())
 
 
 def mark_refused(tx: Transaction, receipt: Row, refusal: Refusal) -> None:
@@ -147,6 +165,9 @@ def _take_back(tx: Transaction, row: Row) -> None:
     tx.execute(delete(p).where(p.c.delivery_id == row["id"], p.c.state.in_(_TAKEN_BACK)))
 
 
-def _wants_acks(tx: Transaction, submission_id: str) -> bool:
+def _askers(tx: Transaction, row: Row) -> Sequence[str]:
+    """The submissions of this document whose senders wait for answers: that of the delivery, and those that it served too."""
     s = tables.submission
-    return bool(tx.execute(select(s.c.wants_acks).where(s.c.id == submission_id)).scalar())
+    same = (s.c.legal_entity == row["legal_entity"], s.c.document_id == row["document_id"])
+    version = (s.c.version == row["version"], s.c.intent == row["intent"])
+    return tx.execute(select(s.c.id).where(*same, *version, s.c.wants_acks).order_by(s.c.id)).scalars().all()

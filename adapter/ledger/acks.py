@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, insert, or_, select
+from sqlalchemy import Row as SomeRow
+from sqlalchemy import delete, exists, insert, or_, select
 
 from adapter.errors import LedgerError, VaultError
 from adapter.ledger import bundles, tables
@@ -140,7 +141,10 @@ def _case(tx: Transaction, submission_id: str, marks: Sequence[Row]) -> AckCase:
     asker, by_mail = _asker(submission), submission.mail is not None
     last, count = _told_before(tx, asker, by_mail=by_mail)
     is_done = not by_mail or _is_taken_whole(tx, submission.receipt_id)
-    return AckCase(asker, plan, peer, proofs, last, count, is_done)
+    # The same document may have gone to others too, whom this sender did not name.
+    named = {one.role_id for one in plan.recipients}
+    mine = tuple(one for one in proofs if one.role_id in named)
+    return AckCase(asker, plan, peer, mine, last, count, is_done)
 
 
 def _is_submission(tx: Transaction, asker_id: str) -> bool:
@@ -163,15 +167,29 @@ def _asker(submission: Submission) -> Asker:
 
 
 def _is_taken_whole(tx: Transaction, receipt_id: str) -> bool:
-    """One receipt answers for a whole mail: it says yes once all of it was taken."""
+    """One receipt answers for a whole mail: it says yes once all of it was taken, some of it maybe under an earlier mail."""
     r, s, d = tables.receipt, tables.submission, tables.delivery
     state = tx.execute(select(r.c.state).where(r.c.id == receipt_id)).scalar()
     waits = tx.execute(select(s.c.id).where(s.c.receipt_id == receipt_id, s.c.phase == Phase.PARKED.value).limit(1)).first()
     mine = select(d.c.state, d.c.cause).join(s, s.c.id == d.c.submission_id).where(s.c.receipt_id == receipt_id)
-    documents = tx.execute(mine.where(d.c.purpose == Purpose.DOCUMENT.value)).all()
+    documents = [*tx.execute(mine.where(d.c.purpose == Purpose.DOCUMENT.value)), *_served_before(tx, receipt_id)]
     # What a person stopped was told as a no: a yes for the others must not take it back.
     taken = all(one.state in _TAKEN and not (one.state == _CANCELLED and one.cause in DECIDED) for one in documents)
     return state == ReceiptState.PREPARED.value and waits is None and taken
+
+
+def _served_before(tx: Transaction, receipt_id: str) -> list[SomeRow[Any]]:
+    """Deliveries that an earlier message made of this one's documents, to the recipients that this one names too."""
+    s, d = tables.submission, tables.delivery
+    without = ~exists().where(d.c.submission_id == s.c.id, d.c.purpose == Purpose.DOCUMENT.value)
+    found: list[SomeRow[Any]] = []
+    for mine in tx.execute(select(s).where(s.c.receipt_id == receipt_id, without)).mappings().all():
+        plan = read_plan(read_chunk(tx.connection, tx.vault, mine["id"], PayloadKind.PLAN))
+        same = [d.c[name] == mine[name] for name in ("legal_entity", "document_id", "version", "intent")]
+        roles = d.c.role_id.in_([one.role_id for one in plan.recipients])
+        query = select(d.c.state, d.c.cause).where(*same, roles, d.c.purpose == Purpose.DOCUMENT.value)
+        found += tx.execute(query).all()
+    return found
 
 
 def _proof(row: Row) -> Proof:

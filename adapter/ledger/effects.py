@@ -308,10 +308,10 @@ def _not_yet_served(
     """
     if any(row["submission_id"] == legs[0].submission_id for row in known):
         return []
+    ack_marks.mark_reached(tx, submission, known)
     serving = next((row for row in known if row["state"] not in _FAILED and not _stopped_by_person(row)), None)
     if serving is not None:
         _tell_served(tx, legs[0], serving["id"], tally)
-        ack_marks.mark_served(tx, submission, serving)
         return []
     taken = {row["channel"]: row["id"] for row in known}
     fresh: list[Delivery] = []

@@ -14,10 +14,11 @@ from adapter.model.delivery import DeliveryState as S
 from adapter.model.evidence import Evidence
 from adapter.model.plan import ChannelName
 from adapter.model.receipt import Verdict
+from adapter.model.work_item import WorkAbout, WorkItem
 from adapter.packaging.parcel import Hl7Content, Hl7Partner, Hl7Sender
 from tests.builders.cda import build_ldl_ses
 from tests.builders.directory import APHP_EJ
-from tests.builders.hl7 import DOCTOR, build_mdm
+from tests.builders.hl7 import DOCTOR, build_mdm, to_professional
 from tests.builders.instance import HOSPITAL, Instance, accepted, deferred, refused, unclear
 
 BOX = "dominique.modele@cms-ivry.formation.mssante.fr"
@@ -342,3 +343,90 @@ def test_what_a_peer_of_a_long_name_is_owed_is_found_again_by_its_question(house
     house.ledger.resolve(item.id, Decision.RETRY, "agent", legal_entity=APHP_EJ)
     push(house)
     assert [one.reason for one in house.items()] == ["no-ack-partner"]  # tried again: nobody is there yet, and it is asked anew
+
+
+# ── the same document, asked for again ────────────────────────────────────────────────────────────────────────────────────
+
+
+def told_to(house: Instance, control_id: str) -> list[str]:
+    """What was said under one request's MSH-10."""
+    while push(house):
+        pass
+    return [said(message) for message in messages(house) if message.segments("OBX")[0].value(4) == control_id]
+
+
+def test_a_second_request_is_told_at_once_what_its_recipients_have_reached(house: Instance) -> None:
+    letter(house)
+    house.dispatch()
+    prove(house, S.DELIVERED, "dsn")
+    prove(house, S.READ, "mdn")
+    letter(house, "MDM0002")
+    house.pipeline.settle_some()
+    assert told_to(house, "MDM0002") == told_to(house, "MDM0001") == ["Z02 Y", "Z03 Y"]
+    assert len(house.mail.parcels) == 1 and house.conservation().holds
+
+
+def test_a_second_request_is_told_only_what_it_asks_for(house: Instance) -> None:
+    letter(house)
+    house.dispatch()
+    prove(house, S.READ, "mdn")
+    letter(house, "MDM0002", ACK_LECTURE_MSS="N")
+    letter(house, "MDM0003", ACK_LECTURE_MSS="N", ACK_RECEPTION="N")
+    house.pipeline.settle_some()
+    assert (told_to(house, "MDM0002"), told_to(house, "MDM0003")) == (["Z02 Y"], [])
+
+
+def test_a_second_request_for_what_is_still_on_its_way_is_told_each_news(house: Instance) -> None:
+    letter(house)
+    letter(house, "MDM0002")
+    house.pipeline.settle_some()
+    assert told_to(house, "MDM0002") == []
+    house.dispatch()
+    prove(house, S.DELIVERED, "dsn")
+    prove(house, S.REFUSED, "mdn", "identity-902", "processed")
+    assert told_to(house, "MDM0002") == told_to(house, "MDM0001") == ["Z02 Y", "Z03 N 902"]
+
+
+def test_a_second_request_for_what_a_reader_refused_is_told_that_it_had_arrived(house: Instance) -> None:
+    letter(house)
+    house.dispatch()
+    prove(house, S.REFUSED, "mdn", "identity-902", "processed")
+    letter(house, "MDM0002")
+    house.pipeline.settle_some()
+    assert told_to(house, "MDM0002") == ["Z02 Y", "Z03 N 902"]
+
+
+def test_a_second_request_for_what_could_not_be_delivered_is_told_so(house: Instance) -> None:
+    letter(house)
+    house.mail.script(refused("mailbox-unknown"))
+    house.dispatch()
+    letter(house, "MDM0002")
+    house.pipeline.settle_some()
+    assert told_to(house, "MDM0002") == told_to(house, "MDM0001") == ["Z02 N 550"]
+
+
+def test_a_second_request_is_told_of_the_recipients_that_it_names(house: Instance) -> None:
+    other = to_professional("camille.exemple@cms-ivry.formation.mssante.fr")
+    content = build_mdm(build_ldl_ses(), recipients=(DOCTOR, other), flags=ASKED)
+    house.letter(content)
+    letter(house, "MDM0002")
+    house.dispatch()
+    for parcel in house.mail.parcels:
+        house.ledger.record_evidence([Evidence(parcel.reference, S.DELIVERED, house.clock(), "dsn")], "", "")
+    house.pipeline.settle_some()
+    assert (told_to(house, "MDM0001"), told_to(house, "MDM0002")) == (["Z02 Y", "Z02 Y"], ["Z02 Y"])
+
+
+def test_prepared_again_a_second_request_is_told_nothing_twice(house: Instance) -> None:
+    letter(house)
+    house.dispatch()
+    prove(house, S.DELIVERED, "dsn")
+    receipt = letter(house, "MDM0002")
+    house.pipeline.settle_some()
+    submission = house.timeline(receipt).submissions[0].submission.id
+    item = WorkItem("again", APHP_EJ, WorkAbout.SUBMISSION, submission, "sent-again", "?", house.clock())
+    house.ledger.open_work_item(item)
+    house.ledger.resolve("again", Decision.RETRY, "operator", legal_entity=APHP_EJ)
+    house.prepare()
+    house.pipeline.settle_some()
+    assert told_to(house, "MDM0002") == ["Z02 Y"]

@@ -211,6 +211,32 @@ def test_the_same_document_by_another_mail_is_answered_and_not_delivered_twice(h
     assert told == sorted([MESSAGE_ID, "<autre@chu.formation.mssante.fr>"])
 
 
+def test_a_second_mail_with_a_document_that_still_waits_is_answered_with_the_first(house: Instance) -> None:
+    receive(house, letter_mail(LETTER))
+    receive(house, letter_mail(LETTER, message_id="<second@chu.formation.mssante.fr>"))
+    assert answers(house) == []
+    house.software.script(TAKEN)
+    assert push(house) == 1
+    told = [report_in(answer) for answer in answers(house)]
+    assert sorted(report.message_ids[0] for report in told) == sorted([MESSAGE_ID, "<second@chu.formation.mssante.fr>"])
+    assert not any(report.is_refusal for report in told) and house.conservation().holds
+
+
+def test_a_second_mail_is_taken_once_what_the_first_brought_is_too(house: Instance) -> None:
+    """One of its two documents waits under the first mail: no yes before."""
+    receive(house, letter_mail(LETTER))
+    house.software.script(deferred("connect-failed"))
+    push(house)
+    second = "<second@chu.formation.mssante.fr>"
+    receive(house, letter_mail(LETTER, change=_with_another, message_id=second))
+    house.software.script(TAKEN)
+    assert push(house) == 1 and answers(house) == []
+    house.clock.advance(hours=1)
+    house.software.script(TAKEN)
+    assert push(house) == 1
+    assert second in [report_in(answer).message_ids[0] for answer in answers(house)]
+
+
 def test_an_older_version_that_comes_late_is_refused_with_900(house: Instance) -> None:
     newer = build_ldl_ses(document_id="1.2.250.1.213.1.1.9.501.2", version=2, replaces="1.2.250.1.213.1.1.9.501.1")
     receive(house, letter_mail(newer, message_id="<v2@chu.formation.mssante.fr>"))
