@@ -30,10 +30,20 @@ class TduError(Exception):
         self.where = where
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Whole over the line between two processes, where `args` alone would not make it again."""
+        return _made_again, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         place = f" [{self.where}]" if self.where else ""
         end = "" if not self.remedy else " " if self.message.endswith((".", "?", "!")) else ". "
         return f"{self.code}{place}: {self.message}{end}{self.remedy}"
+
+
+def _made_again(kind: type[TduError], args: tuple[object, ...], state: dict[str, object]) -> TduError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigurationError(TduError):

@@ -29,6 +29,8 @@ ROOMS = {
     "resolve": "desk",
     "directory": "directory",
     "replay": "replaying",
+    "export": "bulk",
+    "import": "bulk",
     "sync": "sync",
     "report": "report",
     "visibility": "visibility",

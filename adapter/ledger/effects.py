@@ -183,6 +183,8 @@ def _store(tx: Transaction, stored: StoredSubmission, actor: str, tally: _Tally)
     keeper = LineKeeper(tx, submission, line, actor)
     if _is_new(tx, submission.id):
         _insert_submission(tx, stored, line)
+        if stored.is_archived:
+            return  # no version of it that was sent is touched, and nobody is asked
         keeper.flag_unknown_original()
     else:
         _merge_plan(tx, submission, stored.plan)
@@ -220,7 +222,10 @@ def _insert_submission(tx: Transaction, stored: StoredSubmission, line: Line) ->
     if pairs:
         tx.execute(insert(tables.lookup), pairs)
     insert_steps(tx, submission, translation.steps)
-    tx.event(entity, about, submission.id, "planned", f"directory {stored.plan.directory_revision}")
+    if stored.is_archived:
+        tx.event(entity, about, submission.id, tables.ARCHIVED)
+    else:
+        tx.event(entity, about, submission.id, "planned", f"directory {stored.plan.directory_revision}")
 
 
 def _submission_row(tx: Transaction, stored: StoredSubmission, line: Line) -> dict[str, Any]:

@@ -101,6 +101,8 @@ def _documents_of(tx: Transaction, entity: str, change: IdentityChange) -> list[
     if change.ins is not None:
         pairs.append(("ins", change.ins.value))
     s, found = tables.submission, ids_under(tx.connection, tx.vault, entity, pairs, WorkAbout.SUBMISSION.value)
+    if not found:
+        return []
     query = select(s.c.id).where(s.c.id.in_(found), s.c.legal_entity == entity, s.c.intent != Intent.CANCEL.value)
     if change.since is not None:
         query = query.where(s.c.created_at >= change.since)

@@ -69,14 +69,15 @@ def lookups_of_entry(record: PatientRecord) -> set[tuple[str, str]]:
 def ids_under(connection: Connection, vault: Vault, entity: str, pairs: Iterable[tuple[str, str]], about: str) -> list[str]:
     """Ids of rows under looked-up values (kind, clear value), in a fixed order."""
     table = tables.lookup
+    # The entity stands in each branch: else SQLite goes through all that the entity ever looked up.
     conditions = [
-        and_(table.c.kind == kind, table.c.mac.in_(vault.lookup_macs(kind, entity, normal)))
+        and_(table.c.legal_entity == entity, table.c.kind == kind, table.c.mac.in_(vault.lookup_macs(kind, entity, normal)))
         for kind, value in pairs
         if (normal := normalise(kind, value))
     ]
     if not conditions:
         return []
-    query = select(table.c.about_id).where(table.c.legal_entity == entity, table.c.about == about, or_(*conditions))
+    query = select(table.c.about_id).where(table.c.about == about, or_(*conditions))
     return sorted(set(connection.execute(query).scalars()))
 
 

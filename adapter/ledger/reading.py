@@ -86,8 +86,10 @@ def _looked_up(connection: Connection, database: Database, reference: str, entit
     for kind in NORMALISERS:
         normal = normalise(kind, reference)
         if normal:
-            conditions.append(and_(table.c.kind == kind, table.c.mac.in_(database.vault.lookup_macs(kind, entity, normal))))
-    query = select(table.c.about_id).where(table.c.legal_entity == entity, or_(*conditions)).limit(_FIND_LIMIT)
+            macs = database.vault.lookup_macs(kind, entity, normal)
+            # The entity stands in each branch: else SQLite goes through all that the entity ever looked up.
+            conditions.append(and_(table.c.legal_entity == entity, table.c.kind == kind, table.c.mac.in_(macs)))
+    query = select(table.c.about_id).where(or_(*conditions)).limit(_FIND_LIMIT)
     return list(connection.execute(query).scalars())
 
 
@@ -239,7 +241,7 @@ def _lost(connection: Connection, entity: str) -> list[str]:
         s.c.legal_entity == entity,
         ~exists().where(d.c.submission_id == s.c.id, d.c.purpose == "document"),
         ~exists().where(w.c.about_id == s.c.id),
-        ~exists().where(e.c.about_id == s.c.id, e.c.kind == "already-served"),
+        ~exists().where(e.c.about_id == s.c.id, e.c.kind.in_(("already-served", tables.ARCHIVED))),
     )
     same_role = and_(
         sibling.c.submission_id == d.c.submission_id, sibling.c.role_id == d.c.role_id, sibling.c.purpose == d.c.purpose

@@ -14,6 +14,10 @@ from adapter.model.confidential import Confidential
 from adapter.model.finding import Finding
 from adapter.model.submission import Submission
 
+# Doors of `tdu import`. What came by the second is prepared and kept, and never goes anywhere.
+IMPORT_DOOR = "import"
+ARCHIVE_DOOR = "archive"
+
 
 class ContentKind(StrEnum):
     """What the bytes are, as `formats.detect` sees them."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 
+from adapter.ledger.records import StoredSubmission
 from adapter.model.delivery import Delivery, DeliveryState
+from adapter.model.effects import Translation
 from adapter.model.parties import RecipientKind
 from adapter.model.plan import ChannelName, Leg, RecipientPlan, RoutePlan
 from adapter.model.submission import Submission, Urgency
@@ -20,6 +22,11 @@ _ROUTINE_PRIORITY = 100
 def stable_id(*parts: str) -> str:
     """A UUIDv5 of what a row is about: the same plan gives the same rows again."""
     return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
+
+
+def only_kept(translation: Translation, on: date, directory_revision: str) -> StoredSubmission:
+    """A document of an archive: all that is kept of any other, and an empty plan."""
+    return StoredSubmission(translation, RoutePlan(on.isoformat(), directory_revision), is_archived=True)
 
 
 def deliveries_of(submission: Submission, plan: RoutePlan, sender: SenderProfile) -> tuple[Delivery, ...]:

@@ -39,8 +39,8 @@ from adapter.model.evidence import Evidence
 from adapter.model.finding import errors_of
 from adapter.model.parties import RecipientKind
 from adapter.model.patient import IdentityUpdate
-from adapter.model.plan import ChannelName, RecipientPlan, RoutePlan
-from adapter.model.receipt import Answer, Arrival, ContentKind
+from adapter.model.plan import ChannelName
+from adapter.model.receipt import ARCHIVE_DOOR, Answer, Arrival, ContentKind
 from adapter.model.submission import Submission, Urgency
 from adapter.model.work_item import NO_BOX_ADVICE, NO_BOX_REASON, WorkAbout, WorkItem
 from adapter.packaging.build import build_ack_parcel, build_parcel
@@ -53,7 +53,7 @@ from adapter.pipeline.corrections import Corrector
 from adapter.pipeline.judge import Judge, Judged
 from adapter.pipeline.lease import kept_alive
 from adapter.pipeline.patients import Routed, objection_now
-from adapter.pipeline.plan import deliveries_of, open_questions
+from adapter.pipeline.plan import deliveries_of, only_kept, open_questions
 from adapter.pipeline.route_now import route_now
 from adapter.pipeline.visibility import as_visible_now, effects_of_change, is_visibility_order, masked_since
 from adapter.routing.choose import RouteSettings
@@ -212,6 +212,11 @@ class Pipeline:
         stored: list[StoredSubmission] = []
         items: list[WorkItem] = []
         for read in translations:
+            if receipt.door == ARCHIVE_DOOR:
+                if problem := self._invalid(read):
+                    return replace(told, outcome=problem)
+                stored.append(only_kept(read, self._today(), directory.revision))
+                continue
             answering = answer_request(read, self._ledger, directory, tuple(self._senders), self._today(), self._clock())
             translation = answering.translation
             problem = answering.parked or self._unfit(translation, directory)
@@ -233,13 +238,16 @@ class Pipeline:
 
     def _unfit(self, translation: Translation, directory: Directory) -> Parked | None:
         """Why a document may not leave yet: output that does not validate, a unit that the directory does not know."""
+        return self._invalid(translation) or directory.check_units(translation.submission, self._today())
+
+    def _invalid(self, translation: Translation) -> Parked | None:
         errors = errors_of(validate_bundle(translation.bundle, self._settings.validation))
         if errors:
             errors = located(errors[:1], translation.bundle, translation.source_map)
             place = " ← ".join(filter(None, (errors[0].location, errors[0].source)))
             urgent = translation.submission.urgency is Urgency.URGENT
             return Parked("invalid-output", f"Le document FHIR produit n'est pas valide ({errors[0].code}, {place}).", urgent)
-        return directory.check_units(translation.submission, self._today())
+        return None
 
     def _today(self) -> date:
         return self._clock().astimezone(ZoneInfo(self._settings.time_zone)).date()

@@ -41,6 +41,7 @@ GROWING = (
 )
 # Indexes of what still waits: short whatever the table holds.
 SHORT = ("ix_receipt_received", "ix_delivery_queued", "ix_delivery_held", "ix_work_item_open")
+_WHOLE = re.compile(r"(?:SCAN (\w+)|SEARCH (?P<searched>\w+) USING (?:COVERING )?INDEX \w+ \(legal_entity=\?\)$)")
 SENDER = SenderProfile(ENTITY, "H", ENTITY, "b@h.fr", "", "1.2", "X", hl7=Hl7Sender(acks_to=(("dpi", "eai"),)))
 
 
@@ -68,7 +69,8 @@ def scans(world: World, text: str, parameters: Any) -> list[str]:
         if engine.dialect.name == "sqlite":
             rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", parameters).all()
             whole = [row[3] for row in rows if not any(f"USING INDEX {name}" in row[3] for name in SHORT)]
-            found = [m[1] for line in whole if (m := re.match(r"SCAN (\w+)", line))]
+            # A legal entity's own rows are the whole table where there is one entity.
+            found = [m[1] or m[2] for line in whole if (m := _WHOLE.match(line))]
             renamed = dict(re.findall(r'(\w+) AS "?(\w+)"?', text))
             return [{alias: table for table, alias in renamed.items()}.get(name, name) for name in found]
         connection.exec_driver_sql("SET LOCAL enable_seqscan = off")

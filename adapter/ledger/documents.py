@@ -1,0 +1,70 @@
+"""Kept documents in bulk: which there are, in the order of keeping, and their bytes. Reads, one legal entity at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, or_, select, text
+
+from adapter.errors import LedgerError
+from adapter.ledger import tables
+from adapter.ledger.database import Database
+from adapter.ledger.records import PayloadKind
+from adapter.ledger.rows import Sealed
+
+_OLDEST_WRITER = text(
+    "SELECT max(clock_timestamp() - xact_start) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    # One that only reads (a dump of the database) has no number, and holds nobody up once it is older than a minute.
+    " AND (backend_xid IS NOT NULL OR xact_start > clock_timestamp() - interval '1 minute')"
+)
+
+
+@dataclass(frozen=True)
+class DocumentKey:
+    """A place in the order of keeping."""
+
+    kept_at: datetime
+    submission_id: str
+
+
+def settled_until(database: Database) -> datetime:
+    """See `Ledger.settled_until`."""
+    if database.is_sqlite:
+        return database.write(lambda tx: tx.now)  # the only writer now: whoever wrote before us has committed
+    now = database.now()
+    with database.read() as connection:
+        # Their rows bear an instant after they began: our clock less their age, whatever the database's clock says.
+        age: timedelta | None = connection.execute(_OLDEST_WRITER).scalar()
+    return now - max(age or timedelta(0), timedelta(0))
+
+
+def document_keys(
+    database: Database, legal_entity: str, since: datetime | None, until: datetime, after: DocumentKey | None, limit: int
+) -> list[DocumentKey]:
+    """See `Ledger.document_keys`."""
+    s = tables.submission
+    query = select(s.c.created_at, s.c.id).where(s.c.legal_entity == legal_entity, s.c.created_at < until)
+    if since is not None:
+        query = query.where(s.c.created_at >= since)
+    if after is not None:
+        same = and_(s.c.created_at == after.kept_at, s.c.id > after.submission_id)
+        query = query.where(s.c.created_at >= after.kept_at, or_(s.c.created_at > after.kept_at, same))
+    with database.read() as connection:
+        rows = connection.execute(query.order_by(s.c.created_at, s.c.id).limit(limit)).all()
+    return [DocumentKey(row.created_at, row.id) for row in rows]
+
+
+def document_bundles(database: Database, legal_entity: str, submission_ids: Sequence[str]) -> list[bytes]:
+    """See `Ledger.document_bundles`."""
+    s = tables.submission
+    with database.read() as connection:
+        mine = select(s.c.id).where(s.c.id.in_(list(submission_ids)), s.c.legal_entity == legal_entity)
+        known = set(connection.execute(mine).scalars())
+        sealed = Sealed(connection, sorted(known), (PayloadKind.BUNDLE,))
+    for one in submission_ids:
+        if one not in known or not sealed.has(one, PayloadKind.BUNDLE):
+            raise LedgerError("ledger.document-gone", "this document is not kept (any more)", where=one)
+    return [sealed.open(database.vault, one, PayloadKind.BUNDLE) for one in submission_ids]
