@@ -23,6 +23,7 @@ from adapter.ledger.receipts import lookup_rows
 from adapter.ledger.records import EffectsResult, PayloadKind, StoredEffects, StoredSubmission
 from adapter.ledger.requests import append_answer, insert_steps
 from adapter.ledger.rows import (
+    Sealed,
     delivery_row,
     read_chunk,
     read_plan,
@@ -377,8 +378,11 @@ def _flag_other_content(tx: Transaction, stored: StoredSubmission, known: Mappin
     if submission.content_kind not in ("cda", "fhir"):
         return  # a form's id comes from its answers, which may be spelt in several ways
     others = sorted({row["submission_id"] for rows in known.values() for row in rows} - {submission.id})
+    sealed = Sealed(tx.connection, others[:1], [PayloadKind.SOURCE])
     for other in others[:1]:
-        if read_chunk(tx.connection, tx.vault, other, PayloadKind.SOURCE) == stored.translation.source_document:
+        # Once purged, nobody can tell whether it was another content.
+        gone = not sealed.has(other, PayloadKind.SOURCE)
+        if gone or sealed.open(tx.vault, other, PayloadKind.SOURCE) == stored.translation.source_document:
             return
         entity, about = submission.legal_entity, WorkAbout.SUBMISSION
         reason, urgent = "same-id-other-content", submission.urgency is Urgency.URGENT

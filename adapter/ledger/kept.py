@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from adapter.errors import LedgerError
 from adapter.ledger import tables
@@ -69,7 +69,9 @@ def is_cancelled(database: Database, submission_id: str, legal_entity: str) -> b
 def kept_receipts(database: Database, legal_entity: str, receipt_ids: Sequence[str], limit: int) -> Iterator[KeptReceipt]:
     """Prepared receipts of one legal entity, newest first: those named, or all up to `limit`."""
     r = tables.receipt
-    query = select(r).where(r.c.legal_entity == legal_entity, r.c.state == ReceiptState.PREPARED.value)
+    chunk = tables.payload_chunk
+    held = exists().where(chunk.c.row_id == r.c.id, chunk.c.kind == PayloadKind.CONTENT.value)  # not purged
+    query = select(r).where(r.c.legal_entity == legal_entity, r.c.state == ReceiptState.PREPARED.value, held)
     if receipt_ids:
         query = query.where(r.c.id.in_(list(receipt_ids)))
     with database.read() as connection:

@@ -11,13 +11,13 @@ from adapter.errors import LedgerError
 from adapter.ledger import tables
 from adapter.ledger.database import Database
 from adapter.ledger.lookup import NORMALISERS, normalise
+from adapter.ledger.purged import particulars_left, submission_left
 from adapter.ledger.records import Conservation, PayloadKind, Phase, SubmissionStatus, SubmissionTrace, Timeline
 from adapter.ledger.rows import (
     delivery_value,
     event_value,
     read_chunk,
     read_findings,
-    read_submission,
     receipt_value,
     work_item_value,
 )
@@ -106,7 +106,7 @@ def timeline(database: Database, reference: str, legal_entity: str) -> Timeline 
 def _timeline(connection: Connection, database: Database, receipt_id: str) -> Timeline:
     r, s, e = tables.receipt, tables.submission, tables.event
     receipt = connection.execute(select(r).where(r.c.id == receipt_id)).mappings().one()
-    particulars = read_chunk(connection, database.vault, receipt_id, PayloadKind.PARTICULARS)
+    particulars = particulars_left(connection, database.vault, receipt_id)
     query = select(s.c.id).where(s.c.receipt_id == receipt_id).order_by(s.c.created_at, s.c.id)
     traces = tuple(_trace(connection, database, submission_id) for submission_id in connection.execute(query).scalars())
     answers = _deliveries(connection, receipt_id)
@@ -127,9 +127,8 @@ def _ids_of(traces: Sequence[SubmissionTrace]) -> list[str]:
 
 
 def _trace(connection: Connection, database: Database, submission_id: str) -> SubmissionTrace:
-    content = read_chunk(connection, database.vault, submission_id, PayloadKind.SUBMISSION)
     status, deliveries = _status(connection, submission_id)
-    return SubmissionTrace(read_submission(content), status, tuple(deliveries))
+    return SubmissionTrace(submission_left(connection, database.vault, submission_id), status, tuple(deliveries))
 
 
 def _status(connection: Connection, submission_id: str) -> tuple[SubmissionStatus, list[Delivery]]:
