@@ -202,6 +202,15 @@ def practices_of(config: Config) -> tuple[Practice, ...]:
     )
 
 
+def foldered_practices(config: Config) -> frozenset[str]:
+    """Practices that no client serves: a folder is all that they have."""
+    inbox = config.channels.inbox
+    if inbox is None:
+        return frozenset()
+    served = {name for client in inbox.clients for name in client.practices}
+    return frozenset(practice.name for practice in inbox.practices if practice.folder is not None and practice.name not in served)
+
+
 def _mllp_partner(partner: Hl7Partner, lines: SecureLines, place: str) -> MllpPartner:
     return MllpPartner(
         name=partner.name,
@@ -235,7 +244,8 @@ def route_settings(config: Config) -> RouteSettings:
             ChannelName.HL7_PUSH: sandbox.hl7,
             ChannelName.INBOX: sandbox.inbox,
         }
-    return RouteSettings(production=config.instance.mode is Mode.PRODUCTION, sandbox=addresses)
+    production = config.instance.mode is Mode.PRODUCTION
+    return RouteSettings(production=production, sandbox=addresses, foldered=foldered_practices(config))
 
 
 def pipeline_settings(config: Config) -> PipelineSettings:

@@ -30,6 +30,7 @@ def check_inbox(config: Config) -> Iterator[Problem]:
     yield from _check_names("clients", [client.name for client in inbox.clients])
     for n, client in enumerate(inbox.clients, start=1):
         yield from _check_client(f"channels.inbox.clients[{n}]", client, practices, known)
+    yield from _check_folders(config, inbox)
     if inbox.clients:
         yield from _check_address(inbox.public_url)
 
@@ -66,6 +67,19 @@ def _check_client(place: str, client: ImportClient, practices: dict[str, str], k
     for scope in client.scopes:
         if not _SCOPE.fullmatch(scope):
             yield Problem(f"{place}.scopes", f"is not a SMART v2 system scope: {scope}.", "Such as system/DocumentReference.rs.")
+
+
+def _check_folders(config: Config, inbox: Inbox) -> Iterator[Problem]:
+    """One folder, one practice: what lies in another's would be seen by its people, and swept by its keeper."""
+    taken = [(f"doors.folders[{n}].path", door.path.resolve()) for n, door in enumerate(config.doors.folders, start=1)]
+    for n, practice in enumerate(inbox.practices, start=1):
+        if practice.folder is None:
+            continue
+        place, path = f"channels.inbox.practices[{n}].folder.path", practice.folder.path.resolve()
+        for other, theirs in taken:
+            if path.is_relative_to(theirs) or theirs.is_relative_to(path):
+                yield Problem(place, f"is that of {other}, or lies in it.", "Each practice has a folder of its own.")
+        taken.append((place, path))
 
 
 def _check_address(public_url: str) -> Iterator[Problem]:
