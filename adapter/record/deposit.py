@@ -304,7 +304,8 @@ class _Deposit:
         made: Resource = rewritten(resource, lambda name: self._places.get(name, name))
         for where, target in references_in(made):
             local = local_reference(target, self._policy.base)
-            if local is None or target in self._places.values():
+            # What a document relates to has its own refusals (`_relate`).
+            if local is None or target in self._places.values() or where.startswith("relatesTo"):
                 continue
             if local[0] not in _HELD_TYPES or self._changes.get(*local) is None:
                 raise refused("record.reference", f"{place}.{where}")

@@ -55,7 +55,8 @@ def profiles_of(resource: Resource) -> frozenset[str]:
 def shape_faults(resource: dict[str, Any], place: str) -> Iterator[Finding]:
     """Where a resource is not R4."""
     for fault in validate_bundle(resource, Level.SHAPE):
-        yield finding("record.shape", f"{place}.{fault.location}" if fault.location else place)
+        code = "record.ins-key" if fault.code == "ins.wrong-key" else "record.shape"
+        yield finding(code, f"{place}.{fault.location}" if fault.location else place)
 
 
 def document_faults(document: Resource, place: str, *, is_pdsm: bool, is_provided: bool) -> Iterator[Finding]:
