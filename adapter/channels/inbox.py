@@ -18,7 +18,7 @@ from adapter.model.plan import ChannelName
 from adapter.model.publication import Practice, Publication, Rendition
 from adapter.packaging.parcel import Fetchable, InboxContent, Parcel
 
-Publish = Callable[[str, Practice, Sequence[Carried]], Publication | None]
+Publish = Callable[[str, Practice, Sequence[Carried], Sequence[str]], Publication | None]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class InboxChannel:
         practice = self._practices.get(parcel.address)
         if practice is None:
             return SendOutcome(OutcomeKind.REFUSED, "practice-unknown", detail="no such practice in the configuration")
-        published = self._settings.publish(parcel.delivery_id, practice, [_carried(form) for form in content.forms])
+        carried = [_carried(form) for form in content.forms]
+        published = self._settings.publish(parcel.delivery_id, practice, carried, content.names)
         if published is None:
             return SendOutcome(OutcomeKind.REFUSED, "practice-unknown", detail="a practice of another legal entity")
         return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=published.document_key)

@@ -22,12 +22,15 @@ class Carried(Confidential):
 
 @dataclass(frozen=True)
 class Sought:
-    """What a reader searches publications for; empty means any. `patients`: (kind, value) pairs of `lookup`."""
+    """What a reader searches publications for; empty means any. `names`: what they were published under (`Ledger.publish`);
+    `patients`: (kind, value) pairs of `lookup`. `requests_only`: what asks for something, and has steps.
+    """
 
     document_keys: tuple[str, ...] = ()
-    document_ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     type_codes: tuple[str, ...] = ()
     patients: tuple[tuple[str, str], ...] = ()
+    requests_only: bool = False
     since: datetime | None = None
     until: datetime | None = None
 

@@ -347,6 +347,10 @@ class Ledger:
         """All publications of some documents, oldest first; several a document (versions of metadata, several roles)."""
         return publications.publications_of(self._database, readers, document_keys)
 
+    def document_key_of(self, publication_id: str, *, legal_entity: str) -> str:
+        """Of which document a publication is; empty when there is no such publication."""
+        return publications.document_key_of(self._database, publication_id, legal_entity)
+
     def named_publications(self, readers: Readers, name: str) -> tuple[Publication, ...]:
         """Publications that bear a name, oldest first."""
         return publications.named_publications(self._database, readers, name)
@@ -395,10 +399,6 @@ class Ledger:
         """Practices that let documents lie beyond their delay: who is listed each morning."""
         return publications.silent_practices(self._database, legal_entity)
 
-    # ── practices' folders ────────────────────────────────────────────────────────────────────────────────────────
-
-    def keep_folder_sets(self, sets: Sequence[FolderSet]) -> None:
-        """Remember sets before they can be seen, in one transaction; a publication's earlier row gives way to the new one."""
     def importer_figures(self, practices: Iterable[str], since: datetime, *, legal_entity: str) -> list[ImporterFigures]:
         """How these practices import: what waits, what they said since an instant, when each last came; by name."""
         return importers.importer_figures(self._database, practices, since, legal_entity)
@@ -407,6 +407,10 @@ class Ledger:
         """When each client last called the Import API, to the minute; one that never did is left out."""
         return importers.last_calls(self._database, clients)
 
+    # ── practices' folders ────────────────────────────────────────────────────────────────────────────────────────
+
+    def keep_folder_sets(self, sets: Sequence[FolderSet]) -> None:
+        """Remember sets before they can be seen, in one transaction; a publication's earlier row gives way to the new one."""
         folder_sets.keep_folder_sets(self._database, sets)
 
     def stand_folder_sets(self, publication_ids: Iterable[str], standing: Standing, *, legal_entity: str) -> int:

@@ -91,6 +91,7 @@ NORMALISERS: dict[str, Callable[[str], str]] = {
     "reference": normalise_reference,
     "request-number": normalise_number,
     "address": normalise_address,
+    "fhir-name": normalise_reference,
 }
 
 

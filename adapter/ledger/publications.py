@@ -23,12 +23,13 @@ from adapter.ledger.evidence import Reactions, apply_evidence
 from adapter.ledger.import_records import Carried, Kept, Said, SilentPractice, Sought
 from adapter.ledger.import_tables import IS_UNFETCHED, IS_UNPLACED, feed_counter, import_outcome, publication
 from adapter.ledger.lookup import normalise
+from adapter.ledger.receipts import lookup_rows
 from adapter.ledger.records import PayloadKind
 from adapter.ledger.rows import read_chunk
 from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item
 from adapter.model.delivery import DeliveryState
 from adapter.model.evidence import Evidence
-from adapter.model.publication import Practice, Publication, PublicationKind, Readers, Rendition
+from adapter.model.publication import WITHOUT_CONTENT, Practice, Publication, PublicationKind, Readers, Rendition
 from adapter.model.work_item import WorkAbout
 
 S = DeliveryState
@@ -41,6 +42,7 @@ _NOT_FETCHED_ADVICE = (
 )
 _NAMESPACE = uuid.UUID("0d6c6e0a-58f5-5f7c-9d5b-4b0b4f2f7d11")
 _ROUTINE = 100
+_NAME = "fhir-name"
 _ALARMS = 100
 _PLACED_AT_ONCE = 1000
 
@@ -53,12 +55,16 @@ def document_key(legal_entity: str, practice: str, document_id: str) -> str:
 # ── publish ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def publish(database: Database, delivery_id: str, practice: Practice, carried: Sequence[Carried]) -> Publication | None:
+def publish(
+    database: Database, delivery_id: str, practice: Practice, carried: Sequence[Carried], names: Sequence[str]
+) -> Publication | None:
     """See `Ledger.publish`."""
-    return database.write(lambda tx: _publish(tx, delivery_id, practice, carried))
+    return database.write(lambda tx: _publish(tx, delivery_id, practice, carried, names))
 
 
-def _publish(tx: Transaction, delivery_id: str, practice: Practice, carried: Sequence[Carried]) -> Publication | None:
+def _publish(
+    tx: Transaction, delivery_id: str, practice: Practice, carried: Sequence[Carried], names: Sequence[str]
+) -> Publication | None:
     row = tx.execute(moves.locked(tables.delivery.c.id == delivery_id)).mappings().first()
     if row is None:
         raise LedgerError("delivery.unknown", "no such delivery", where=delivery_id)
@@ -90,6 +96,9 @@ def _publish(tx: Transaction, delivery_id: str, practice: Practice, carried: Seq
     for one in carried:
         if one.stored:
             tx.keep(practice.legal_entity, delivery_id, _PAYLOADS[one.rendition.form], one.content)
+    pairs = lookup_rows(tx, practice.legal_entity, WorkAbout.DELIVERY, delivery_id, [(_NAME, name) for name in names])
+    if pairs:
+        tx.execute(insert(tables.lookup), pairs)
     tx.event(practice.legal_entity, WorkAbout.DELIVERY, delivery_id, "published", practice.name)
     return _of_id(tx.connection, delivery_id)
 
@@ -183,6 +192,24 @@ def publications_of(database: Database, readers: Readers, document_keys: Sequenc
         return tuple(_value(row) for row in connection.execute(query.order_by(publication.c.published_at)).mappings())
 
 
+def document_key_of(database: Database, publication_id: str, legal_entity: str) -> str:
+    """See `Ledger.document_key_of`."""
+    p = publication
+    mine = select(p.c.document_key).where(p.c.id == publication_id, p.c.legal_entity == legal_entity)
+    with database.read() as connection:
+        return connection.execute(mine).scalar() or ""
+
+
+def named_publications(database: Database, readers: Readers, name: str) -> tuple[Publication, ...]:
+    """See `Ledger.named_publications`."""
+    look = tables.lookup
+    macs = database.vault.lookup_macs(_NAME, readers.legal_entity, normalise(_NAME, name))
+    about = select(look.c.about_id).where(look.c.legal_entity == readers.legal_entity, look.c.kind == _NAME, look.c.mac.in_(macs))
+    query = _seen_by(readers).where(publication.c.id.in_(about)).order_by(publication.c.published_at, publication.c.id)
+    with database.read() as connection:
+        return tuple(_value(row) for row in connection.execute(query).mappings())
+
+
 def find_keys(database: Database, readers: Readers, sought: Sought, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
     """See `Ledger.find_published`."""
     p = publication
@@ -206,13 +233,17 @@ def _conditions(database: Database, legal_entity: str, sought: Sought) -> list[C
     found: list[ColumnElement[bool]] = []
     if sought.document_keys:
         found.append(p.c.document_key.in_(sought.document_keys))
-    if sought.document_ids:
-        found.append(p.c.document_id.in_(sought.document_ids))
+    if sought.names:
+        normals = [normalise(_NAME, name) for name in sought.names]
+        macs = [mac for name in normals for mac in database.vault.lookup_macs(_NAME, legal_entity, name)]
+        found.append(p.c.id.in_(select(look.c.about_id).where(look.c.legal_entity == legal_entity, look.c.mac.in_(macs))))
     if sought.type_codes:
         found.append(p.c.type_code.in_(sought.type_codes))
+    if sought.requests_only:
+        found.append(p.c.submission_id.in_(select(tables.request_step.c.submission_id)))
     if sought.patients:
-        normals = [(kind, normalise(kind, value)) for kind, value in sought.patients]
-        macs = [mac for kind, value in normals if value for mac in database.vault.lookup_macs(kind, legal_entity, value)]
+        known = [(kind, normalise(kind, value)) for kind, value in sought.patients]
+        macs = [mac for kind, value in known if value for mac in database.vault.lookup_macs(kind, legal_entity, value)]
         about = select(look.c.about_id).where(look.c.legal_entity == legal_entity, look.c.mac.in_(macs))
         found.append(p.c.submission_id.in_(about))
     return found
@@ -288,6 +319,16 @@ def mark_fetched(database: Database, ids: Sequence[str], by: str, legal_entity: 
         return len(first)
 
     return database.write(work)
+
+
+def mark_passed(database: Database, readers: Readers, practice: str, position: int, by: str, reactions: Reactions) -> int:
+    """See `Ledger.mark_passed`."""
+    p = publication
+    kinds = sorted(kind.value for kind in WITHOUT_CONTENT)
+    passed = (p.c.practice == practice, p.c.position <= position, p.c.fetched_at.is_(None), p.c.kind.in_(kinds))
+    with database.read() as connection:
+        ids = [row.id for row in connection.execute(_seen_by(readers).where(*passed))]
+    return mark_fetched(database, ids, by, readers.legal_entity, reactions)
 
 
 def keep_import_outcome(database: Database, ids: Sequence[str], said: Said, legal_entity: str, reactions: Reactions) -> Kept:

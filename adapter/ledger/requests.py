@@ -11,21 +11,24 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
-from adapter.ledger import tables
+from adapter.errors import LedgerError
+from adapter.ledger import moves, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.lookup import normalise
 from adapter.ledger.receipts import lookup_rows
 from adapter.ledger.records import PayloadKind
 from adapter.ledger.rows import Sealed, read_chunk, read_submission, write_submission
+from adapter.ledger.work_items import add_work_items
 from adapter.model.request import AnsweredRequest, KnownRequest, RequestStep, StepKind
-from adapter.model.submission import Submission
-from adapter.model.work_item import WorkAbout
+from adapter.model.submission import Submission, Urgency
+from adapter.model.work_item import WorkAbout, WorkItem
 
 _STEP_NAMESPACE = uuid.UUID("5d2a6d1c-6a0e-5a4e-8d53-1f8c1a0b7e55")
 _NUMBER = "request-number"
 _FOUND_LIMIT = 20
+_TELL_ADVICE = "Réponse donnée par le logiciel du destinataire : prévenir le demandeur, qui n'en reçoit pas de document."
 
 
 def insert_steps(tx: Transaction, submission: Submission, steps: Sequence[RequestStep]) -> None:
@@ -45,6 +48,29 @@ def append_answer(tx: Transaction, submission: Submission, answered: AnsweredReq
         tx.event(answered.legal_entity, about, answered.submission_id, "answered", step.kind.value)
         tx.audit(answered.legal_entity, actor, "request.answered", about.value, answered.submission_id, step.kind.value)
     _remember_request(tx, submission)
+
+
+def append_step(database: Database, submission_id: str, step: RequestStep, known_steps: int, legal_entity: str) -> bool:
+    """See `Ledger.append_request_step`."""
+    return database.write(lambda tx: _append_step(tx, submission_id, step, known_steps, legal_entity))
+
+
+def _append_step(tx: Transaction, submission_id: str, step: RequestStep, known_steps: int, entity: str) -> bool:
+    s, table, about = tables.submission, tables.request_step, WorkAbout.SUBMISSION
+    held = select(s.c.urgency).where(s.c.id == submission_id, s.c.legal_entity == entity).with_for_update()
+    urgency = tx.execute(held).scalar()
+    if urgency is None:
+        raise LedgerError("submission.unknown", "no such submission for this legal entity", where=submission_id)
+    mine = (table.c.legal_entity == entity, table.c.request_id == step.request_id)
+    if tx.execute(select(func.count()).select_from(table).where(*mine)).scalar() != known_steps:
+        return False
+    _insert(tx, f"{submission_id}/told/{known_steps}", entity, submission_id, step)
+    tx.event(entity, about, submission_id, "answered", step.kind.value)
+    tx.audit(entity, step.by, "request.answered", about.value, submission_id, step.kind.value)
+    reason, urgent = f"answered-{step.kind.value}", urgency == Urgency.URGENT.value
+    add_work_items(tx, [WorkItem(tx.new_id(), entity, about, submission_id, reason, _TELL_ADVICE, tx.now, urgent)])
+    moves.refresh_status(tx, [submission_id])
+    return True
 
 
 def _remember_request(tx: Transaction, submission: Submission) -> None:

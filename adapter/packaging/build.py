@@ -32,6 +32,7 @@ from adapter.packaging.mail_receipt import build_mail_receipt
 from adapter.packaging.mhd import Rendition, build_iti65
 from adapter.packaging.mhd_change import build_change
 from adapter.packaging.mhd_values import ANY_FORMAT, format_of_source
+from adapter.packaging.names import names_of
 from adapter.packaging.parcel import Content, Fetchable, InboxContent, Parcel, SenderProfile
 from adapter.packaging.pdf import render_pdf, stamp_pdf
 
@@ -160,8 +161,9 @@ def _content(
 
 def _fetchable(document: Document, sender: SenderProfile) -> InboxContent:
     """The CDA and the readable PDF, as a mail would carry them; the FHIR document is the submission's own."""
+    names = names_of(document.submission.document, document.bundle)
     if document.submission.intent is Intent.CANCEL:
-        return InboxContent(())
+        return InboxContent((), names)
     pdf = readable_pdf(document, sender.stamp)
     cda = travelling_cda(document, pdf)
     is_source = cda == document.source
@@ -169,7 +171,7 @@ def _fetchable(document: Document, sender: SenderProfile) -> InboxContent:
         Fetchable("cda", "application/xml", cda, is_source),
         Fetchable("pdf", "application/pdf", pdf, pdf == document.source),
     )
-    return InboxContent(forms)
+    return InboxContent(forms, names)
 
 
 def _enclosed(delivery: Delivery, document: Document, leg: Leg, sender: SenderProfile) -> Enclosed:

@@ -78,9 +78,10 @@ class Fetchable(Confidential):
 
 @dataclass(frozen=True, repr=False)
 class InboxContent(Confidential):
-    """A document put at a practice's disposal, in its forms; none for a cancellation."""
+    """A document put at a practice's disposal, in its forms; none for a cancellation. `names`: what it is asked for under."""
 
     forms: tuple[Fetchable, ...]
+    names: tuple[str, ...] = ()
 
 
 Content = MailContent | RecordContent | RecordChange | FaxContent | Hl7Content | InboxContent

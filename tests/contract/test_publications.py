@@ -37,7 +37,7 @@ def published(
 def dispatch(world: World) -> Publication:
     world.clock.advance(seconds=1)
     delivery = world.on_wire(INBOX)
-    found = world.ledger.publish(delivery.id, PRACTICE, [PDF])
+    found = world.ledger.publish(delivery.id, PRACTICE, [PDF], [f"urn:oid:{delivery.document_id}"])
     world.settle(delivery, S.ACCEPTED)
     assert found is not None
     return found
@@ -65,7 +65,7 @@ def test_a_transaction_held_open_across_two_pulls_loses_nothing(world: World) ->
     begun, may_commit = threading.Event(), threading.Event()
 
     def hold(tx: Transaction) -> None:
-        publications._publish(tx, late.id, PRACTICE, [PDF])
+        publications._publish(tx, late.id, PRACTICE, [PDF], ())
         begun.set()
         assert may_commit.wait(30)
 
@@ -262,7 +262,7 @@ def test_documents_are_found_by_what_is_sought_and_paged(world: World) -> None:
     first = find(READERS, Sought(patients=(("ins", INS_VALUE),)), ("", ""), 3)
     rest = find(READERS, Sought(patients=(("ins", INS_VALUE),)), first[-1], 3)
     assert [key for _, key in (*first, *rest)] == keys
-    assert [key for _, key in find(READERS, Sought(document_ids=("doc-3",)), ("", ""), 9)] == [keys[3]]
+    assert [key for _, key in find(READERS, Sought(names=("urn:oid:doc-3",)), ("", ""), 9)] == [keys[3]]
     assert find(READERS, Sought(patients=(("ins", "1234567890123"),)), ("", ""), 9) == []
     assert find(READERS, Sought(patients=(("ins", ""),)), ("", ""), 9) == []
     assert find(READERS, Sought(type_codes=("11488-4",)), ("", ""), 9) == []
@@ -281,3 +281,39 @@ def test_contents_are_kept_sealed_or_are_the_submissions_own(world: World) -> No
     assert read(one, "cda") == b"<ClinicalDocument doc-1/>"
     assert read(one, "pdf") == b"%PDF"
     assert read(one, "fhir").startswith(b'{"resourceType":"Bundle"')
+
+
+def test_a_cancellation_is_received_once_the_reader_went_past_it(world: World) -> None:
+    published(world)
+    submission, _ = published(world, intent=Intent.CANCEL)
+    assert len(feed(world)) == 2
+    assert world.ledger.mark_passed(READERS, "ivry", 1, "client:ivry") == 0
+    assert world.ledger.mark_passed(READERS, "ivry", 2, "client:ivry") == 1
+    assert world.states(submission) == {"role:a/inbox": "delivered"}
+
+
+def test_an_assertion_is_taken_once_by_all_processes_together(world: World) -> None:
+    ends = world.clock() + timedelta(minutes=5)
+    taken: list[bool] = []
+    ledgers = [world.second_ledger() for _ in range(4)]
+    threads = [threading.Thread(target=lambda one=one: taken.append(one.spend_assertion("a", "jti", ends))) for one in ledgers]  # type: ignore[misc]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(taken) == [False, False, False, True]
+    assert world.ledger.spend_assertion("b", "jti", ends)
+    world.clock.advance(minutes=6)
+    assert world.ledger.spend_assertion("c", "other", ends + timedelta(minutes=6))
+
+
+def test_calls_are_counted_for_all_processes_and_begin_anew_each_minute(world: World) -> None:
+    granted, until = world.ledger.take_calls("a", 3, 5)
+    assert (granted, until) == (3, world.clock() + timedelta(minutes=1))
+    assert world.second_ledger().take_calls("a", 3, 5)[0] == 2
+    assert world.ledger.take_calls("a", 1, 5)[0] == 0
+    assert world.ledger.take_calls("b", 1, 5)[0] == 1
+    world.clock.advance(seconds=60)
+    assert world.ledger.take_calls("a", 1, 5)[0] == 1
+    world.clock.advance(hours=-3)
+    assert world.ledger.take_calls("a", 5, 5)[0] == 5, "a clock put back does not close the door"
