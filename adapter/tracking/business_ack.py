@@ -30,6 +30,8 @@ S = DeliveryState
 # A sender is not told more often than this of one recipient: proofs that contradict each other for ever are a person's.
 MOST_TIMES = 4
 _ANY_SMTP, _ANY_APPLICATION = "554", "906"
+# Who speaks for a practice, and the cause of what it left lying, as the ledger writes them (`ledger.publications`).
+_PRACTICE, _NOT_FETCHED = "import", "not-fetched"
 _SMTP_CODE = re.compile(r"(?<![\d.])([1245]\d\d)(?![\d.])")
 _ENHANCED = re.compile(r"(?<![\d.])([245])\.(\d{1,3}\.\d{1,3})(?![\d.])")
 
@@ -91,9 +93,11 @@ def _meant_by(proof: Proof, wanted: AcksWanted) -> Iterable[Answer]:
             yield from _meant_by_mail(proof, wanted)
         case ChannelName.SHARED_RECORD.value if wanted.reception:
             yield from _final_word(proof, AckKind.RECORD)
-        case ChannelName.HL7_PUSH.value | "" if wanted.notify_address:
+        case ChannelName.INBOX.value if proof.cause == _NOT_FETCHED or not _came_by_mail(wanted):
+            yield from _meant_by_practice(proof, wanted)
+        case ChannelName.HL7_PUSH.value | ChannelName.INBOX.value | "" if wanted.notify_address:
             yield from _final_word(proof, AckKind.MAIL)
-        case ChannelName.HL7_PUSH.value | "" if wanted.failure_address:
+        case ChannelName.HL7_PUSH.value | ChannelName.INBOX.value | "" if wanted.failure_address:
             yield from (answer for answer in _final_word(proof, AckKind.MAIL) if not answer.positive)
 
 
@@ -109,6 +113,28 @@ def _meant_by_mail(proof: Proof, wanted: AcksWanted) -> Iterable[Answer]:
     if wanted.reading and state in (S.READ, S.INTEGRATED):
         yield _yes(proof, AckKind.READING)
     elif wanted.reading and by_reader and _is_no(proof):
+        yield _no(proof, AckKind.READING)
+
+
+def _came_by_mail(wanted: AcksWanted) -> bool:
+    """What came by mail is answered by mail, once local software said what it did with it."""
+    return bool(wanted.notify_address or wanted.failure_address)
+
+
+def _meant_by_practice(proof: Proof, wanted: AcksWanted) -> Iterable[Answer]:
+    """A practice that imports: fetched is what a delivery to a mailbox is, what it says is what its reader does.
+
+    What nobody fetched is told as not delivered; fetched late, it is told once more.
+    """
+    state = S(proof.state)
+    by_practice = proof.source == _PRACTICE
+    if wanted.reception and (state in (S.DELIVERED, S.READ, S.INTEGRATED) or (by_practice and proof.cause != _NOT_FETCHED)):
+        yield _yes(proof, AckKind.DELIVERY)
+    elif wanted.reception and _is_no(proof):
+        yield _no(proof, AckKind.DELIVERY)
+    if wanted.reading and state is S.INTEGRATED:
+        yield _yes(proof, AckKind.READING)
+    elif wanted.reading and by_practice and _is_no(proof) and proof.cause != _NOT_FETCHED:
         yield _no(proof, AckKind.READING)
 
 
