@@ -27,6 +27,8 @@ from adapter.model.work_item import WorkAbout
 Row = Mapping[Any, Any]
 Pair = tuple[str, str]
 _ABOUT = "wish"
+# The event on a delivery that a record's answer closed for good: nobody need be asked.
+PATIENT_WORD = "patient-word"
 
 
 def names_of_document(identity: PatientIdentity) -> set[Pair]:
@@ -68,7 +70,7 @@ def remember(tx: Transaction, delivery: Row, cause: str) -> None:
     content = read_chunk(tx.connection, tx.vault, delivery["submission_id"], PayloadKind.SUBMISSION)
     names = names_of_document(read_submission(content).document.patient)
     _keep(tx, names, PatientWord(WishFor.RECORD, word, "record", tx.now, delivery["id"]), delivery["legal_entity"])
-    tx.event(delivery["legal_entity"], WorkAbout.DELIVERY, delivery["id"], "patient-word", word.value)
+    tx.event(delivery["legal_entity"], WorkAbout.DELIVERY, delivery["id"], PATIENT_WORD, word.value)
 
 
 def _keep(tx: Transaction, names: Iterable[Pair], word: PatientWord, entity: str) -> None:

@@ -11,6 +11,7 @@ from adapter.errors import LedgerError
 from adapter.ledger import tables
 from adapter.ledger.database import Database
 from adapter.ledger.lookup import NORMALISERS, normalise
+from adapter.ledger.patient_wishes import PATIENT_WORD
 from adapter.ledger.purged import particulars_left, submission_left
 from adapter.ledger.records import Conservation, PayloadKind, Phase, SubmissionStatus, SubmissionTrace, Timeline
 from adapter.ledger.rows import (
@@ -245,7 +246,7 @@ def _lost(connection: Connection, entity: str) -> list[str]:
     same_role = and_(
         sibling.c.submission_id == d.c.submission_id, sibling.c.role_id == d.c.role_id, sibling.c.purpose == d.c.purpose
     )
-    # Refused, and neither another leg, nor a newer version, nor a person took over.
+    # Refused, and neither another leg, nor a newer version, nor a person took over; nor did the patient's record close the matter.
     dropped = select(d.c.id).where(
         d.c.legal_entity == entity,
         d.c.state == "refused",
@@ -253,6 +254,7 @@ def _lost(connection: Connection, entity: str) -> list[str]:
         d.c.superseded_by == "",
         ~exists().where(same_role, sibling.c.id != d.c.id, sibling.c.state.not_in(("refused", "waiting"))),
         ~exists().where(same_role, w.c.about_id == sibling.c.id),
+        ~exists().where(e.c.about_id == d.c.id, e.c.kind == PATIENT_WORD),
     )
     # A fallback that waits behind nothing.
     stuck = select(d.c.id).where(

@@ -1,4 +1,4 @@
-"""A record behind an authorization server on loopback: SMART configuration, token endpoint, and a FHIR base that wants its tokens.
+"""A record behind an authorization server on loopback: SMART configuration, token endpoint, a FHIR base that wants its tokens.
 
     with TokenServer(public_key) as server:
         SharedRecordSettings(server.base_url, smart=SmartSettings("traitdunion", key_file, "kid-1", "system/*.cruds"))
@@ -29,7 +29,7 @@ class Said:
 
 
 class TokenServer:
-    """`keys` are public keys by kid; `tokens` those given, in order; `asked` the decoded assertions; `seen` paths with their token."""
+    """`keys`: public keys by kid; `tokens`: those given, in order; `asked`: the decoded assertions; `seen`: (method, path, token)."""
 
     def __init__(self, keys: dict[str, Any], *script: Said, expires_in: Any = 300, endpoint: str = "") -> None:
         self.keys = keys
