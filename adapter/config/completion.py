@@ -26,8 +26,10 @@ def complete(config: Config, base: Path) -> Config:
     )
     readers = tuple(replace(c, legal_entity=c.legal_entity or sole) for c in config.record.clients)
     record = replace(config.record, clients=readers)
-    ledger = replace(config.ledger, url=_full_url(url, base))
-    return replace(config, doors=doors, channels=channels, record=record, ledger=ledger)
+    # A table left out has paths that no loader saw: they too are relative to the configuration file.
+    ledger = replace(config.ledger, url=_full_url(url, base), key_file=base / config.ledger.key_file)
+    night = replace(config.night, backup_directory=base / config.night.backup_directory)
+    return replace(config, doors=doors, channels=channels, record=record, ledger=ledger, night=night)
 
 
 def _full_url(url: str, base: Path) -> str:
