@@ -9,7 +9,7 @@ restricted documents are withheld: whoever may open the folder sees all that lie
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -28,6 +28,7 @@ from adapter.model.work_item import PARTNER_DOWN, WorkAbout, WorkItem
 from adapter.packaging.build import Document, written_templates
 from adapter.packaging.folder_files import Shelf, Shelved, build_file_set
 from adapter.packaging.parcel import SenderProfile
+from adapter.pipeline.visibility import seen_by
 from adapter.tracking.causes import opens_next_leg
 
 log = structlog.get_logger()
@@ -172,7 +173,7 @@ class FolderKeeper:
             self._shelve(gift)
 
     def _gift(self, one: Publication, line: Iterable[FolderSet]) -> _Gift:
-        stored = self._ledger.kept_submission(one.submission_id, legal_entity=self._entity)
+        stored = self._as_seen_now(one)
         earlier = _documents(each for each in line if each.position < one.position)
         if one.kind not in WITHOUT_CONTENT:
             return _Gift(one, stored, earlier, one)
@@ -184,6 +185,16 @@ class FolderKeeper:
         known = self._ledger.publications_of(self._readers, [one.document_key])
         brought = next((each for each in reversed(known) if each.id in named and each.renditions), None)
         return _Gift(one, stored, earlier, brought)
+
+    def _as_seen_now(self, one: Publication) -> StoredSubmission:
+        """A submission with the newest visibility of its document: what was published before it was masked is masked."""
+        stored = self._ledger.kept_submission(one.submission_id, legal_entity=self._entity)
+        submission = stored.translation.submission
+        change = self._ledger.visibility_change(submission.document.unique_id, legal_entity=self._entity)
+        if change is None:
+            return stored
+        seen = replace(submission, visibility=seen_by(submission.visibility, change.hidden))
+        return replace(stored, translation=replace(stored.translation, submission=seen))
 
     def _join(self, one: Publication, twin: FolderSet) -> None:
         """Another role of this practice has this very document here: one copy, which speaks for both."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ from adapter.opening import new_id, now
 from adapter.packaging.folder_files import Shelf
 from adapter.packaging.hprim import HprimCharset
 from adapter.pipeline.folders import FolderKeeper, FolderSettings
+from adapter.routing.directory import Directory
 from adapter.routing.policy import DROP_FOLDER, facts_of, shipped_policy
 from adapter.service.lanes import Lane
 from adapter.tracking.causes import opens_next_leg
@@ -78,9 +80,13 @@ def said_in_folder(ledger: Ledger, practice: str, legal_entity: str) -> Callable
 
 
 def _objection(instance: Instance, stored: StoredSubmission, role_id: str) -> str:
-    """What the policy of today says against a shared folder."""
     today = now().astimezone(ZoneInfo(instance.config.instance.time_zone)).date()
-    facts = facts_of(stored.translation.submission, instance.directory(), today)
+    return objection_to_folder(stored, role_id, instance.directory(), today)
+
+
+def objection_to_folder(stored: StoredSubmission, role_id: str, directory: Directory, on: date) -> str:
+    """What the policy says of a document in a folder that several people may open; empty when it says nothing."""
+    facts = facts_of(stored.translation.submission, directory, on)
     kind = next((one.kind for one in stored.plan.recipients if one.role_id == role_id), RecipientKind.PROFESSIONAL)
     objection = shipped_policy().objection(facts, kind, DROP_FOLDER)
     return objection.reason if objection is not None else ""

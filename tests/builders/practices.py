@@ -23,7 +23,7 @@ from adapter.packaging.folder_files import Shelf
 from adapter.packaging.hprim import HprimCharset
 from adapter.pipeline.folders import FolderKeeper, FolderSettings
 from adapter.routing.directory import Directory, load_directory
-from adapter.service.practice_folders import said_in_folder
+from adapter.service.practice_folders import objection_to_folder, said_in_folder
 from adapter.tracking.import_outcomes import import_outcomes
 from tests.builders.cda import build_ldl_ses
 from tests.builders.directory import APHP_EJ, production, territory_files
@@ -85,7 +85,6 @@ class Town:
         self.inbox = InboxChannel(InboxSettings(practices, self.house.ledger.publish))
         self.house.channels[INBOX] = self.inbox  # type: ignore[assignment]
         self.house.pipeline._channels[INBOX] = self.inbox  # type: ignore[index]
-        self.forbidden = ""
         self._keepers: dict[str, FolderKeeper] = {}
 
     # ── the hospital ──────────────────────────────────────────────────────────────────────────────────────────
@@ -107,6 +106,13 @@ class Town:
         receipt = self.house.letter(build_mdm(cda, control_id=control_id, recipients=self.to(*to), **kind))  # type: ignore[arg-type]
         self.publish()
         return receipt
+
+    def show_to(self, *hidden_from: str, number: int = 1, version: int = 1) -> None:
+        """A person changes who may see a version of a letter: from now on hidden from these."""
+        document = f"1.2.250.1.999.94.60.{number}.{version}"
+        self.house.ledger.order_visibility(document, frozenset(hidden_from), "Dr Essai", legal_entity=APHP_EJ)
+        self.house.prepare()
+        self.publish()
 
     def publish(self) -> None:
         """Whatever waits for the inbox."""
@@ -138,7 +144,7 @@ class Town:
         )
 
     def _objects(self, stored: StoredSubmission, role_id: str) -> str:
-        return self.forbidden
+        return objection_to_folder(stored, role_id, self.house.directory, self.house.clock().date())
 
     def path(self, name: str = "cab-1") -> Path:
         """A practice's folder."""

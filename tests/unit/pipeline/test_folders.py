@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -226,22 +227,69 @@ def test_a_share_that_is_not_mounted_tells_nothing_of_its_files(town: Town) -> N
     assert outcomes(town) == ["new:withdrawn:", "replace:lying:"]
 
 
-def test_a_masked_document_never_enters_the_folder_and_the_next_way_is_tried(town: Town) -> None:
-    town.forbidden = "masqué"
-    receipt = town.write()
+@pytest.mark.parametrize("code", ["R", "V"])
+def test_a_restricted_document_never_enters_the_folder_and_the_next_way_is_tried(town: Town, code: str) -> None:
+    """The route's own policy knows such folders; here it did not, and the lane is the last guard."""
+    receipt = town.write(confidentiality=code)
     town.keeper().keep()
     assert town.names() == [] and list((town.path() / ".work").glob("TDU*")) == []
     assert outcomes(town) == ["new:withheld:"]
     assert town.house.states(receipt)["inbox"] == "refused"
 
 
-def test_what_a_practice_reaches_otherwise_too_is_withheld_without_a_word(tmp_path: Path) -> None:
-    town = Town(tmp_path)
-    town.forbidden = "masqué"
-    receipt = town.write()
+def test_what_a_practice_reaches_otherwise_too_is_withheld_without_a_word(town: Town) -> None:
+    receipt = town.write(confidentiality="R")
     town.keeper(only_way=False).keep()
     assert outcomes(town) == ["new:withheld:"]
     assert town.house.states(receipt)["inbox"] == "accepted"
+
+
+def test_a_document_masked_while_it_lies_there_is_withdrawn_and_the_words_name_nobody(town: Town) -> None:
+    town.write()
+    town.keeper().keep()
+    letter = town.names()
+    town.show_to("professionals")
+    town.keeper().keep()
+    assert town.names(place="withdrawn") == letter
+    (words,) = town.names()
+    told = (town.path() / words).read_text("cp1252")
+    assert words.endswith(".suite.txt") and letter[0].partition(".")[0] in told and "ne plus le montrer" in told
+    assert "EXEMPLE" not in told and "liaison" not in told.lower()
+
+
+def test_a_document_masked_before_the_folder_was_looked_at_never_lies_there(town: Town) -> None:
+    town.write()
+    town.show_to("professionals")
+    town.keeper().keep()
+    assert town.names() == [] and town.names(place="withdrawn") == []
+    assert outcomes(town) == ["new:withheld:", "metadata:skipped:"]
+
+
+def test_a_document_hidden_from_the_patient_while_it_lies_there_is_given_anew_as_it_may_be_shown(tmp_path: Path) -> None:
+    town = Town(tmp_path, format_=FolderFormat.XDM)
+    receipt = town.write()
+    town.keeper().keep()
+    old = town.names()
+    town.show_to("patient")
+    town.keeper().keep()
+    assert town.names(place="withdrawn") == old
+    (archive,) = [name for name in town.names() if name.endswith(".zip")]
+    metadata = zipfile.ZipFile(town.path() / archive).read("IHE_XDM/SUBSET01/METADATA.XML")
+    assert b"INVISIBLE_PATIENT" in metadata
+    town.take()
+    town.round()
+    assert town.house.states(receipt)["inbox"] == "integrated", "the letter is spoken for by the set that brought it"
+
+
+def test_a_document_masked_after_it_was_imported_is_told_in_words(town: Town) -> None:
+    town.write()
+    town.keeper().keep()
+    town.take()
+    town.round()
+    town.show_to("professionals", "patient")
+    town.keeper().keep()
+    (words,) = town.names()
+    assert "(importé le" in " ".join((town.path() / words).read_text("cp1252").split())
 
 
 def test_another_process_at_work_in_the_folder_is_left_alone(town: Town) -> None:
