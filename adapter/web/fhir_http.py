@@ -365,10 +365,10 @@ def fhir_route(handler: Handler, name: str, count: Count, negotiate: Callable[[R
             response = await handler(request)
         except FhirRefusal as refused:
             response = refusal_answer(refused)
-            log.info("fhir.refused", route=name, status=response.status_code, code=str(refused))
+            log.info("fhir.refused", route=name, status=int(response.status_code), code=str(refused))
         except InputError as error:
             response = refusal_answer(input_refusal(error))
-            log.info("fhir.refused", route=name, status=response.status_code, code=error.code)
+            log.info("fhir.refused", route=name, status=int(response.status_code), code=error.code)
         except (LedgerError, UnavailableError) as error:
             response = _later()
             log.warning("fhir.later", route=name, code=error.code)
