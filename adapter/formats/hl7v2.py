@@ -212,7 +212,11 @@ class Segment(Confidential):
         if self._is_delimiters(field):
             return 1
         sign = self.message.separators.as_bytes[1]
-        return self.line.count(sign, start, end) + 1 if _find(self.line, sign, start, end) >= 0 else 1
+        return self.line.count(sign, start, end) + 1 if self._has(sign) else 1
+
+    def count(self, sign: bytes) -> int:
+        """How often a sign stands in the line."""
+        return count_sign(self.line, sign) if self._has(sign) else 0
 
     def leaves(self) -> Iterator[tuple[int, int, int, int]]:
         """(field, repetition, component, subcomponent) of every value that is not empty."""
@@ -228,13 +232,9 @@ class Segment(Confidential):
             start, end = self.field_span(field)
             if start == end:
                 continue
-            signs = (component_sign, subcomponent_sign, repetition_sign)
-            if all(_find(self.line, sign, start, end) < 0 for sign in signs):  # most fields have no parts: nothing is cut
-                yield (field, 1, 1, 1), (start, end)
-                continue
-            for r, repetition in enumerate(_cut(self.line, repetition_sign, start, end), 1):
-                for c, component in enumerate(_cut(self.line, component_sign, *repetition), 1):
-                    for s, (first, last) in enumerate(_cut(self.line, subcomponent_sign, *component), 1):
+            for r, repetition in enumerate(self._parts(repetition_sign, start, end), 1):
+                for c, component in enumerate(self._parts(component_sign, *repetition), 1):
+                    for s, (first, last) in enumerate(self._parts(subcomponent_sign, *component), 1):
                         if first < last:
                             yield (field, r, c, s), (first, last)
 
@@ -248,6 +248,9 @@ class Segment(Confidential):
         for sign, number in ((component_sign, component), (subcomponent_sign, subcomponent)):
             start, end = self._part_of(sign, number, start, end)
         return start, end
+
+    def _parts(self, sign: bytes, start: int, end: int) -> list[tuple[int, int]]:
+        return _cut(self.line, sign, start, end) if self._has(sign) else [(start, end)]
 
     def _has(self, sign: bytes) -> bool:
         """Whether a sign stands anywhere in the line: a file has few, and each search goes through all of it."""
@@ -338,8 +341,6 @@ def read_message(content: bytes, default_charset: str = "utf-8") -> Message:
     if not is_hl7v2(content[start : start + 4]):
         raise InputError("hl7.not-hl7", "The content does not begin with an MSH segment.", where="MSH", remedy="Send HL7 v2 ER7.")
     body = content[start:] if start else content
-    if len(body) > 2 * MOST_LINES and count_sign(body, b"\r") + count_sign(body, b"\n") > 2 * MOST_LINES:
-        raise InputError("hl7.too-many-parts", "The message has more lines than any real one.", where="MSH")
     lines, findings = _lines(body)
     fields = lines[0].rstrip(b"\r\n").split(body[3:4], 18)
     label = _label(fields[17]) if len(fields) > 17 else ""
@@ -359,6 +360,8 @@ def _lines(body: bytes) -> tuple[list[bytes], tuple[Finding, ...]]:
     finding = _warning("hl7.line-feeds", "Segments end with LF instead of CR.", "MSH", "")
     if b"\r" not in body:
         return _cut_lines(body, b"\n"), (finding,)
+    if len(body) > 2 * MOST_LINES and count_sign(body, b"\r") + count_sign(body, b"\n") > 2 * MOST_LINES:
+        raise _too_many_lines()
     lines = body.splitlines(keepends=True)
     if b"\r" not in lines[0]:
         return lines, (finding,)
@@ -382,9 +385,15 @@ def _cut_lines(body: bytes, end: bytes) -> list[bytes]:
     while (at := body.find(end, start)) >= 0:
         lines.append(body[start : at + 1])
         start = at + 1
+        if len(lines) > 2 * MOST_LINES:
+            raise _too_many_lines()
     if start < len(body):
         lines.append(body[start:])
     return lines
+
+
+def _too_many_lines() -> InputError:
+    return InputError("hl7.too-many-parts", "The message has more lines than any real one.", where="MSH")
 
 
 def count_sign(text: bytes, sign: bytes) -> int:

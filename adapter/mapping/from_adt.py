@@ -106,9 +106,9 @@ def translate_adt(arrival: Arrival) -> AdtTranslation:
     reading = read_adt(cut, event, arrival.received_at, arrival.zone)
     if not reading.patients:
         raise InputError("adt.no-patient", f"This event is about no patient: {event.reason or event.label}.", where="PID")
-    made = bundle_of(cut, reading, arrival.zone, event.label)
+    bundle, account = bundle_of(cut, reading, arrival.zone, event.label)
     said = (*message.findings, *findings, *reading.findings)
-    return AdtTranslation(made.bundle, made.account, said, adt_rules().revision, event.code)
+    return AdtTranslation(bundle, account, said, adt_rules().revision, event.code)
 
 
 # -- what a door says ---------------------------------------------------------------------------------------------------------

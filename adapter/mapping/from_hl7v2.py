@@ -286,9 +286,18 @@ def _give_back_record(source: Hl7Source, intent: Intent) -> None:
 
 
 def _header_of_pdf(reading: _Reading, zone: str) -> HeaderOfPdf:
-    """What the message gives a PDF in place of a header."""
-    patient, pid, sender = reading.extraction.one("patient"), reading.pid, reading.envelope.sender
-    return lambda segment, content: pdf_header(segment, content, patient, pid, sender, zone)
+    """What the message gives a PDF in place of a header, once the file is proved to be one. Raises InputError `pdf.*` too."""
+
+    def header(segment: Segment, content: bytes) -> DocumentHeader:
+        inspect_pdf(content)
+        return _pdf_header(reading, zone, segment, content)
+
+    return header
+
+
+def _pdf_header(reading: _Reading, zone: str, segment: Segment, content: bytes) -> DocumentHeader:
+    patient = reading.extraction.one("patient")
+    return pdf_header(segment, content, patient, reading.pid, reading.envelope.sender, zone)
 
 
 def _documents(reading: _Reading, zone: str) -> tuple[CarriedDocument, ...]:
@@ -349,20 +358,21 @@ def _document(reading: _Reading, header: DocumentHeader) -> DocumentHeader:
     return replace(header, patient=patient, stay=replace(stay, identifiers=(*stay.identifiers, visit)))
 
 
-def _pdf_translation(arrival: Arrival, receipt_id: str, reading: _Reading, document: CarriedDocument) -> Translation:
+def _pdf_translation(arrival: Arrival, receipt_id: str, reading: _Reading, segment: Segment, content: bytes) -> Translation:
     """A PDF that the message describes: its document holds the file as it came."""
-    submission = _submission(arrival, receipt_id, reading, document.header)
+    facts = inspect_pdf(content)
+    submission = _submission(arrival, receipt_id, reading, _pdf_header(reading, arrival.zone, segment, content))
     revision = f"{reading.profile.revision}+{pdf_revision()}"
-    made = translate_pdf(submission.document, document.content, inspect_pdf(document.content), arrival.zone, revision)
+    made = translate_pdf(submission.document, content, facts, arrival.zone, revision)
     message = reading.source.account()
     account = message + made.account
     return Translation(
         submission=submission,
         bundle=with_message_left(made.bundle, message.unread),
-        source_document=document.content,
+        source_document=content,
         source_media_type=PDF,
         unread=account.unread,
-        findings=(*reading.findings, pdf_warning(document.segment), *made.findings),
+        findings=(*reading.findings, pdf_warning(segment), *made.findings),
         mapping_revision=revision,
         read_count=account.read_count,
         ignored=_ignored(reading, message) + made.ignored,
@@ -378,8 +388,7 @@ def _ignored(reading: _Reading, message: Account) -> tuple[IgnoredPattern, ...]:
 
 def _translation(arrival: Arrival, receipt_id: str, reading: _Reading, segment: Segment, content: bytes) -> Translation:
     if is_pdf_document(content):
-        header = _header_of_pdf(reading, arrival.zone)(segment, content)
-        return _pdf_translation(arrival, receipt_id, reading, CarriedDocument(segment, content, header, is_pdf=True))
+        return _pdf_translation(arrival, receipt_id, reading, segment, content)
     translated = from_cda.translate_cda(content, arrival.zone)
     document = CarriedDocument(segment, content, translated.header)
     submission = _submission(arrival, receipt_id, reading, translated.header)

@@ -7,7 +7,6 @@ message.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +22,6 @@ from adapter.mapping.hl7.adt_message import AdtMessage, AdtSegment
 from adapter.mapping.hl7.adt_profile import adt_rules
 from adapter.mapping.hl7.adt_reading import AdtPatient, AdtReading, Former
 from adapter.mapping.hl7.adt_values import Cx, code_of, identifiers, people_of, time_of
-from adapter.model.confidential import Confidential
 from adapter.model.document import Code
 from adapter.model.effects import UnreadNode
 from adapter.model.parties import Party, Professional
@@ -45,14 +43,6 @@ _NO_PERIOD = {"_start": {"extension": [{"url": p.EXT_DATA_ABSENT, "valueCode": "
 _HELD_BACK = "a matricule travels only with a qualified identity and all its traits"
 
 
-@dataclass(frozen=True, repr=False)
-class AdtBundle(Confidential):
-    """The collection, and the account of the message's values."""
-
-    bundle: Resource
-    account: Account
-
-
 @lru_cache(maxsize=1)
 def _ignored_places() -> dict[str, tuple[tuple[int, str], ...]]:
     """By segment: fields (0: all of them) and their patterns."""
@@ -63,8 +53,8 @@ def _ignored_places() -> dict[str, tuple[tuple[int, str], ...]]:
     return {name: tuple(places) for name, places in found.items()}
 
 
-def bundle_of(message: AdtMessage, reading: AdtReading, zone: str, label: str) -> AdtBundle:
-    """The collection of a message that was read."""
+def bundle_of(message: AdtMessage, reading: AdtReading, zone: str, label: str) -> tuple[Resource, Account]:
+    """The collection of a message that was read, and the account of the message's values."""
     ids = Ids(f"adt:{message.first('MSH').look(3)}:{reading.control_id}:{reading.stamp[0]}")
     builder = _Builder(message, reading, ids, zone, label)
     bundle = builder.build()
@@ -72,7 +62,7 @@ def bundle_of(message: AdtMessage, reading: AdtReading, zone: str, label: str) -
     builder.carry()
     unread = (*builder.held_back, *message.unread(_OF_PATIENT | _OF_STAY))
     read = message.value_count - len(unread) - sum(ignored.values())
-    return AdtBundle(bundle, Account(unread, max(0, read), ignored))
+    return bundle, Account(unread, max(0, read), ignored)
 
 
 def _ignore(message: AdtMessage) -> dict[str, int]:
@@ -210,9 +200,9 @@ class _Builder:
         reasons += [{"text": text} for text in (pv2.take(12),) if text]
         kind, admission, service = pv1.take(4), pv1.take(14), pv1.take(10)
         discharge = pv1.take(36)
-        preadmission = next((local_identifier(cx.number) for cx in identifiers(pv1, 5, "VN")), None)
+        preadmission = next(identifiers(pv1, 5, "VN"), None)
         hospitalization = {
-            "preAdmissionIdentifier": preadmission,
+            "preAdmissionIdentifier": local_identifier(preadmission.number) if preadmission else None,
             "admitSource": v2_concept("0023", Code(admission)) if admission else None,
             "dischargeDisposition": v2_concept("0112", Code(discharge)) if discharge else None,
         }

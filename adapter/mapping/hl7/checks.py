@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from adapter.formats.hl7v2 import Message, Segment, count_sign
+from adapter.formats.hl7v2 import Message, Segment
 from adapter.mapping.hl7.documents import BODY_CODES, document_segments, is_document
 from adapter.mapping.hl7.profile import (
     Action,
@@ -43,7 +43,7 @@ def check_size(message: Message) -> tuple[Finding, ...]:
     """A message of more parts than any real one is not looked into (198): the door must answer everybody soon."""
     if len(message.lines) <= _MOST_SEGMENTS:
         field, repetition, component, subcomponent = message.separators.as_bytes
-        repetitions = sum(count_sign(line, repetition) for line in message.lines)
+        repetitions = _count(message, repetition)
         size = sum(map(len, message.lines))  # a message has no more parts than bytes
         if repetitions <= _MOST_REPETITIONS and (size <= _MOST_PARTS or _has_few_parts(message, field, component, subcomponent)):
             return ()
@@ -53,7 +53,11 @@ def check_size(message: Message) -> tuple[Finding, ...]:
 
 def _has_few_parts(message: Message, *signs: bytes) -> bool:
     """True for no more parts than real messages have."""
-    return sum(count_sign(line, sign) for line in message.lines for sign in signs) <= _MOST_PARTS
+    return sum(_count(message, sign) for sign in signs) <= _MOST_PARTS
+
+
+def _count(message: Message, sign: bytes) -> int:
+    return sum([segment.count(sign) for segment in message.segments()])
 
 
 def choose_profile(message: Message) -> tuple[Profile | None, tuple[Finding, ...]]:

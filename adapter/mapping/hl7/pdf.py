@@ -14,7 +14,6 @@ from typing import Any
 
 from adapter.errors import InputError
 from adapter.formats.hl7v2 import Message, Segment
-from adapter.formats.pdf import inspect_pdf
 from adapter.mapping.cda.time import read_time
 from adapter.mapping.hl7.identity import PidIdentity
 from adapter.mapping.transforms import rpps_of
@@ -31,8 +30,7 @@ _OID = re.compile(r"[0-2](\.(0|[1-9]\d*))+")
 def pdf_header(
     segment: Segment, content: bytes, patient: Mapping[str, Any], pid: PidIdentity, sender: Party | None, zone: str
 ) -> DocumentHeader:
-    """The header that the message gives to a PDF. Raises InputError `pdf.*`, or hl7.pdf-incomplete with all that is missing."""
-    inspect_pdf(content)
+    """The header that the message gives to a PDF. Raises InputError hl7.pdf-incomplete with all that is missing."""
     message = segment.message
     code = segment.value(3, 1).strip() or message.value("TXA", 2, 1).strip()
     label = segment.value(3, 2).strip()
