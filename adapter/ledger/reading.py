@@ -246,7 +246,7 @@ def _lost(connection: Connection, entity: str) -> list[str]:
     same_role = and_(
         sibling.c.submission_id == d.c.submission_id, sibling.c.role_id == d.c.role_id, sibling.c.purpose == d.c.purpose
     )
-    # Refused, and neither another leg, nor a newer version, nor a person took over; nor did the patient's record close the matter.
+    # Refused, and neither another leg, nor a newer version, nor a person took over; nor did the record close it.
     dropped = select(d.c.id).where(
         d.c.legal_entity == entity,
         d.c.state == "refused",

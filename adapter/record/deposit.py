@@ -207,7 +207,8 @@ class _Deposit:
             zip(metadata.get("relatesTo") or (), document.metadata.get("relatesTo") or (), strict=True)
         ):
             place = f"{document.place}.relatesTo[{rank}].target"
-            row = self._related(told.get("target") or {})
+            # As it was told, or, of a document of this very submission, as it is placed by now.
+            row = self._related(told.get("target") or {}) or self._related(relation.get("target") or {})
             if relation.get("code") == "replaces":
                 self._check_replaceable(row, place)
                 replaced = row
