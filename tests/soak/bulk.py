@@ -169,7 +169,7 @@ class Memory(threading.Thread):
     def run(self) -> None:
         """Until told."""
         while not self._over.wait(0.25):
-            self.peak = max(self.peak, sum(map(_pss, _family(self._pid))))
+            self.peak = max(self.peak, sum(map(_pss, family_of(self._pid))))
 
     def stop(self) -> float:
         """The peak."""
@@ -178,7 +178,8 @@ class Memory(threading.Thread):
         return round(self.peak, 1)
 
 
-def _family(pid: int) -> list[int]:
+def family_of(pid: int) -> list[int]:
+    """A process and all below it."""
     found = [pid]
     for child in found:
         try:
