@@ -35,6 +35,7 @@ from adapter.config.settings import (
 from adapter.fhir.validate import Level
 from adapter.ledger.ledger import Ledger
 from adapter.mapping.kinds import ENVELOPES
+from adapter.mapping.mail.asked import asked_by_arrival
 from adapter.model.plan import ChannelName
 from adapter.model.publication import Practice
 from adapter.opening import LiveDirectory, inboxes, new_id, now, open_ledger
@@ -87,6 +88,7 @@ def assemble(config: Config) -> Instance:
         clock=now,
         jitter=random.random,
         new_id=new_id,
+        asked_by=partial(asked_by_arrival, inboxes=inboxes(config)),
     )
     return Instance(config, ledger, pipeline, directory, channels, lines)
 

@@ -185,6 +185,24 @@ own, until an AA names it.
   first.
 - Documents of one message that left in one mail have one DSN and one MDN: one Z02 and one Z03.
 
+## Mails that stop: who is told
+
+An answer to a mail leaves by itself only when its sender asked for a receipt (`Disposition-Notification-To`, equal to the return
+path) and nothing forbids one (RFC 8098, RFC 3834). Where no receipt may be sent, the `error_box` of the mailbox is told of
+refusals, if there is one.
+
+| what stops it | told | why |
+|---|---|---|
+| archive, identity, version, masking, a document that cannot be read | MDN `processed/error` 900 to 906 | the volet |
+| too large for the door | MDN `processed/error` 906, the head alone returned | it lies in the mailbox; its head tells who asked |
+| a defect of ours | MDN `processed/error` 906, then `processed` once mended | the sender must not believe that it was taken |
+| it stopped the service several times | nothing | reading it again to answer would stop it again; a person is asked |
+| unreadable, or without a usable Message-ID | nothing | nobody can be named, or no answer could be matched |
+| more than 50 relays on its way | nothing | a circle: an answer would feed it (RFC 5321 §6.3) |
+| an automatic reply, a list, an empty return path | nothing | RFC 3834: never an answer to an automaton |
+| a receipt, a notification, a KO mail | nothing | it is an answer itself |
+| a person writes (no document, a PDF alone, a citizen) | nothing | a person answers a person |
+
 """
 PROOFS = {
     "DSN delivered": ("delivered", "", "dsn", ""),

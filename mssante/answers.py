@@ -182,9 +182,11 @@ def _notification(headers: MailHeaders, answer: Answer, legacy: bool) -> bytes:
 
 
 def _enclosed(original: bytes) -> bytes:
+    """The mail that is answered, byte for byte; as what it is when only its head is at hand (RFC 6522 §4)."""
     whole = original if b"\n" not in original.replace(b"\r\n", b"") else original.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     encoding = b"" if whole.isascii() else b"Content-Transfer-Encoding: 8bit\r\n"
-    return b"Content-Type: message/rfc822\r\n" + encoding + b"\r\n" + whole
+    kind = b"message/rfc822" if whole.partition(b"\r\n\r\n")[2].strip() else b"text/rfc822-headers"
+    return b"Content-Type: " + kind + b"\r\n" + encoding + b"\r\n" + whole
 
 
 def _words(answer: Answer) -> str:

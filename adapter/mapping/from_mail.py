@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from adapter.errors import InputError
 from adapter.mapping.from_cda import MEDIA_TYPE, CdaTranslation, mapping_revision, translate_cda
 from adapter.mapping.mail.advice import ADVICE, advice_on, cause_of
+from adapter.mapping.mail.asked import MAIL_LIMITS, address_of, asked_by_arrival, asked_of
 from adapter.mapping.mail.documents import Contents, MailedDocument, Obstacle, open_mail
 from adapter.mapping.mail.identity import identity_doubts
 from adapter.mapping.mail.proofs import answered_by, departure_of, proofs_of
@@ -30,15 +31,12 @@ from adapter.model.identity import INS_TEST_OIDS
 from adapter.model.inbox import DOOR, LOCAL_SOFTWARE, NO_INBOXES, Inbox, Inboxes, Ward
 from adapter.model.parties import Recipient, RecipientKind
 from adapter.model.receipt import Arrival, ContentKind, Inspection, MessageControl, Verdict
-from adapter.model.submission import AcksWanted, Destinations, Intent, MailBodies, MailOrigin, Submission, Visibility
+from adapter.model.submission import Destinations, Intent, MailBodies, MailOrigin, Submission, Visibility
 from mssante.entries import Action, DocumentEntry
 from mssante.errors import MailError
-from mssante.headers import DEFAULT_LIMITS
 from mssante.incoming import IncomingMail, MailKind, read_mail
-from mssante.receipts import read_receipt, receipt_refusal
+from mssante.receipts import read_receipt
 
-# As large as the operator lets anything be: what a door lets in is the door's own limit.
-_LIMITS = replace(DEFAULT_LIMITS, total_bytes=268_435_456)
 _MOST_HOPS = 50
 _PRINTABLE = re.compile(r"[!-~]+")
 _BULK = ("bulk", "junk", "list")
@@ -48,7 +46,7 @@ def inspect_mail(arrival: Arrival) -> Inspection:
     """What is known at once: that it is a mail, and which one. The same mail on another path has other trace fields only."""
     fingerprint = hashlib.sha256(_without_head(arrival.content)).hexdigest()
     try:
-        mail = read_mail(arrival.content, _LIMITS)
+        mail = read_mail(arrival.content, MAIL_LIMITS)
     except MailError as error:
         finding = Finding(Severity.ERROR, error.code, "Ce courriel ne peut pas être lu.", error.where, "Le renvoyer entier.")
         if not arrival.door.startswith(DOOR):
@@ -65,9 +63,10 @@ def understand_mail(arrival: Arrival, receipt_id: str, *, inboxes: Inboxes = NO_
     """All that a mail leaves. Pure: the same receipt and the same settings give the same values."""
     inbox = inboxes.of(arrival.door)
     if (unread := _withheld(arrival)) is not None:
-        return (unread,)
+        asked = asked_by_arrival(arrival, inboxes=inboxes)
+        return (replace(unread, refusal=Refusal(asked, cause_of(unread.reason)) if asked.any else None),)
     try:
-        mail = read_mail(arrival.content, _LIMITS, patient_domains=inbox.patient_domains)
+        mail = read_mail(arrival.content, MAIL_LIMITS, patient_domains=inbox.patient_domains)
     except MailError as error:
         return (_parked(error.code),)
     if len(mail.headers.fields.all("Received")) > _MOST_HOPS:
@@ -169,7 +168,7 @@ class _Reading(Confidential):
         if not obstacles:
             return translations
         parked = _parked(obstacles[0].code, *map(str, obstacles))
-        asked = self._acks()
+        asked = asked_of(self.mail, self.inbox)
         refusal = Refusal(asked, cause_of(parked.reason)) if asked.any else None
         return (*translations, replace(parked, refusal=refusal))
 
@@ -224,7 +223,7 @@ class _Reading(Confidential):
             reply_to_address=mail.headers.reply_to[0].address if mail.headers.reply_to else "",
             visibility=visibility_of(mailed.entry),
             destinations=Destinations(professionals=True),
-            acks=self._acks(),
+            acks=asked_of(self.mail, self.inbox),
             bodies=MailBodies(professionals=mail.text),
             control_id=_name_of(mail, self.arrival),
             in_reply_to=mail.headers.in_reply_to[0] if mail.headers.in_reply_to else "",
@@ -234,38 +233,18 @@ class _Reading(Confidential):
                 subject=mail.subject.title or header.title,
                 body=mail.text,
                 sender_address=mail.headers.sender.address if mail.headers.sender else "",
-                recipient_address=self._address(),
+                recipient_address=address_of(self.mail, self.inbox),
                 received_at=_civil(self.arrival.received_at, self.arrival.zone),
             ),
         )
-
-    def _address(self) -> str:
-        """The mailbox that took it: ours, else whom the mail was written to."""
-        headers = self.mail.headers
-        written = (headers.original_recipient, *headers.delivered_to, *(one.address for one in headers.recipients))
-        return self.inbox.address or next((one for one in written if "@" in one), "")
 
     def _recipient(self, one: _Read) -> Recipient:
         """Local software: the ward that the address or the archive names, else the mailbox's own."""
         ward = _ward_of(self.inbox, self.mail, one.mailed)
         hint = ward.deliver_to or self.inbox.deliver_to
         kind = RecipientKind.APPLICATION if hint.startswith(LOCAL_SOFTWARE) else RecipientKind.ORGANISATION
-        address = ward.address or self._address()
+        address = ward.address or address_of(self.mail, self.inbox)
         return Recipient(kind, address=address, finess=ward.finess, unit=ward.unit, role_hint=hint or "mailbox")
-
-    def _acks(self) -> AcksWanted:
-        """An MDN when one was asked and may be sent, else the box that is told of refusals; never to an automaton."""
-        mail, inbox = self.mail, self.inbox
-        if mail.forbids_answers or not _PRINTABLE.fullmatch(mail.headers.message_id):
-            return AcksWanted()
-        lacks_path = not inbox.wants_return_path
-        may_answer = receipt_refusal(mail, inbox.own_addresses, without_return_path=lacks_path) is None
-        return AcksWanted(
-            notify_address=mail.headers.receipt_to[0].address if may_answer else "",
-            message_id=mail.headers.message_id,
-            final_recipient=self._address(),
-            failure_address="" if may_answer else inbox.error_box,
-        )
 
 
 def _ward_of(inbox: Inbox, mail: IncomingMail, mailed: MailedDocument) -> Ward:

@@ -33,6 +33,7 @@ from adapter.ledger.records import (
 )
 from adapter.mapping.hl7.adt_profile import adt_words
 from adapter.mapping.kinds import Understand
+from adapter.mapping.mail.asked import asked_by_arrival
 from adapter.model.delivery import Delivery, DeliveryState, OutcomeKind, Purpose, SendOutcome
 from adapter.model.effects import Effect, Ignored, Parked, Refusal, Translation
 from adapter.model.evidence import Evidence
@@ -41,7 +42,7 @@ from adapter.model.parties import RecipientKind
 from adapter.model.patient import IdentityUpdate
 from adapter.model.plan import ChannelName
 from adapter.model.receipt import ARCHIVE_DOOR, Answer, Arrival, ContentKind
-from adapter.model.submission import Submission, Urgency
+from adapter.model.submission import AcksWanted, Submission, Urgency
 from adapter.model.work_item import NO_BOX_ADVICE, NO_BOX_REASON, WorkAbout, WorkItem
 from adapter.packaging.build import build_ack_parcel, build_parcel
 from adapter.packaging.parcel import Parcel, SenderProfile, size_of
@@ -122,6 +123,7 @@ class Pipeline:
         jitter: Callable[[], float],
         new_id: Callable[[], str],
         pause: Callable[[float], None] = time.sleep,
+        asked_by: Callable[[Arrival], AcksWanted] = asked_by_arrival,
     ) -> None:
         self._ledger = ledger
         self._judge = judge
@@ -134,6 +136,7 @@ class Pipeline:
         self._jitter = jitter
         self._new_id = new_id
         self._pause = pause
+        self._asked_by = asked_by
 
     # ── accept ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -178,10 +181,24 @@ class Pipeline:
         try:
             return self._effects_of(claim)
         except TduError as error:
-            return _parked(error.code, f"{error.message} {error.remedy}".strip())
+            parked = _parked(error.code, f"{error.message} {error.remedy}".strip())
+            return parked if isinstance(error, LedgerError) else self._told_of_ours(claim, parked)
         except Exception as error:  # a defect of ours must not stop the lane nor lose the document
             log.error("receipt.prepare-failed", receipt=claim.receipt.id, error=type(error).__name__)
-            return _parked("prepare-failed", "Erreur interne pendant la préparation : à signaler au support.")
+            parked = _parked("prepare-failed", "Erreur interne pendant la préparation : à signaler au support.")
+            return self._told_of_ours(claim, parked)
+
+    def _told_of_ours(self, claim: ClaimedReceipt, stopped: StoredEffects) -> StoredEffects:
+        """Who sent a mail that stops through our own fault is told so, if they asked; other doors answered already."""
+        if claim.receipt.kind is not ContentKind.MAIL or not isinstance(stopped.outcome, Parked):
+            return stopped
+        try:
+            asked = self._asked_by(claim.arrival())
+        except Exception as error:  # the very defect that stopped it
+            log.error("receipt.asker-unreadable", receipt=claim.receipt.id, error=type(error).__name__)
+            return stopped
+        refusal = Refusal(asked, _NOT_TAKEN) if asked.any else None
+        return replace(stopped, outcome=replace(stopped.outcome, refusal=refusal))
 
     def _commit_effects(self, claim: ClaimedReceipt, effects: StoredEffects) -> None:
         self._ledger.commit_effects(

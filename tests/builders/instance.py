@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import Conservation, Decision, Timeline
 from adapter.ledger.vault import Vault
 from adapter.mapping.kinds import ENVELOPES
+from adapter.mapping.mail.asked import asked_by_arrival
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
 from adapter.model.inbox import NO_INBOXES, Inboxes
@@ -161,6 +163,7 @@ class Instance:
             jitter=lambda: 0.5,
             new_id=_new_id,
             pause=self.pauses.append,
+            asked_by=partial(asked_by_arrival, inboxes=inboxes),
         )
 
     @property

@@ -386,6 +386,65 @@ def test_automatons_loops_and_who_asked_for_nothing_are_told_nothing(house: Inst
     assert answers(house) == [] and len(house.items()) == 1
 
 
+def _head(mail: bytes) -> bytes:
+    return mail.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+
+
+TOO_LARGE = b'{"withheld": "mail.too-large"}'
+
+
+def test_the_sender_of_a_mail_too_large_for_the_door_is_told_with_its_head_alone(house: Instance) -> None:
+    head = _head(letter_mail(LETTER))
+    house.letter(head, side_car=TOO_LARGE, **DOOR)
+    (answer,) = answers(house)
+    assert codes([answer]) == ["906"] and house.reasons() == ["mail.too-large"]
+    assert b"Content-Type: text/rfc822-headers" in answer.message and head.strip() in answer.message
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        letter_mail(LETTER, receipt=False),
+        letter_mail(LETTER, return_path=""),
+        letter_mail(LETTER, change=lambda m: m.__setitem__("Auto-Submitted", "auto-generated")),
+        plain_mail("Les photos", "60 Mo", disposition_notification_to="alix.dutest@cms.formation.mssante.fr"),
+        delivery_report(MESSAGE_ID, "delivered"),
+        read_report(MESSAGE_ID, "automatic-action/MDN-sent-automatically; processed"),
+        b"",
+    ],
+)
+def test_no_automaton_and_no_person_is_told_of_a_mail_too_large(house: Instance, mail: bytes) -> None:
+    house.letter(_head(mail) if mail else mail, side_car=TOO_LARGE, **DOOR)
+    assert answers(house) == [] and house.reasons() == ["mail.too-large"]
+
+
+@pytest.mark.parametrize("place", ["reading", "planning"])
+def test_a_defect_of_ours_is_told_and_so_is_what_becomes_of_the_mail_once_it_is_mended(
+    house: Instance, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patched:
+        if place == "reading":
+            patched.setattr("adapter.mapping.from_mail.open_mail", fails)
+        else:
+            patched.setattr(house.pipeline, "_route", fails)
+        receive(house, letter_mail(LETTER))
+        assert house.reasons() == ["prepare-failed"] and codes(answers(house)) == ["906"]
+    house.resolve("retry")
+    house.prepare()
+    house.software.script(TAKEN)
+    assert push(house) == 1
+    assert codes(answers(house)) == ["906", "taken"] and house.conservation().holds
+
+
+def test_a_mail_in_circles_is_answered_by_nobody(house: Instance) -> None:
+    way = [f"Received: from relais{n}.test by boites.test; Sat, 21 Nov 2026 10:00:01 +0000" for n in range(60)]
+    receive(house, letter_mail(LETTER, way=way))
+    assert answers(house) == [] and house.reasons() == ["mail.in-circles"]
+
+
 def test_without_a_receipt_asked_the_error_box_is_told_of_a_mail_that_waits(tmp_path: Path) -> None:
     house = instance(tmp_path, replace(INBOX, error_box="erreurs@cms.formation.mssante.fr"))
     mail = letter_mail(NO_INS, receipt=False)
