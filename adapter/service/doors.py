@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from adapter.config import Config, FolderDoor, HttpDoor, MllpDoor
 from adapter.config.settings import MailboxDoor
@@ -15,8 +16,12 @@ from adapter.intake.mailbox import MailboxDoorSettings
 from adapter.intake.mllp import MllpSettings
 from adapter.intake.name_pattern import pattern_problem
 from adapter.intake.peers import Peer
+from adapter.model.publication import Readers
 from adapter.secure_line import DoorContext, mailbox_server
 from adapter.web.auth import Callers, Token
+from adapter.web.fhir_http import BodyLimits
+from adapter.web.import_access import ImportSettings
+from adapter.web.smart import ApiClient, read_scopes
 from mssante.auth import Auth
 from mssante.mailbox_reader import ReaderSettings
 from mssante.tls import TlsSource
@@ -85,6 +90,28 @@ def callers(config: Config, door: HttpDoor) -> Callers:
     only = config.legal_entities[0].finess_ej if len(config.legal_entities) == 1 else ""
     tokens = [Token(t.name, t.token.read(os.environ), t.legal_entity or only) for t in door.tokens]
     return Callers(tokens, door.legal_entity or only, HttpRefusalError)
+
+
+def import_clients(config: Config) -> tuple[ApiClient, ...]:
+    """Who may call the Import API, and for whose documents."""
+    inbox = config.channels.inbox
+    return tuple(
+        ApiClient(
+            client.name,
+            Readers(client.legal_entity, client.practices, frozenset(client.roles) if client.roles else None),
+            read_scopes(client.scopes),
+            client.keys,
+            client.calls_per_minute,
+        )
+        for client in (inbox.clients if inbox is not None else ())
+    )
+
+
+def import_settings(config: Config, door: HttpDoor) -> ImportSettings:
+    """The Import API's address, zone and limits."""
+    public_url = config.channels.inbox.public_url if config.channels.inbox is not None else ""
+    zone = ZoneInfo(door.zone or config.instance.time_zone)
+    return ImportSettings(public_url.rstrip("/"), zone, BodyLimits(door.max_body_bytes))
 
 
 def http_tls(tls: DoorContext | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import structlog
 import uvicorn
+from fastapi import APIRouter
 
 from adapter import __version__
 from adapter.assembly import Instance, assemble
@@ -32,7 +33,16 @@ from adapter.intake.mllp import MllpServer
 from adapter.ledger.records import PartnerChoice
 from adapter.model.plan import ChannelName
 from adapter.opening import new_id, now
-from adapter.service.doors import callers, folder_settings, forms_settings, http_tls, mailbox_settings, mllp_settings
+from adapter.service.doors import (
+    callers,
+    folder_settings,
+    forms_settings,
+    http_tls,
+    import_clients,
+    import_settings,
+    mailbox_settings,
+    mllp_settings,
+)
 from adapter.service.figures import Figures
 from adapter.service.lanes import Lane
 from adapter.service.logs import configure_logs
@@ -40,6 +50,7 @@ from adapter.service.practice_folders import folder_lanes
 from adapter.service.record import record_routes
 from adapter.service.trust_watch import Speaker, TrustWatch
 from adapter.web.app import Health, build_app
+from adapter.web.import_api import import_router
 
 log = structlog.get_logger()
 
@@ -236,10 +247,20 @@ def _web_server(config: Config, instance: Instance, intake: Intake[Any], figures
     authenticate = callers(config, door).authenticate
     routers = [make(settings, intake, authenticate, clock=now, count=figures.count) for make in (forms_router, documents_router)]
     routers += record_routes(instance, figures.count)
+    # Last of all under /fhir: it refuses what is no address there.
+    routers += _import_routers(config, instance, figures)
     app = build_app(routers, health=partial(_health, instance), metrics=figures.text, version=__version__)
     tls = instance.lines.door("doors.http.tls") if door.tls is not None else None
     server = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10, **http_tls(tls))
     return _QuietServer(server)
+
+
+def _import_routers(config: Config, instance: Instance, figures: Figures) -> list[APIRouter]:
+    """The Import API, once somebody may call it."""
+    clients = import_clients(config)
+    if not clients or config.doors.http is None:
+        return []
+    return [import_router(clients, instance.ledger, import_settings(config, config.doors.http), clock=now, count=figures.count)]
 
 
 def _health(instance: Instance) -> Health:
