@@ -21,8 +21,10 @@ from typing import Any
 from adapter.errors import InputError, TduError
 from adapter.model.confidential import Confidential
 
-# What changes the look of a result, never which resources are in it.
-HARMLESS = frozenset({"_format", "_pretty", "_elements", "_total", "_summary", "_contained", "_containedType", "_graph"})
+# What changes the look of a result, never which resources are in it. `_totalMethod` is Aidbox's: fhirpy sends it to any server.
+HARMLESS = frozenset(
+    {"_format", "_pretty", "_elements", "_total", "_totalMethod", "_summary", "_contained", "_containedType", "_graph"}
+)
 _ALWAYS_HEARD = frozenset({"_format", "_pretty"})
 MOST_PARAMETERS = 40
 MOST_VALUES = 50
