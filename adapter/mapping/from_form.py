@@ -52,8 +52,20 @@ _MANY_DIGITS = Context(prec=200)  # more than the reader lets in: two numbers ne
 
 
 @dataclass(frozen=True, repr=False)
+class _Extracted(Confidential):
+    """What the rules found in the answers, what they read of them, and the directory's word on it: worked out once."""
+
+    source: JsonSource
+    found: Extraction
+    terms: Terms
+
+
+@dataclass(frozen=True, repr=False)
 class _Reading(Confidential):
-    """A form read and checked: everything that inspecting and understanding share."""
+    """A form read and checked: everything that inspecting and understanding share.
+
+    `extracted` is there where the form's own search needed it.
+    """
 
     slug: str
     content: FormContent
@@ -62,6 +74,7 @@ class _Reading(Confidential):
     fingerprint: str
     number: str
     alert: MetforminAlert | None
+    extracted: _Extracted | None
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -104,7 +117,7 @@ def inspect_form(arrival: Arrival, terms_of: TermsOf = no_terms) -> Inspection:
         findings = understand_form(arrival, "")[0].findings
     return Inspection(
         ContentKind.FORM, verdict, control, reading.fingerprint, findings,
-        envelope=lambda receipt_id: (_submission(arrival, receipt_id, *_extracted(reading), reading),),
+        envelope=lambda receipt_id: (_submission(arrival, receipt_id, *_header_and_values(reading), reading),),
     )  # fmt: skip
 
 
@@ -116,11 +129,10 @@ def understand_form(arrival: Arrival, receipt_id: str, terms_of: TermsOf = no_te
     reading = _read(arrival, terms_of)
     for error in errors_of(reading.findings):
         raise InputError(error.code, error.text, where=error.location, remedy=error.remedy)
-    source = JsonSource(reading.checked.values)
-    found = extract(reading.rules, source)
+    extracted = reading.extracted or _extracted(arrival, reading.slug, reading.rules, reading.checked, terms_of)
+    found, terms = extracted.found, extracted.terms
     header = _header(reading, found)
     media_type = reading.content.media_type
-    terms = terms_of(_asked(arrival, reading.slug, found))
     facts = FormFacts(
         checked=reading.checked,
         found=found,
@@ -134,7 +146,7 @@ def understand_form(arrival: Arrival, receipt_id: str, terms_of: TermsOf = no_te
         alert=reading.alert,
     )
     bundle = builder_named(reading.rules.data["document"]["builder"], reading.slug)(facts)
-    account = source.account() + _envelope_account(reading)
+    account = extracted.source.account() + _envelope_account(reading)
     submission = _submission(arrival, receipt_id, header, found, reading)
     revision = f"{reading.slug}@{reading.rules.revision}.{reading.checked.questionnaire.revision}.{terminology_revision()}"
     ids = document_ids(header, arrival.content)
@@ -160,9 +172,9 @@ def understand_form(arrival: Arrival, receipt_id: str, terms_of: TermsOf = no_te
     return (translation,)
 
 
-def _extracted(reading: _Reading) -> tuple[DocumentHeader, Extraction]:
+def _header_and_values(reading: _Reading) -> tuple[DocumentHeader, Extraction]:
     """What the envelope is made of."""
-    found = extract(reading.rules, JsonSource(reading.checked.values))
+    found = reading.extracted.found if reading.extracted else extract(reading.rules, JsonSource(reading.checked.values))
     return _header(reading, found), found
 
 
@@ -181,19 +193,24 @@ def _read(arrival: Arrival, terms_of: TermsOf) -> _Reading:
     checked = check_form(form, _form_rules(rules), shaped, zone, arrival.received_at.astimezone(zone).date())
     found = (*content.findings, *checked.findings, *findings_of(form, content, checked, rules))
     # A form that is refused is no request: nothing is searched in it.
-    alert = _alert(arrival, slug, checked, rules, terms_of) if not errors_of(found) else None
+    is_searched = "safety" in rules.data and not errors_of(found)
+    extracted = _extracted(arrival, slug, rules, checked, terms_of) if is_searched else None
+    alert = metformin_alert(checked, rules, switched_off=_is_switched_off(extracted.terms)) if extracted else None
     found += (alert.finding(),) if alert else ()
     # Answers that cannot all be read are told apart as they were written.
     fingerprint = _fingerprint(slug, number, shaped if errors_of(found) else checked.values)
-    return _Reading(slug, content, CheckedForm(form, checked.values, found), rules, fingerprint, number, alert)
+    return _Reading(slug, content, CheckedForm(form, checked.values, found), rules, fingerprint, number, alert, extracted)
 
 
-def _alert(arrival: Arrival, slug: str, checked: CheckedForm, rules: RuleFile, terms_of: TermsOf) -> MetforminAlert | None:
-    """What the form's own search says, unless the site that receives it has switched it off."""
-    if "safety" not in rules.data:
-        return None
-    terms = terms_of(_asked(arrival, slug, extract(rules, JsonSource(checked.values))))
-    return metformin_alert(checked, rules, switched_off="metformin" in terms.switched_off)
+def _extracted(arrival: Arrival, slug: str, rules: RuleFile, checked: CheckedForm, terms_of: TermsOf) -> _Extracted:
+    source = JsonSource(checked.values)
+    found = extract(rules, source)
+    return _Extracted(source, found, terms_of(_asked(arrival, slug, found)))
+
+
+def _is_switched_off(terms: Terms) -> bool:
+    """The site that receives the form does not want its search."""
+    return "metformin" in terms.switched_off
 
 
 def _slug_of(arrival: Arrival, content: FormContent) -> str:
