@@ -30,7 +30,7 @@ _INTERACTIONS: Mapping[str, tuple[str, ...]] = {
     "AuditEvent": ("read", "search-type"),
 }
 _PROFILES: Mapping[str, tuple[str, ...]] = {
-    "DocumentReference": (rules.PDSM + "pdsm-comprehensive-document-reference", rules.PDSM_SIMPLIFIED),
+    "DocumentReference": (rules.PDSM_DOCUMENT, rules.PDSM_SIMPLIFIED),
     "List": (rules.PDSM + "pdsm-submissionset-comprehensive",),
     "Patient": (p.PATIENT_INS,),
 }

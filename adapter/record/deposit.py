@@ -191,6 +191,7 @@ class _Deposit:
         attachment |= {"url": content_id, "size": len(document.content.data), "hash": document.content.sha1}
         metadata["subject"] = _named(metadata["subject"], f"Patient/{self._patient_id}")
         _drop_unnamed(metadata)
+        _declare_as_held(metadata)
         stretch = stretch_of(metadata.get("date"))
         row = self._add(
             "DocumentReference", new_id, metadata, metadata["status"], unique_id(document.metadata),
@@ -377,6 +378,17 @@ def _named(reference: Mapping[str, Any], target: str) -> Resource:
     """A reference to a place here; a logical identifier beside it stays."""
     kept = {key: value for key, value in reference.items() if key in ("identifier", "display", "type")}
     return {"reference": target} | kept
+
+
+def _declare_as_held(metadata: Resource) -> None:
+    """What was published simply is held as comprehensive metadata: its bytes are elsewhere now, which its profile forbids."""
+    declared = rules.profiles_of(metadata)
+    if not declared & rules.SIMPLIFIED_PROFILES:
+        return
+    kept = [one for one in metadata["meta"]["profile"] if one.partition("|")[0] not in rules.SIMPLIFIED_PROFILES]
+    metadata["meta"]["profile"] = [*kept, *([rules.PDSM_DOCUMENT] if rules.PDSM_SIMPLIFIED in declared else [])]
+    if not metadata["meta"]["profile"]:
+        del metadata["meta"]["profile"]
 
 
 def _drop_unnamed(resource: Resource) -> None:

@@ -23,6 +23,7 @@ PDSM = "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/"
 MHD = "https://profiles.ihe.net/ITI/MHD/StructureDefinition/"
 PDSM_BUNDLE = PDSM + "pdsm-comprehensive-provide-document-bundle"
 MHD_BUNDLE = MHD + "IHE.MHD.Comprehensive.ProvideBundle"
+PDSM_DOCUMENT = PDSM + "pdsm-comprehensive-document-reference"
 PDSM_SIMPLIFIED = PDSM + "pdsm-simplified-publish"
 MHD_SIMPLIFIED = MHD + "IHE.MHD.SimplifiedPublish.DocumentReference"
 TRANSACTION_PROFILES = frozenset({PDSM_BUNDLE, MHD_BUNDLE})

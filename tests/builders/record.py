@@ -30,6 +30,7 @@ INS_ONE = "279035121518989"
 INS_TWO = "183092B05001243"
 HOSPITAL, TOWN = "750100001", "920200002"
 NOS = "https://mos.esante.gouv.fr/NOS/"
+FRC_TYPES = "https://hl7.fr/ig/fhir/core/CodeSystem/fr-core-cs-v2-0203"
 LOINC = "http://loinc.org"
 V3 = "http://terminology.hl7.org/CodeSystem/v3-"
 
@@ -69,9 +70,7 @@ def patient(ins: str = INS_ONE, *, system: str = INS_TEST_SYSTEM, birth: str = "
         "identifier": [
             {
                 "use": "official",
-                "type": {
-                    "coding": [{"system": "https://hl7.fr/ig/fhir/core/CodeSystem/fr-core-cs-v2-0203", "code": "INS-NIR-TEST"}]
-                },
+                "type": coded(FRC_TYPES, "INS-NIR-TEST"),
                 "system": system,
                 "value": ins,
             }
@@ -117,7 +116,9 @@ def document(
             {
                 "resourceType": "Practitioner",
                 "id": "ps",
-                "identifier": [{"system": "https://rpps.esante.gouv.fr", "value": "99900000086"}],
+                "identifier": [
+                    {"type": coded(FRC_TYPES, "RPPS"), "system": "https://rpps.esante.gouv.fr", "value": "99900000086"},
+                ],
                 "name": [{"family": author, "given": ["Alix"]}],
             },
             {
@@ -274,6 +275,17 @@ def changed(bundle: Resource, **at: Any) -> Resource:
 def written(resource: Any) -> bytes:
     """As it travels."""
     return json.dumps(resource).encode()
+
+
+def simple(number: int, data: bytes = b"simple") -> Resource:
+    """An ITI-105 publication: the bytes are in the metadata."""
+    made = document(unique_of(number), data, url="", subject="#src")
+    made["meta"] = {"profile": [PDSM + "pdsm-simplified-publish"]}
+    del made["identifier"]
+    attachment = made["content"][0]["attachment"]
+    del attachment["url"]
+    attachment["data"] = base64.b64encode(data).decode()
+    return made
 
 
 def patch_labels(*codes: str) -> list[Resource]:

@@ -404,25 +404,15 @@ def test_a_patch_entry_changes_metadata_inside_a_transaction(shelf: Shelf) -> No
 # ── simplified publish ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def simple(number: int, data: bytes = b"simple") -> r.Resource:
-    import base64
-
-    made = r.document(r.unique_of(number), data, url="", subject="#src")
-    made["meta"] = {"profile": [r.PDSM + "pdsm-simplified-publish"]}
-    attachment = made["content"][0]["attachment"]
-    del attachment["url"]
-    attachment["data"] = base64.b64encode(data).decode()
-    return made
-
-
 def test_a_document_published_simply_is_held_as_any_other(shelf: Shelf) -> None:
-    held, is_new = shelf.publish(r.FEEDER, simple(1), "")
+    held, is_new = shelf.publish(r.FEEDER, r.simple(1), "")
     made = held.resource()
     attachment = made["content"][0]["attachment"]
     assert is_new
     assert "data" not in attachment
+    assert made["meta"]["profile"] == [r.PDSM + "pdsm-comprehensive-document-reference"]
     assert shelf.read(r.FEEDER, *attachment["url"].split("/")).data == b"simple"
-    again, is_new = shelf.publish(r.FEEDER, simple(1), f"identifier={r.URI}|{r.unique_of(1)}")
+    again, is_new = shelf.publish(r.FEEDER, r.simple(1), f"identifier={r.URI}|{r.unique_of(1)}")
     assert (is_new, again.row.id) == (False, held.row.id)
 
 
@@ -437,14 +427,14 @@ def test_a_document_published_simply_is_held_as_any_other(shelf: Shelf) -> None:
     ],
 )
 def test_a_wrong_simple_publication_is_refused(shelf: Shelf, change: r.Resource, code: str) -> None:
-    wrong = {key: value for key, value in {**simple(1), **change}.items() if value is not None}
+    wrong = {key: value for key, value in {**r.simple(1), **change}.items() if value is not None}
     with pytest.raises(RecordRefusal) as error:
         shelf.publish(r.FEEDER, wrong, "")
     assert code in [one.code for one in error.value.findings]
 
 
 def test_a_simple_publication_whose_bytes_are_not_what_it_says_is_refused(shelf: Shelf) -> None:
-    wrong = simple(1)
+    wrong = r.simple(1)
     wrong["content"][0]["attachment"] |= {"size": 1, "hash": "AAAA"}
     with pytest.raises(RecordRefusal) as error:
         shelf.publish(r.FEEDER, wrong, "")

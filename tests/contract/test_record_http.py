@@ -245,10 +245,7 @@ def test_a_patch_answers_with_what_was_made_in_the_form_preferred(call: Caller) 
 
 
 def test_a_simple_publication_is_created_once(call: Caller) -> None:
-    made = r.document(r.unique_of(1), b"simple", url="", subject="#src")
-    made["meta"] = {"profile": [r.PDSM + "pdsm-simplified-publish"]}
-    made["content"][0]["attachment"] |= {"data": base64.b64encode(b"simple").decode()}
-    del made["content"][0]["attachment"]["url"]
+    made = r.simple(1)
     condition = f"identifier={r.URI}|{r.unique_of(1)}"
     first = call("POST", "/DocumentReference", made, If_None_Exist=condition)
     assert first.status_code == 201
