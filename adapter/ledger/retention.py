@@ -71,7 +71,8 @@ def _is_needed() -> ColumnElement[bool]:
     """True for a receipt of which something is open: a document, a proof owed, a question, a request."""
     r, s, d, w, owed = tables.receipt, tables.submission, tables.delivery, tables.work_item, tables.ack_pending
     line = s.alias("line")
-    own = select(s.c.id).where(s.c.receipt_id == r.c.id)
+    # Said aloud: by itself it would be tied to the nearest query around it, and be of any receipt.
+    own = select(s.c.id).where(s.c.receipt_id == r.c.id).correlate(r)
     sent = select(d.c.id).where(d.c.submission_id.in_(own))
     return or_(
         exists().where(s.c.receipt_id == r.c.id, s.c.phase != Phase.FINAL.value),
