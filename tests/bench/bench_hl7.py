@@ -42,7 +42,7 @@ ONE_LINE_PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<<
 
 
 def smallest_n1() -> bytes:
-    """What makes an N1 and no more: patient, author and signatory, structure, act, stay, a file of 101 bytes."""
+    """What makes an N1 and no more: patient, author and signatory, structure, act, stay, a file of 102 bytes."""
     root = etree.fromstring(build_n1(pdf=ONE_LINE_PDF))
     for name in ("informant", "participant", "addr", "telecom", "performer", "realmCode"):
         for element in list(root.iter(f"{{{V3}}}{name}")):
