@@ -16,6 +16,7 @@ from adapter.record.refusals import RecordRefusal, refused
 
 Resource = dict[str, Any]
 
+JSON_PATCH = "application/json-patch+json"
 _STATUSES = ("current", "superseded")
 _PATH = re.compile(
     r"DocumentReference(?:\.(?P<element>status|securityLabel|extension)"

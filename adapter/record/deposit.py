@@ -19,8 +19,9 @@ from adapter.fhir.search import read_query
 from adapter.ledger.record_rows import AnyToken, NewResource, Row
 from adapter.ledger.record_store import RecordChanges
 from adapter.record import profile_rules as rules
-from adapter.record.amendment import amended_by_parameters
+from adapter.record.amendment import JSON_PATCH, amended_by_json_patch, amended_by_parameters
 from adapter.record.consent import check_feeding, wishes_of
+from adapter.record.content import binary_content
 from adapter.record.entries import Entry, parse_condition
 from adapter.record.parameters import indexes_of, stretch_of, token_texts
 from adapter.record.patients import check_same_patient, lock_name, settle_patient
@@ -274,7 +275,13 @@ class _Deposit:
         if self._submission.subject is not None and row.patient_id != self._patient_id:
             raise refused("record.other-patient", f"{entry.place}.request.url")
         check_version(row, entry.if_match)
-        amended = amend(self._changes, row, amended_by_parameters(document_of(self._changes, row), entry.resource))
+        before = document_of(self._changes, row)
+        made = (
+            amended_by_parameters(before, entry.resource)
+            if entry.kind == "Parameters"
+            else amended_by_json_patch(before, _json_patch_of(entry))
+        )
+        amended = amend(self._changes, row, made)
         self._outcomes[entry.rank] = Outcome(200, amended)
         self._tell("record.update", amended)
 
@@ -344,6 +351,17 @@ class _Deposit:
     def _tell(self, action: str, row: Row) -> None:
         detail = Telling(self._submission.transaction, patient_id=row.patient_id).written()
         self._changes.audit(self._client.name, action, row.kind, row.id, detail)
+
+
+def _json_patch_of(entry: Entry) -> Any:
+    """The JSON Patch that a Binary holds; one that cannot be read changes nothing, and is refused."""
+    content = binary_content(entry.resource)
+    if content is None or content.media_type != JSON_PATCH:
+        raise refused("record.amendment", f"{entry.place}.resource.contentType")
+    try:
+        return json.loads(content.data)
+    except (ValueError, RecursionError):
+        raise refused("record.amendment", f"{entry.place}.resource.data") from None
 
 
 def document_of(changes: RecordChanges, row: Row) -> Resource:

@@ -35,7 +35,8 @@ _METHODS: Mapping[str, frozenset[str]] = {
     "DocumentReference": frozenset({"POST"}),
     "Patient": frozenset({"POST"}),
     # A Binary has no identifier to search by: some sources put it under an id of theirs, so that a repeat leaves one copy.
-    "Binary": frozenset({"POST", "PUT"}),
+    # A Binary that is a PATCH holds a JSON Patch (R4 §3.1.0.11.1).
+    "Binary": frozenset({"POST", "PUT", "PATCH"}),
     "Bundle": frozenset({"POST"}),
     "Parameters": frozenset({"PATCH"}),
 }
@@ -82,7 +83,9 @@ def read_submission(body: bytes, limits: FhirLimits) -> Submission:
     """An ITI-65 transaction. InputError (no JSON, no resource) or RecordRefusal with all findings."""
     bundle, entries = read_transaction(body, limits)
     declared = rules.profiles_of(bundle)
-    if not declared & rules.TRANSACTION_PROFILES:
+    # MHD has a profile for what brings documents, and for a change of status; a wider change is plain FHIR.
+    is_plain = not declared and all(entry.method == "PATCH" or entry.kind == "List" for entry in entries)
+    if not declared & rules.TRANSACTION_PROFILES and not is_plain:
         raise refused("record.profile-missing", "Bundle.meta.profile")
     _raise(_structure_faults(entries))
     documents: list[Document] = []
@@ -93,7 +96,7 @@ def read_submission(body: bytes, limits: FhirLimits) -> Submission:
         entries=tuple(entries),
         lists=tuple(entry for entry in entries if entry.kind == "List"),
         documents=tuple(documents),
-        amendments=tuple(entry for entry in entries if entry.kind == "Parameters"),
+        amendments=tuple(entry for entry in entries if entry.method == "PATCH"),
         patient_entry=next((entry for entry in entries if entry.kind == "Patient"), None),
         subject=subject,
         told=tuple(_told(subject, documents)),
@@ -180,7 +183,7 @@ def _metadata_faults(entries: Sequence[Entry], *, is_pdsm: bool) -> Iterator[Fin
             yield finding("record.value", f"{entry.place}.resource.code")
     for entry in sets:
         yield from rules.set_faults(entry.resource, f"{entry.place}.resource")
-    amends_only = not documents and any(entry.kind == "Parameters" for entry in entries)
+    amends_only = not documents and any(entry.method == "PATCH" for entry in entries)
     if (not documents and not amends_only) or (len(sets) != 1 and not amends_only):
         yield finding("record.set", "Bundle.entry")
     elif sets:
@@ -213,7 +216,7 @@ def _joined(entries: Sequence[Entry], documents: list[Document]) -> Iterator[Fin
         yield from attachment_faults(attachment, content, place)
         documents.append(Document(entry.resource, f"{entry.place}.resource", content, entry.rank, target.rank, entry.condition))
     for entry in entries:
-        if entry.kind in ("Binary", "Bundle") and entry.rank not in used:
+        if entry.kind in ("Binary", "Bundle") and entry.method != "PATCH" and entry.rank not in used:
             yield finding("record.attachment-unused", f"{entry.place}.resource")
 
 

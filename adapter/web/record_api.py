@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 
 from adapter.errors import InputError
 from adapter.formats.fhir import FHIR_JSON
+from adapter.record.amendment import JSON_PATCH
 from adapter.record.capability import capability_statement
 from adapter.record.refusals import RecordRefusal
 from adapter.record.rights import Client
@@ -29,7 +30,6 @@ from adapter.web.record_audit import AuditReader
 from adapter.web.record_callers import RecordCallers
 
 BASE_PATH = "/record/fhir"
-JSON_PATCH = "application/json-patch+json"
 _KINDS = frozenset({*DOCUMENT_KINDS, "Patient", "Consent", "AuditEvent"})
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -182,7 +182,7 @@ class _Desk:
             raise web.not_found("Cette version n’est plus tenue.")
         if web.is_known(request, row.version):
             return web.not_modified(row.version)
-        if kind == "Binary" and not _wants_resource(request):
+        if kind == "Binary" and not _wants_resource(request, row.media_type):
             headers = {"Cache-Control": "no-store", "ETag": web.etag(row.version), "X-Content-Type-Options": "nosniff"}
             return Response(held.data, HTTPStatus.OK, {**headers, "Content-Type": row.media_type})
         if kind == "Bundle":  # a document is given back byte for byte: its hash is of these
@@ -235,11 +235,13 @@ def _searching(shelf: Shelf, strict: bool) -> Callable[[Client, str, Sequence[tu
     return search
 
 
-def _wants_resource(request: Request) -> bool:
-    """ITI-68: the document itself unless FHIR is asked for by name (R4 §2.35: Accept decides)."""
+def _wants_resource(request: Request, media_type: str) -> bool:
+    """ITI-68: the document itself unless FHIR is asked for by name (R4 §2.35: Accept decides), and not beside its own type."""
     if request.query_params.get("_format", "").startswith(("json", "application/fhir+json", "application/json")):
         return True
-    return FHIR_JSON in web.accepted_types(request)
+    accepted = web.accepted_types(request)
+    is_own_type = media_type.partition(";")[0].strip().lower() in accepted
+    return FHIR_JSON in accepted and (not is_own_type or len(accepted) == 1)
 
 
 def _json_patch(body: bytes) -> Any:

@@ -401,6 +401,19 @@ def test_a_patch_entry_changes_metadata_inside_a_transaction(shelf: Shelf) -> No
     assert found(shelf)[0]["securityLabel"][1] == r.label("MASQUE_PS")
 
 
+def test_a_json_patch_travels_in_a_binary_of_a_plain_transaction(shelf: Shelf) -> None:
+    provided(shelf, r.transaction(1))
+    change = r.binary(json.dumps(r.patch_labels("R")).encode(), "application/json-patch+json")
+    address = f"DocumentReference?identifier={r.URI}|{r.unique_of(1)}"
+    entry = {"resource": change, "request": {"method": "PATCH", "url": address, "ifMatch": 'W/"1"'}}
+    plain = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+    assert provided(shelf, plain) == ["200 OK"]
+    assert found(shelf)[0]["securityLabel"] == [r.label("R")]
+    assert refusal(shelf, plain)[0][0] == "record.stale"
+    spoilt = {**plain, "entry": [{**entry, "resource": r.binary(b"[", "application/json-patch+json")}]}
+    assert refusal(shelf, spoilt)[0][0] in ("record.amendment", "record.stale")
+
+
 # ── simplified publish ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -103,6 +103,7 @@ def test_a_document_is_given_in_its_own_type_or_as_a_resource(call: Caller) -> N
     for accept in ("application/pdf", "*/*", "text/html, */*;q=0.1"):
         raw = call("GET", binary, Accept=accept)
         assert (raw.content, raw.headers["content-type"]) == (data, "application/pdf")
+    assert call("GET", binary, Accept="application/pdf, application/fhir+json;q=0.5").content == data
     resource = call("GET", binary).json()
     assert (resource["resourceType"], base64.b64decode(resource["data"])) == ("Binary", data)
     assert call("GET", binary + "?_format=json", Accept="*/*").json()["resourceType"] == "Binary"
