@@ -63,10 +63,10 @@ def _check_field(segment: Segment, number: int, reference: Any, least: int, most
     times = segment.repetitions(number)
     if not times:
         if least:
-            yield _error("structure.required-field", "The norm requires this field.", place, "101")
+            yield _warning("structure.required-field", "The norm requires this field.", place, "101")
         return
     if 0 <= most < times:
-        yield _error("structure.repeated-field", f"At most {most} repetition(s) are allowed.", place, "198")
+        yield _warning("structure.repeated-field", f"At most {most} repetition(s) are allowed.", place, "198")
     kind = segment.value(2).strip() if (segment.name, number) == ("OBX", 5) else reference[2]
     if (segment.name == "MSH" and number <= 2) or kind in (_VARIES, "ED"):
         return
@@ -91,11 +91,7 @@ def _check_type(segment: Segment, number: int, repetition: int, reference: Any, 
 def _check_form(value: str, kind: str, place: str) -> Iterator[Finding]:
     form = _FORMS.get(kind)
     if form is not None and value not in ("", '""') and form.match(value) is None:
-        yield _error("structure.data-type", f"The value is not of type {kind}.", place, "102")
-
-
-def _error(code: str, text: str, place: str, hl7_code: str) -> Finding:
-    return Finding(Severity.ERROR, code, text, place, hl7_code=hl7_code)
+        yield _warning("structure.data-type", f"The value is not of type {kind}.", place, "102")
 
 
 def _warning(code: str, text: str, place: str, hl7_code: str) -> Finding:

@@ -182,18 +182,21 @@ def _store(tx: Transaction, stored: StoredSubmission, actor: str, tally: _Tally)
     submission = stored.translation.submission
     line = place_in_line(tx, submission)
     keeper = LineKeeper(tx, submission, line, actor)
+    question = ""
     if _is_new(tx, submission.id):
         _insert_submission(tx, stored, line)
         if stored.is_archived:
             return  # no version of it that was sent is touched, and nobody is asked
         keeper.flag_unknown_original()
     else:
+        # Prepared again while nobody has said yet whose document it is: what it adds waits with the rest.
+        question = moves.open_identity_question(tx, submission.id)
         _merge_plan(tx, submission, stored.plan)
         ack_marks.mark_again(tx, submission)
     ack_marks.mark_unserved(tx, submission, stored.plan)
     if stored.answered is not None:
         append_answer(tx, submission, stored.answered, actor)
-    rows = _new_deliveries(tx, stored, keeper, line, tally)
+    rows = _new_deliveries(tx, stored, keeper, line, tally, question)
     if rows:
         tx.execute(insert(tables.delivery), rows)
     documents = [row for row in rows if row["purpose"] == Purpose.DOCUMENT.value and not row["superseded_by"]]
@@ -271,7 +274,7 @@ def _merge_plan(tx: Transaction, submission: Submission, plan: RoutePlan) -> Non
 
 
 def _new_deliveries(
-    tx: Transaction, stored: StoredSubmission, keeper: LineKeeper, line: Line, tally: _Tally
+    tx: Transaction, stored: StoredSubmission, keeper: LineKeeper, line: Line, tally: _Tally, question: str
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     by_role: dict[tuple[str, Purpose], list[Delivery]] = {}
@@ -284,7 +287,7 @@ def _new_deliveries(
         placement = keeper.place(role_id) if purpose is Purpose.DOCUMENT and fresh else Placement()
         if placement.superseded_by and fresh:
             ack_marks.mark_too_old(tx, stored.translation.submission, fresh[0])
-        rows += [_placed_row(tx, leg, placement, line.id) for leg in fresh]
+        rows += [_placed_row(tx, leg, placement, line.id, question) for leg in fresh]
     tally.queued += sum(row["state"] == S.QUEUED.value for row in rows)
     return rows
 
@@ -394,16 +397,18 @@ def _tell_served(tx: Transaction, leg: Delivery, by: str, tally: _Tally) -> None
     tx.event(leg.legal_entity, WorkAbout.SUBMISSION, leg.submission_id, "already-served", by)
 
 
-def _placed_row(tx: Transaction, leg: Delivery, placement: Placement, line_id: str) -> dict[str, Any]:
-    state = placement.state or leg.state
+def _placed_row(tx: Transaction, leg: Delivery, placement: Placement, line_id: str, question: str) -> dict[str, Any]:
+    state, cause = placement.state or leg.state, placement.cause or leg.cause
+    if state is S.QUEUED and question and leg.purpose is Purpose.DOCUMENT:
+        state, cause = S.PARKED, question
     row = delivery_row(leg) | {
         "state": state.value,
-        "cause": placement.cause or leg.cause,
+        "cause": cause,
         "replaces_sent_on": placement.replaces_sent_on or leg.replaces_sent_on,
         "superseded_by": placement.superseded_by,
         "line_id": line_id,
         "created_at": tx.now,
         "changed_at": tx.now,
     }
-    tx.event(leg.legal_entity, WorkAbout.DELIVERY, leg.id, state.value, placement.cause or leg.channel.value)
+    tx.event(leg.legal_entity, WorkAbout.DELIVERY, leg.id, state.value, cause or leg.channel.value)
     return row

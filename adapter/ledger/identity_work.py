@@ -22,6 +22,7 @@ from adapter.ledger.identity_decisions import child_id
 from adapter.ledger.patient_rows import ids_under
 from adapter.ledger.records import PayloadKind
 from adapter.ledger.rows import Sealed, read_submission
+from adapter.ledger.versions import was_cancelled
 from adapter.ledger.work_items import URGENT_BELOW, add_work_items
 from adapter.model.confidential import Confidential
 from adapter.model.delivery import DeliveryState, Purpose
@@ -44,6 +45,8 @@ _WHAT = {
     "account-moved": "Dossier rattaché à un autre patient",
 }
 _DO = "Pour chacun : correct (renvoyer sous l'identité d'aujourd'hui), cancel (annuler), retry (laisser partir), close (rien)."
+# The author's CDA is never altered: corrected, it leaves in a new envelope and still names the other identity within.
+_FOREIGN = "CDA de l'émetteur, qui garde l'autre identité : préférer cancel, et demander à l'émetteur d'en produire un nouveau"
 _DAMAGED_ADVICE = (
     "L'identité d'un patient a changé, et ce document, peut-être le sien, est illisible dans le registre : prévenir le support."
 )
@@ -108,7 +111,8 @@ def _documents_of(tx: Transaction, entity: str, change: IdentityChange) -> list[
         query = query.where(s.c.created_at >= change.since)
     ids = list(tx.execute(query.order_by(s.c.created_at, s.c.id)).scalars())
     sealed = Sealed(tx.connection, ids, (PayloadKind.SUBMISSION,))
-    read = (_read(tx, entity, sealed, one) for one in ids)
+    # What its sender took back since needs no correction.
+    read = (_read(tx, entity, sealed, one) for one in ids if not was_cancelled(tx.connection, entity, one))
     return [submission for submission in read if submission is not None and _concerns(change, submission)]
 
 
@@ -164,9 +168,10 @@ def _held(tx: Transaction, row: Row, reason: str, actor: str) -> Row:
 
 def _line(submission: Submission, rows: Sequence[Row]) -> str:
     """One document on one line: its ids, then recipient, channel and state of each delivery."""
-    told = [f"{_role(row['role_id'])} par {row['channel']} : {row['state']}" for row in rows if row["state"] != S.WAITING.value]
-    sent = " ; ".join(told) or "aucun envoi"
-    return f"{submission.document.unique_id} ({submission.id}) → {sent}"
+    ways = [f"{_role(row['role_id'])} par {row['channel']} : {row['state']}" for row in rows if row["state"] != S.WAITING.value]
+    sent = " ; ".join(ways) or "aucun envoi"
+    told = f" — {_FOREIGN}" if submission.content_kind == "cda" else ""
+    return f"{submission.document.unique_id} ({submission.id}) → {sent}{told}"
 
 
 def _role(role_id: str) -> str:

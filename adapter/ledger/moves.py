@@ -70,18 +70,21 @@ def requeue(tx: Transaction, row: Row, *, actor: str, **values: Any) -> Row:
     queued = move_delivery(tx, row, S.QUEUED, actor=actor, **values)
     if row["superseded_by"]:
         supersede(tx, queued, row["superseded_by"], actor=actor)
-    elif question := _open_identity_question(tx, row):
+    elif question := _question_on(tx, row):
         return move_delivery(tx, queued, S.PARKED, actor=actor, detail=question, cause=question)
     return queued
 
 
-def _open_identity_question(tx: Transaction, row: Row) -> str:
-    """Why a document is held: it was on the wire when its patient's identity changed, and nobody has said yet whose it is."""
-    if row["purpose"] != Purpose.DOCUMENT.value:
-        return ""
+def open_identity_question(tx: Transaction, submission_id: str) -> str:
+    """Why a document is held: its patient's identity changed, and nobody has said yet whose it is; empty when it is not."""
     w = tables.work_item
-    open_on_it = (w.c.about_id == row["submission_id"], tables.IS_UNDECIDED, w.c.reason.in_(sorted(IDENTITY_REASONS)))
+    open_on_it = (w.c.about_id == submission_id, tables.IS_UNDECIDED, w.c.reason.in_(sorted(IDENTITY_REASONS)))
     return tx.execute(select(w.c.reason).where(*open_on_it).order_by(w.c.opened_at).limit(1)).scalar() or ""
+
+
+def _question_on(tx: Transaction, row: Row) -> str:
+    """The same for a delivery: it was on the wire when the identity changed. An acknowledgement is held by no identity."""
+    return open_identity_question(tx, row["submission_id"]) if row["purpose"] == Purpose.DOCUMENT.value else ""
 
 
 def open_next_leg(tx: Transaction, row: Row, *, actor: str) -> bool:
@@ -95,7 +98,7 @@ def open_next_leg(tx: Transaction, row: Row, *, actor: str) -> bool:
     if not following:
         return False
     opened = min(following, key=lambda leg: leg["leg"])
-    if question := _open_identity_question(tx, row):
+    if question := _question_on(tx, row):
         move_delivery(tx, opened, S.PARKED, actor=actor, detail=question, cause=question)
     else:
         move_delivery(tx, opened, S.QUEUED, actor=actor, detail="leg-opened")

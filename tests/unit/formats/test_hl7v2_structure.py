@@ -6,6 +6,7 @@ import pytest
 
 from adapter.formats.hl7v2 import read_message
 from adapter.formats.hl7v2_structure import check_structure
+from adapter.model.finding import Severity
 from tests.builders.cda import build_n1
 from tests.builders.hl7 import build_mdm, build_oru
 
@@ -33,6 +34,13 @@ def test_our_own_messages_hold_the_norm(content: bytes) -> None:
 )
 def test_what_breaks_the_norm_is_told_with_its_place(change: dict[str, str], expected: tuple[str, str]) -> None:
     assert expected in _found(build_mdm(build_n1(), change=change))
+
+
+def test_what_the_door_takes_is_never_said_to_be_refused() -> None:
+    """The door goes by the volet's own tables, so a message may break the norm's definitions and be taken."""
+    content = build_mdm(build_n1(), change={"MSH-7": "hier", "OBX[1]-11": "", "PID-7": "19740918~19740919"})
+    found = check_structure(read_message(content))
+    assert len(found) >= 3 and {finding.severity for finding in found} == {Severity.WARNING}
 
 
 def test_french_segments_are_left_alone() -> None:

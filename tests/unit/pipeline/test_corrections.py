@@ -13,13 +13,27 @@ from adapter.model.identity import LocalIdentifier, PatientIdentity, Telecom
 from adapter.model.work_item import WorkAbout, WorkItem
 from adapter.pipeline import corrections
 from adapter.pipeline.corrections import identity_of
+from adapter.routing.directory import load_directory
 from tests.builders.adt import build_adt
 from tests.builders.cda import PATIENT, SamplePatient, build_ldl_ses
-from tests.builders.directory import APHP_EJ
-from tests.builders.hl7 import CANCELS, build_mdm, to_patient
+from tests.builders.directory import APHP_EJ, territory_files
+from tests.builders.hl7 import CANCELS, DOCTOR, build_mdm, to_patient, to_professional
 from tests.builders.instance import Instance
 from tests.unit.pipeline.test_patients import TO_PATIENT, decide, letter, to_the_record
 
+NOBODY = to_professional(rpps="99900009012", family="INCONNU", given="Un")
+NOW_KNOWN = b"""
+[[practitioner]]
+rpps = "99900009012"
+given = "Un"
+family = "INCONNU"
+
+[[practitioner.role]]
+key = "inconnu-ivry"
+organisation = "ivry"
+mailbox = "un.inconnu@cms-ivry.formation.mssante.fr"
+valid_from = 2018-01-02
+"""
 LATER = "20261121090000"
 OLD = replace(PATIENT, ipp="OLD")
 
@@ -65,7 +79,7 @@ def taken_back(patient: SamplePatient) -> bytes:
 def test_a_letter_that_the_hospital_took_back_does_not_come_back_as_a_correction(
     house: Instance, *, cancelled_first: bool
 ) -> None:
-    """A merge lists it, or it is taken back while the question is open: its reader was told that it is cancelled."""
+    """It is not asked about, or it is taken back while the question is open: its reader was told that it is cancelled."""
     merge, cancel = build_adt("A40", ipp="NEW", merged=("OLD",)), taken_back(OLD)
     house.letter(letter(OLD))
     house.dispatch()
@@ -73,9 +87,36 @@ def test_a_letter_that_the_hospital_took_back_does_not_come_back_as_a_correction
         house.letter(message)
         house.dispatch()
     assert len(house.mail.parcels) == 2
-    decide(house, "correct")
+    if cancelled_first:
+        assert house.items() == []
+    else:
+        decide(house, "correct")
     assert (house.dispatch(), len(house.mail.parcels)) == (0, 2)
     assert house.conservation().holds
+
+
+def test_of_an_authors_cda_it_is_said_that_cancelling_is_safer(house: Instance) -> None:
+    """It keeps the other identity inside, whatever its envelope says."""
+    house.letter(letter(OLD))
+    house.dispatch()
+    house.letter(build_adt("A40", ipp="NEW", merged=("OLD",)))
+    (document,) = [item for item in house.items() if item.about is WorkAbout.SUBMISSION]
+    assert "préférer cancel" in document.advice
+
+
+def test_prepared_again_while_its_patient_is_in_question_a_document_queues_no_new_leg(house: Instance) -> None:
+    receipt = house.letter(letter(OLD, recipients=(DOCTOR, NOBODY)))
+    house.dispatch()
+    house.letter(build_adt("A40", ipp="NEW", merged=("OLD",)))
+    unknown = next(item for item in house.items() if item.reason == "unknown-recipient")
+    files = territory_files()
+    files["reference-territory.toml"] += NOW_KNOWN
+    house.directory = load_directory(files)
+    house.ledger.resolve(unknown.id, Decision.RETRY, "agent", legal_entity=APHP_EJ)
+    house.prepare()
+    assert house.states(receipt)["role:inconnu-ivry/mssante"] == "parked" and house.dispatch() == 0
+    decide(house, "retry")
+    assert house.dispatch() == 1 and house.conservation().holds
 
 
 def test_a_correction_that_does_not_validate_is_parked_and_nothing_of_it_leaves(
