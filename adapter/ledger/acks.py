@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import Row as SomeRow
 from sqlalchemy import delete, exists, insert, or_, select
 
@@ -18,7 +17,7 @@ from adapter.errors import LedgerError, VaultError
 from adapter.ledger import bundles, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import PayloadKind, Phase
-from adapter.ledger.rows import delivery_row, read_asked, read_chunk, read_plan, read_submission
+from adapter.ledger.rows import delivery_row, json_form, read_asked, read_chunk, read_plan, read_submission
 from adapter.ledger.work_items import add_work_items
 from adapter.model.ack import DECIDED, AckKind, Asker, BusinessAck, Proof, Told, told_about
 from adapter.model.confidential import Confidential
@@ -30,7 +29,6 @@ from adapter.model.submission import Submission
 from adapter.model.work_item import WorkAbout, WorkItem
 
 Row = Mapping[Any, Any]
-_ACK = TypeAdapter(BusinessAck)
 _BATCH = 100
 # What has no route of its own: it goes back to who asked.
 NO_PLAN = RoutePlan("", "")
@@ -72,12 +70,13 @@ OweAcks = Callable[[AckCase], tuple[OwedAck, ...]]
 
 def write_ack(ack: BusinessAck) -> bytes:
     """An acknowledgement as JSON, to be sealed."""
-    return _ACK.dump_json(ack, exclude_defaults=True)
+    return json_form(BusinessAck).dump_json(ack, exclude_defaults=True)
 
 
 def read_ack(content: bytes) -> BusinessAck:
     """An acknowledgement from JSON."""
-    return _ACK.validate_json(content)
+    ack: BusinessAck = json_form(BusinessAck).validate_json(content)
+    return ack
 
 
 def settle_acks(database: Database, owe: OweAcks) -> int:

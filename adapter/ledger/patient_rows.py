@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
-from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import Connection, and_, or_, select
 
 from adapter.ledger import tables
 from adapter.ledger.lookup import normalise
 from adapter.ledger.records import PayloadKind
-from adapter.ledger.rows import read_chunk
+from adapter.ledger.rows import json_form, read_chunk
 from adapter.ledger.vault import Vault
 from adapter.model.identity import Ins, LocalIdentifier
 from adapter.model.patient import INS_NUMBER, IdentityUpdate, PatientRecord
@@ -21,30 +18,25 @@ from adapter.model.work_item import WorkAbout
 ABOUT = WorkAbout.PATIENT
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
 def write_record(record: PatientRecord) -> bytes:
     """An entry as JSON, to be sealed."""
-    return _adapter(PatientRecord).dump_json(record, exclude_defaults=True)
+    return json_form(PatientRecord).dump_json(record, exclude_defaults=True)
 
 
 def read_record(content: bytes) -> PatientRecord:
     """An entry from JSON."""
-    value: PatientRecord = _adapter(PatientRecord).validate_json(content)
+    value: PatientRecord = json_form(PatientRecord).validate_json(content)
     return value
 
 
 def write_update(told: IdentityUpdate) -> bytes:
     """One message's word as JSON, to be sealed."""
-    return _adapter(IdentityUpdate).dump_json(told, exclude_defaults=True)
+    return json_form(IdentityUpdate).dump_json(told, exclude_defaults=True)
 
 
 def read_update(content: bytes) -> IdentityUpdate:
     """One message's word from JSON."""
-    value: IdentityUpdate = _adapter(IdentityUpdate).validate_json(content)
+    value: IdentityUpdate = json_form(IdentityUpdate).validate_json(content)
     return value
 
 

@@ -30,57 +30,57 @@ Row = Mapping[Any, Any]
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    """Made once a type: building it costs milliseconds."""
+def json_form(kind: Any) -> TypeAdapter[Any]:
+    """How a value of this type is sealed as JSON, and read again. Made once a type: building it costs milliseconds."""
     return TypeAdapter(kind)
 
 
 def write_submission(value: Submission) -> bytes:
     """A submission as JSON."""
-    return _adapter(Submission).dump_json(value, exclude_defaults=True)
+    return json_form(Submission).dump_json(value, exclude_defaults=True)
 
 
 def read_submission(content: bytes) -> Submission:
     """A submission from JSON."""
-    value: Submission = _adapter(Submission).validate_json(content)
+    value: Submission = json_form(Submission).validate_json(content)
     return value
 
 
 def write_asked(value: AcksWanted) -> bytes:
     """Whom a mail's answer goes to, as JSON."""
-    return _adapter(AcksWanted).dump_json(value, exclude_defaults=True)
+    return json_form(AcksWanted).dump_json(value, exclude_defaults=True)
 
 
 def read_asked(content: bytes) -> AcksWanted:
     """Whom a mail's answer goes to, from JSON."""
-    value: AcksWanted = _adapter(AcksWanted).validate_json(content)
+    value: AcksWanted = json_form(AcksWanted).validate_json(content)
     return value
 
 
 def write_plan(value: RoutePlan) -> bytes:
     """A plan as JSON."""
-    return _adapter(RoutePlan).dump_json(value, exclude_defaults=True)
+    return json_form(RoutePlan).dump_json(value, exclude_defaults=True)
 
 
 def read_plan(content: bytes) -> RoutePlan:
     """A plan from JSON."""
-    value: RoutePlan = _adapter(RoutePlan).validate_json(content)
+    value: RoutePlan = json_form(RoutePlan).validate_json(content)
     return value
 
 
 def write_unread(value: tuple[UnreadNode, ...]) -> bytes:
     """The unread report as JSON."""
-    return _adapter(tuple[UnreadNode, ...]).dump_json(value)
+    return json_form(tuple[UnreadNode, ...]).dump_json(value)
 
 
 def write_findings(findings: Sequence[Finding]) -> str:
     """Findings as JSON: they hold places and codes, never content, so they stay in clear."""
-    return _adapter(tuple[Finding, ...]).dump_json(tuple(findings), exclude_defaults=True).decode()
+    return json_form(tuple[Finding, ...]).dump_json(tuple(findings), exclude_defaults=True).decode()
 
 
 def read_findings(text: str) -> tuple[Finding, ...]:
     """Findings from JSON."""
-    value: tuple[Finding, ...] = _adapter(tuple[Finding, ...]).validate_json(text)
+    value: tuple[Finding, ...] = json_form(tuple[Finding, ...]).validate_json(text)
     return value
 
 

@@ -170,7 +170,6 @@ def control_of(message: Message) -> MessageControl:
         version=msh.value(12).strip()[:LONGEST_CONTROL],
         processing=msh.value(11).strip()[:LONGEST_CONTROL],
         charset=message.charset[:LONGEST_CONTROL],
-        encoding=message.codec,
         sent_at=msh.value(7).strip()[:LONGEST_CONTROL],
         accept_ack=msh.value(15).strip().upper()[:2],
         application_ack=msh.value(16).strip().upper()[:2],

@@ -79,7 +79,7 @@ class MessageControl:
     """What identifies a message and lets its answer be written (MSH of HL7 v2, or the like of other doors).
 
     `processing` is P, T or D. `event` is `MDM^T02^MDM_T02` for HL7, the slug for a form.
-    `encoding` is the Python codec that reads the source. All fields may be empty for a source that has none.
+    All fields may be empty for a source that has none.
     `accept_ack` and `application_ack` are MSH-15 and MSH-16 (table 0155): which answers the sender waits for.
     """
 
@@ -92,7 +92,6 @@ class MessageControl:
     version: str = ""
     processing: str = ""
     charset: str = ""
-    encoding: str = "utf-8"
     sent_at: str = ""
     accept_ack: str = ""
     application_ack: str = ""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from adapter.formats.hl7v2 import read_message
 from adapter.formats.hl7v2_ack import write_ack
 from adapter.mapping.from_adt import inspect_adt, translate_adt, understand_adt
 from adapter.model.effects import Ignored
@@ -23,7 +24,7 @@ def _outputs(source: bytes) -> dict[str, Any]:
     arrival = Arrival(source, "mllp", Principal("gam-fictive", "certificate", "750712184"), RECEIVED)
     found = inspect_adt(arrival)
     answer = write_ack(found.control, found.verdict, found.findings, now=RECEIVED, control_id="ACK-OF-THE-CASE")
-    outputs: dict[str, Any] = {"ack.json": answer.decode(found.control.encoding).rstrip("\r").split("\r")}
+    outputs: dict[str, Any] = {"ack.json": answer.decode(read_message(answer).codec).rstrip("\r").split("\r")}
     if found.verdict is not Verdict.ACCEPTED:
         return outputs
     effects = understand_adt(arrival, "receipt-of-the-case")
