@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
@@ -62,8 +64,11 @@ def _append_step(tx: Transaction, submission_id: str, step: RequestStep, known_s
     if urgency is None:
         raise LedgerError("submission.unknown", "no such submission for this legal entity", where=submission_id)
     mine = (table.c.legal_entity == entity, table.c.request_id == step.request_id)
-    if tx.execute(select(func.count()).select_from(table).where(*mine)).scalar() != known_steps:
+    count, last = tx.execute(select(func.count(), func.max(table.c.at)).where(*mine)).one()
+    if count != known_steps:
         return False
+    if last is not None and step.at <= last:  # a clock that stood still or was put back must not turn the story round
+        step = replace(step, at=last + timedelta(milliseconds=1))
     _insert(tx, f"{submission_id}/told/{known_steps}", entity, submission_id, step)
     tx.event(entity, about, submission_id, "answered", step.kind.value)
     tx.audit(entity, step.by, "request.answered", about.value, submission_id, step.kind.value)

@@ -122,7 +122,7 @@ def _is_coded(concept: Any, code: str) -> bool:
 def _instants(period: Any) -> tuple[str, str]:
     start, end = (period.get("start", ""), period.get("end", "")) if isinstance(period, dict) else ("", "")
     first, last = _span(start), _span(end) if end else _span(start)
-    if first is None or last is None or last.end < first.start:
+    if first is None or last is None or last.end <= first.start:
         raise InputError("task.bad-period", "Les dates prévues ne sont pas réelles.", where="Task.output.valuePeriod")
     return str(start), str(end)
 

@@ -32,6 +32,7 @@ from adapter.web.import_api import import_router
 from adapter.web.smart import ASSERTION_TYPE, ApiClient, read_scopes
 from tests.builders.directory import APHP_EJ, production, territory_files
 from tests.builders.instance import Instance
+from tests.builders.ledger import World
 from tests.builders.practices import HOUR, INBOX
 
 BASE = "http://testserver/fhir"
@@ -97,15 +98,20 @@ class ImportApi:
             for name, keys in self.keys.items()
         )
         self.counted: list[str] = []
-        settings = ImportSettings(BASE, ZoneInfo("Europe/Paris"), BodyLimits(1_000_000))
-        self.app: FastAPI = build_app(
-            [import_router(clients, house.ledger, settings, clock=house.clock, count=self.counted.append)],
-            health=lambda: Health(True),
-            metrics=lambda: b"",
-            version="test",
-        )
+        self._clients = clients
+        self.app = self._new_app()
         self.http = TestClient(self.app, base_url="http://testserver")
         self._tokens: dict[str, str] = {}
+
+    def _new_app(self) -> FastAPI:
+        settings = ImportSettings(BASE, ZoneInfo("Europe/Paris"), BodyLimits(1_000_000))
+        ledger, clock = self.house.ledger, self.house.clock
+        router = import_router(self._clients, ledger, settings, clock=clock, count=self.counted.append)
+        return build_app([router], health=lambda: Health(True), metrics=lambda: b"", version="test")
+
+    def another_worker(self) -> TestClient:
+        """The same API in another process's place: it shares the ledger and the files, no memory."""
+        return TestClient(self._new_app(), base_url="http://testserver")
 
     # ── tokens ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -124,14 +130,18 @@ class ImportApi:
 
     def ask_token(self, assertion: str, scope: str = " ".join(ALL_SCOPES), **changes: str) -> httpx.Response:
         """The token endpoint's answer."""
-        form = {
+        answer: httpx.Response = self.http.post("/fhir/auth/token", data=self.token_form(assertion, scope) | changes)
+        return answer
+
+    @staticmethod
+    def token_form(assertion: str, scope: str = " ".join(ALL_SCOPES)) -> dict[str, str]:
+        """What is sent to the token endpoint."""
+        return {
             "grant_type": "client_credentials",
             "scope": scope,
             "client_assertion_type": ASSERTION_TYPE,
             "client_assertion": assertion,
-        } | changes
-        answer: httpx.Response = self.http.post("/fhir/auth/token", data=form)
-        return answer
+        }
 
     def token(self, name: str = "soft", scope: str = " ".join(ALL_SCOPES), **changes: Any) -> str:
         """A good token, asked once."""
@@ -205,9 +215,9 @@ def with_ward() -> Directory:
     return load_directory(files)
 
 
-def ward_house(folder: Path) -> Instance:
+def ward_house(folder: Path, world: World | None = None) -> Instance:
     """An instance whose ward imports."""
-    house = Instance(folder, directory=with_ward(), routes=production())
+    house = Instance(folder, directory=with_ward(), routes=production(), world=world)
     practice = Practice(WARD, APHP_EJ, 4 * HOUR, 24 * HOUR, 72 * HOUR)
     inbox = InboxChannel(InboxSettings([practice], house.ledger.publish))
     house.channels[INBOX] = inbox  # type: ignore[assignment]
