@@ -27,6 +27,9 @@ _PATH = re.compile(
 
 def amended_by_parameters(document: Mapping[str, Any], parameters: Mapping[str, Any]) -> Resource:
     """The document after a FHIRPath Patch."""
+    faults = list(shape_faults(dict(parameters), "Parameters"))
+    if faults:
+        raise RecordRefusal(faults)
     made = copy.deepcopy(dict(document))
     operations = [one for one in parameters.get("parameter") or () if one.get("name") == "operation"]
     if not operations or len(operations) != len(parameters.get("parameter") or ()):
