@@ -299,6 +299,11 @@ def operation(kind: str, path: str, **value: Any) -> r.Resource:
     return {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": parts}]}
 
 
+def _parts(extension: r.Resource) -> list[r.Resource]:
+    """An extension as FHIRPath Patch writes it: R4's Parameters hold no Extension as a value."""
+    return [{"name": "url", "valueUri": extension["url"]}, {"name": "value", "valueBoolean": extension["valueBoolean"]}]
+
+
 def test_visibility_status_and_archiving_change_by_either_kind_of_patch(shelf: Shelf) -> None:
     provided(shelf, r.transaction(1))
     held = shelf.amend_where(r.FEEDER, by_unique(1), r.patch_labels("N", "MASQUE_PS"), "")
@@ -311,9 +316,7 @@ def test_visibility_status_and_archiving_change_by_either_kind_of_patch(shelf: S
         operation("add", "DocumentReference", name="securityLabel", valueCodeableConcept=r.label("INVISIBLE_PATIENT")), "",
     )  # fmt: skip
     archived = {"url": r.PDSM + "pdsm-ext-is-archived", "valueBoolean": True}
-    shelf.amend_where(
-        r.FEEDER, by_unique(1), operation("add", "DocumentReference", name="extension", valueExtension=archived), ""
-    )
+    shelf.amend_where(r.FEEDER, by_unique(1), operation("add", "DocumentReference", name="extension", part=_parts(archived)), "")
     held = shelf.amend_where(
         r.FEEDER, by_unique(1), operation("replace", "DocumentReference.status", valueCode="superseded"), 'W/"5"'
     )
