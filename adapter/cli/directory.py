@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,17 +17,20 @@ from adapter.cli.options import (
     ConfigOption,
     EntityOption,
     JsonOption,
+    chosen_day,
     chosen_entity,
     operator_name,
     read_config,
 )
 from adapter.config import Config
 from adapter.config.settings import NationalDirectory
-from adapter.errors import ConfigurationError
+from adapter.errors import ConfigurationError, InputError
+from adapter.model.plan import ChannelName
 from adapter.opening import now, open_ledger
 from adapter.routing.directory import load_directory
+from adapter.routing.equip import equip, holds
 from adapter.sync.directory_refresh import Refreshed, numbers_of, refresh
-from adapter.sync.national_copy import NationalSource, ask
+from adapter.sync.national_copy import NationalSource, ask, replace_file
 from mssante.directory import Lookup
 
 
@@ -35,6 +39,7 @@ def register(app: typer.Typer) -> None:
     tree = typer.Typer(help="The directory: the national one's mailboxes, addresses suspended.", no_args_is_help=True)
     tree.command("refresh")(refresh_copy)
     tree.command("lookup")(lookup)
+    tree.command("equip")(equip_partner)
     tree.command("suspended")(suspended)
     tree.command("release")(release)
     app.add_typer(tree, name="directory")
@@ -139,6 +144,35 @@ def _lookup_data(found: Lookup) -> dict[str, Any]:
     ]
     findings = [{"code": finding.code, "where": finding.where} for finding in found.findings]
     return {"at": found.at.isoformat(), "complete": found.is_complete, "mailboxes": boxes, "findings": findings}
+
+
+def equip_partner(
+    key: Annotated[str, typer.Argument(help="Key of a structure, a department or a role of the partners files.")],
+    since: Annotated[str, typer.Option("--since", help="First civil day: 2027-03-01.")],
+    channel: Annotated[ChannelName, typer.Option("--channel", help="What opens.")] = ChannelName.SECURE_MAIL,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and tell, but write nothing.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Write a partner's day of equipment into its partners file: routes change by it from 00:00 on.
+
+    `tdu sync` of that night re-plans the faxes that have not left, and copies what was faxed lately if so configured.
+
+    Example: tdu directory equip gentilly --since 2027-03-01
+    """
+    settings = read_config(config)
+    day = chosen_day(since, settings.instance.time_zone)
+    files = settings.directory.read()
+    texts = {name: content.decode("utf-8") for name, content in files.items() if name.endswith(".toml")}
+    name = next((name for name, text in texts.items() if holds(text, key)), "")
+    if not name:
+        remedy = "Keys stand in the partners files: key = …"
+        raise InputError("equip.unknown-key", "no structure, department or role has this key.", where=key, remedy=remedy)
+    done = equip(texts[name], key, channel, day)
+    load_directory(files | {name: done.text.encode("utf-8")})  # a directory that would not load is not written
+    if not dry_run:
+        replace_file(Path(name), done.text.encode("utf-8"))
+    before = f", before since {done.before.isoformat()}" if done.before else ""
+    typer.echo(f"{key}: {channel.value} since {day.isoformat()}{before} ({Path(name).name}{', not written' if dry_run else ''})")
 
 
 def suspended(config: ConfigOption = DEFAULT_CONFIG, entity: EntityOption = "", as_json: JsonOption = False) -> None:

@@ -37,12 +37,17 @@ class NationalSource:
 
     def keep(self, listing: NationalListing) -> None:
         """Replace the copy."""
-        beside = self.copy_file.with_name(f".{self.copy_file.name}.new")
-        with beside.open("wb") as file:
-            file.write(write_listing(listing))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self.copy_file)
+        replace_file(self.copy_file, write_listing(listing))
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """The old content or the new one, whatever happens in between."""
+    beside = path.with_name(f".{path.name}.new")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
 
 
 def ask(source: Directory, kind: str, number: str) -> Lookup:

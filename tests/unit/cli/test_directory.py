@@ -129,3 +129,14 @@ def test_the_copy_survives_a_round_that_is_killed_while_it_writes(
     monkeypatch.setattr(os, "fsync", die)
     assert tdu("directory", "refresh", "--all").exit_code != 0
     assert (configured / "annuaire.json").read_bytes() == before
+
+
+def test_equip_writes_a_partner_s_day_and_a_dry_run_does_not(instance: Path, tdu: Terminal) -> None:
+    partners = instance / "reference-territory.toml"
+    before = partners.read_bytes()
+    said = tdu("directory", "equip", "gentilly", "--since", "2027-01-15", "--dry-run")
+    assert said.exit_code == 0 and "before since 2027-03-01" in said.stdout and partners.read_bytes() == before
+    assert tdu("directory", "equip", "gentilly", "--since", "2027-01-15").exit_code == 0
+    assert b"since = 2027-01-15" in partners.read_bytes()
+    assert tdu("directory", "equip", "nowhere", "--since", "2027-01-15").exit_code == 1
+    assert tdu("directory", "equip", "gentilly", "--since", "demain").exit_code == 2
