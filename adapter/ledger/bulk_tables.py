@@ -1,7 +1,6 @@
 """What bulk work needs of the schema: the order of keeping, and the exports that practices asked for. Shares `tables.metadata`.
 
-An export's files are not here, nor anywhere: a part names its publications, and its bytes are made of what is kept, sealed, each
-time that they are fetched.
+An export's files lie in `payload_chunk`, sealed, under `JOB.NUMBER`; they go with their job.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ Index("ix_bulk_job_asked", bulk_job.c.asked_at, sqlite_where=IS_ASKED, postgresq
 Index("ix_bulk_job_client", bulk_job.c.legal_entity, bulk_job.c.client)
 Index("ix_bulk_job_ends", bulk_job.c.ends_at)
 
-# One file: its publications in order, and what their bytes come to.
+# One file: the documents in it (their keys in the practice's feed), and what its bytes come to.
 bulk_part = Table(
     "bulk_part",
     metadata,

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from adapter.ledger import (
     acks,
+    bulk_jobs,
     callers,
     deliveries,
     documents,
@@ -30,6 +31,7 @@ from adapter.ledger import (
     work_items,
 )
 from adapter.ledger.acks import OweAcks
+from adapter.ledger.bulk_jobs import BulkJob, BulkPart, NewPart
 from adapter.ledger.database import Database
 from adapter.ledger.deliveries import Hold
 from adapter.ledger.documents import DocumentKey
@@ -322,6 +324,38 @@ class Ledger:
     def find_patients(self, reference: str, *, legal_entity: str) -> list[PatientEntry]:
         """Entries under an INS, an IPP or their own id, with their history."""
         return patient_reading.find_entries(self._database, reference, legal_entity)
+
+    def ask_bulk_job(self, job: BulkJob, most: int) -> str:
+        """Keep an export to be made, under the id returned; empty when its client has `most` that are not made yet."""
+        return bulk_jobs.ask_job(self._database, job, most)
+
+    def bulk_job(self, job_id: str, client: str, *, legal_entity: str) -> BulkJob | None:
+        """A client's export; None when it has no such one, or no more."""
+        return bulk_jobs.find_job(self._database, job_id, legal_entity, client)
+
+    def bulk_parts(self, job_id: str) -> list[BulkPart]:
+        """The files of an export, in order."""
+        return bulk_jobs.parts_of(self._database, job_id)
+
+    def drop_bulk_job(self, job: BulkJob) -> None:
+        """Throw an export away with its files."""
+        bulk_jobs.drop_job(self._database, job)
+
+    def drop_ended_bulk_jobs(self, limit: int) -> int:
+        """Throw away what has had its time; returns how many exports."""
+        return bulk_jobs.drop_ended(self._database, limit)
+
+    def claim_bulk_job(self, lease: timedelta) -> BulkJob | None:
+        """Take the oldest export that waits to be made."""
+        return bulk_jobs.claim_job(self._database, lease)
+
+    def keep_bulk_parts(self, job: BulkJob, at: Mapping[str, int], parts: Sequence[NewPart], lease: timedelta) -> None:
+        """Keep files and how far the making is (a position a practice), together; StaleClaimError when it is no longer ours."""
+        bulk_jobs.keep_parts(self._database, job, at, parts, lease)
+
+    def end_bulk_job(self, job: BulkJob, problem: str = "") -> None:
+        """It is ready, or failed with a code."""
+        bulk_jobs.end_job(self._database, job, problem)
 
     # ── what practices import ─────────────────────────────────────────────────────────────────────────────────────
 

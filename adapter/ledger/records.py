@@ -313,4 +313,5 @@ class PayloadKind(StrEnum):
     ADDRESS = "address"
     PUBLISHED_CDA = "published-cda"
     PUBLISHED_PDF = "published-pdf"
+    EXPORT_PART = "export-part"
     RECORD = "record"

@@ -50,6 +50,7 @@ from adapter.service.practice_folders import folder_lanes
 from adapter.service.record import record_routes
 from adapter.service.trust_watch import Speaker, TrustWatch
 from adapter.web.app import Health, build_app
+from adapter.web.bulk_making import ExportMaker
 from adapter.web.import_api import import_router
 
 log = structlog.get_logger()
@@ -59,6 +60,7 @@ DISPATCH_IDLE_SECONDS = 0.3
 SETTLE_IDLE_SECONDS = 1.0
 SEAL_IDLE_SECONDS = 60.0
 TRUST_IDLE_SECONDS = 60.0
+EXPORT_IDLE_SECONDS = 2.0
 DISPATCH_THREADS = 2
 LANE_PATIENCE_SECONDS = 75.0
 
@@ -96,6 +98,8 @@ def run_worker(
     if number == 0:  # on each host one worker takes the proofs and gives back lost leases; a double would be harmless
         lanes.append(Lane("settle", instance.pipeline.settle_some, SETTLE_IDLE_SECONDS, after=_waker(dispatch)))
         lanes += folder_lanes(instance)
+        make = partial(ExportMaker(instance.ledger).make_one, goes_on=lambda: not halt.is_set())
+        lanes.append(Lane("export", make, EXPORT_IDLE_SECONDS))
         lanes.append(Lane("seal", partial(seal_audit, instance.ledger), SEAL_IDLE_SECONDS))
     intake = Intake(WokenPipeline(instance, [prepare]))
     intake.start()

@@ -150,16 +150,17 @@ def accepted_types(request: Request) -> frozenset[str]:
 
 def wants_strict(request: Request) -> bool:
     """`Prefer: handling=strict`."""
-    return "handling=strict" in _preferences(request)
+    return "handling=strict" in preferences(request)
 
 
 def preferred_return(request: Request) -> str:
     """`minimal`, `representation` (also when nothing is said) or `OperationOutcome`."""
-    named = [wish.partition("=")[2] for wish in _preferences(request) if wish.startswith("return=")]
+    named = [wish.partition("=")[2] for wish in preferences(request) if wish.startswith("return=")]
     return named[0] if named and named[0] in ("minimal", "OperationOutcome") else "representation"
 
 
-def _preferences(request: Request) -> list[str]:
+def preferences(request: Request) -> list[str]:
+    """The wishes of all `Prefer` headers, one by one."""
     return [wish.strip() for line in request.headers.getlist("prefer") for part in line.split(",") for wish in part.split(";")]
 
 

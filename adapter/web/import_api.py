@@ -17,6 +17,7 @@ from fastapi import APIRouter, Request, Response
 
 from adapter.errors import LedgerError
 from adapter.ledger.ledger import Ledger
+from adapter.web.bulk import EXPORT_ROUTES, add_export_routes
 from adapter.web.fhir_http import (
     RETRY_AFTER_SECONDS,
     BodyLimits,
@@ -64,6 +65,7 @@ def import_router(
             handlers[one.name], one.name, resource=one.resource, letter=one.letter, has_body=bool(one.body), negotiate=negotiate
         )
         router.add_route(f"{BASE}/{one.path}", route, methods=[one.method])
+    add_export_routes(router, BASE, door)
     _refuse_the_rest(router, count)
     return router
 
@@ -107,7 +109,7 @@ def _describe(router: APIRouter, door: ImportDoor, clients: tuple[ApiClient, ...
 def _refuse_the_rest(router: APIRouter, count: Count) -> None:
     """What is not offered is refused as FHIR wants it: 405 with what the address takes, 404 for what is no address."""
     methods: dict[str, list[str]] = {}
-    for one in OPERATIONS:
+    for one in (*OPERATIONS, *EXPORT_ROUTES):
         methods.setdefault(one.path, []).append(one.method)
     for path in ("metadata", "openapi.json", ".well-known/smart-configuration"):
         methods[path] = ["GET"]

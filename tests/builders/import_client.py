@@ -82,8 +82,10 @@ class ImportApi:
         self, house: Instance, folder: Path, *names: str,
         practices: Sequence[str] = ("cab-1",), scopes: Sequence[str] = ALL_SCOPES,
         roles: Mapping[str, frozenset[str]] | None = None, calls_per_minute: int = 100_000,
+        base: str = BASE,
     ) -> None:  # fmt: skip
         self.house = house
+        self.base = base
         self.keys = {name: Keys(folder / f"{name}.jwks.json") for name in names or ("soft",)}
         for one in self.keys.values():
             one.add("k1")
@@ -104,7 +106,7 @@ class ImportApi:
         self._tokens: dict[str, str] = {}
 
     def _new_app(self) -> FastAPI:
-        settings = ImportSettings(BASE, ZoneInfo("Europe/Paris"), BodyLimits(1_000_000))
+        settings = ImportSettings(self.base, ZoneInfo("Europe/Paris"), BodyLimits(1_000_000))
         ledger, clock = self.house.ledger, self.house.clock
         router = import_router(self._clients, ledger, settings, clock=clock, count=self.counted.append)
         return build_app([router], health=lambda: Health(True), metrics=lambda: b"", version="test")
@@ -120,7 +122,7 @@ class ImportApi:
         claims = {
             "iss": name,
             "sub": name,
-            "aud": TOKEN_URL,
+            "aud": f"{self.base}/auth/token",
             "exp": int(self.house.clock().timestamp()) + 240,
             "jti": str(uuid.uuid4()),
         } | changes
@@ -151,6 +153,10 @@ class ImportApi:
             assert answer.status_code == 200, answer.text
             self._tokens[key] = answer.json()["access_token"]
         return self._tokens[key]
+
+    def forget_tokens(self) -> None:
+        """Time has passed: others are asked for."""
+        self._tokens.clear()
 
     # ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────
 
