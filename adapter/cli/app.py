@@ -28,6 +28,8 @@ ROOMS = {
     "queue": "desk",
     "resolve": "desk",
     "directory": "directory",
+    "importers": "importers",
+    "sandbox": "sandbox",
     "replay": "replaying",
     "export": "bulk",
     "import": "bulk",

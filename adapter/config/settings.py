@@ -129,13 +129,14 @@ class AccessToken:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """Where everything goes in a test instance, whoever it was for."""
+    """Where everything goes in a test instance, whoever it was for. `faults`: callers of the Import API may ask for faults."""
 
     mail: str = ""
     fax: str = ""
     record: str = ""
     hl7: str = ""
     inbox: str = ""
+    faults: bool = False
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ from adapter.service.record import record_routes
 from adapter.service.trust_watch import Speaker, TrustWatch
 from adapter.web.app import Health, build_app
 from adapter.web.bulk_making import ExportMaker
+from adapter.web.faults import Faults
 from adapter.web.import_api import import_router
 
 log = structlog.get_logger()
@@ -255,7 +256,11 @@ def _web_server(config: Config, instance: Instance, intake: Intake[Any], figures
     routers += _import_routers(config, instance, figures)
     app = build_app(routers, health=partial(_health, instance), metrics=figures.text, version=__version__)
     tls = instance.lines.door("doors.http.tls") if door.tls is not None else None
-    server = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10, **http_tls(tls))
+    sandbox = config.instance.sandbox
+    served = Faults(app) if sandbox is not None and sandbox.faults else app
+    server = uvicorn.Config(
+        served, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10, **http_tls(tls)
+    )
     return _QuietServer(server)
 
 
