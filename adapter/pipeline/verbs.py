@@ -35,11 +35,9 @@ from adapter.mapping.hl7.adt_profile import adt_words
 from adapter.mapping.kinds import Understand
 from adapter.mapping.mail.asked import asked_by_arrival
 from adapter.model.delivery import Delivery, DeliveryState, OutcomeKind, Purpose, SendOutcome
-from adapter.model.effects import Effect, Ignored, Parked, Refusal, Translation
-from adapter.model.evidence import Evidence
+from adapter.model.effects import Parked, Refusal, Translation
 from adapter.model.finding import errors_of
 from adapter.model.parties import RecipientKind
-from adapter.model.patient import IdentityUpdate
 from adapter.model.plan import ChannelName
 from adapter.model.receipt import ARCHIVE_DOOR, Answer, Arrival, ContentKind
 from adapter.model.submission import AcksWanted, Submission, Urgency
@@ -50,17 +48,26 @@ from adapter.pipeline.acks import answers_partner, in_sandbox, owed_acks, questi
 from adapter.pipeline.addresses import suspended_leg
 from adapter.pipeline.answering import answer_request
 from adapter.pipeline.bundles import bundled, document_of, hold_of, joined, of_one_mail, recipient_of
-from adapter.pipeline.corrections import Corrector
 from adapter.pipeline.judge import Judge, Judged
 from adapter.pipeline.lease import kept_alive
+from adapter.pipeline.orders import effects_of_order
 from adapter.pipeline.patients import Routed, objection_now
 from adapter.pipeline.plan import deliveries_of, only_kept, open_questions
 from adapter.pipeline.route_now import route_now
-from adapter.pipeline.visibility import as_visible_now, effects_of_change, is_visibility_order, masked_since
+from adapter.pipeline.told import NOT_TAKEN, told_by, told_to_sender
+from adapter.pipeline.told import parked as as_parked
+from adapter.pipeline.visibility import as_visible_now, masked_since
 from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import Directory
 from adapter.tracking.ack_retries import decide_after_ack
-from adapter.tracking.causes import Decision, decide_after_send, opens_next_leg, retry_after_proof, suspends_address
+from adapter.tracking.causes import (
+    Decision,
+    cause_of_rendition,
+    decide_after_send,
+    opens_next_leg,
+    retry_after_proof,
+    suspends_address,
+)
 
 log = structlog.get_logger()
 
@@ -77,16 +84,6 @@ SETTLE_PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 20.0)
 # What splits a mail of several documents: each may still pass alone.
 TOO_LARGE = "too-large"
 
-# Renditions that a channel cannot have yet, with an advice of their own.
-CAUSES_OF_RENDITIONS = {
-    "mhd.cancel-unsupported": "record-cancel",
-    "mhd.change-unsupported": "record-change",
-    "hl7.unknown-partner": "partner-unknown",
-    "ack.no-partner": "no-ack-partner",
-}
-
-# What the sender of a mail is told of what stops it on our side.
-_NOT_TAKEN = "identity-906"
 
 GoesOn = Callable[[], bool]
 
@@ -181,11 +178,11 @@ class Pipeline:
         try:
             return self._effects_of(claim)
         except TduError as error:
-            parked = _parked(error.code, f"{error.message} {error.remedy}".strip())
+            parked = as_parked(error.code, f"{error.message} {error.remedy}".strip())
             return parked if isinstance(error, LedgerError) else self._told_of_ours(claim, parked)
         except Exception as error:  # a defect of ours must not stop the lane nor lose the document
             log.error("receipt.prepare-failed", receipt=claim.receipt.id, error=type(error).__name__)
-            parked = _parked("prepare-failed", "Erreur interne pendant la préparation : à signaler au support.")
+            parked = as_parked("prepare-failed", "Erreur interne pendant la préparation : à signaler au support.")
             return self._told_of_ours(claim, parked)
 
     def _told_of_ours(self, claim: ClaimedReceipt, stopped: StoredEffects) -> StoredEffects:
@@ -197,7 +194,7 @@ class Pipeline:
         except Exception as error:  # the very defect that stopped it
             log.error("receipt.asker-unreadable", receipt=claim.receipt.id, error=type(error).__name__)
             return stopped
-        refusal = Refusal(asked, _NOT_TAKEN) if asked.any else None
+        refusal = Refusal(asked, NOT_TAKEN) if asked.any else None
         return replace(stopped, outcome=replace(stopped.outcome, refusal=refusal))
 
     def _commit_effects(self, claim: ClaimedReceipt, effects: StoredEffects) -> None:
@@ -213,16 +210,14 @@ class Pipeline:
 
     def _effects_of(self, claim: ClaimedReceipt) -> StoredEffects:
         if claim.attempts > POISON_CLAIMS:
-            return _parked("poison", "La préparation a interrompu le service plusieurs fois : à examiner par une personne.")
+            return as_parked("poison", "La préparation a interrompu le service plusieurs fois : à examiner par une personne.")
         receipt = claim.receipt
         directory = self._directory()
-        if receipt.kind is ContentKind.CORRECTION and is_visibility_order(claim.content):
-            return effects_of_change(self._ledger, claim, directory, self._senders[receipt.legal_entity])
         if receipt.kind is ContentKind.CORRECTION:
-            corrector = Corrector(self._ledger, self._route, self._settings.validation, self._clock())
-            return corrector.effects_of(claim, self._senders[receipt.legal_entity])
+            sender, level = self._senders[receipt.legal_entity], self._settings.validation
+            return effects_of_order(self._ledger, claim, directory, self._route, level, self._clock(), sender)
         read_effects = self._readers[receipt.kind](claim.arrival(), receipt.id)
-        told = _told_by(read_effects)
+        told = told_by(read_effects)
         translations = [effect for effect in read_effects if isinstance(effect, Translation)]
         if not translations:
             return told
@@ -238,7 +233,7 @@ class Pipeline:
             translation = answering.translation
             problem = answering.parked or self._unfit(translation, directory)
             if problem is not None:
-                return replace(told, outcome=_told_to_sender(problem, translation.submission))
+                return replace(told, outcome=told_to_sender(problem, translation.submission))
             routed = self._route(translation.submission, directory)
             plan = routed.plan
             sender = self._senders[receipt.legal_entity]
@@ -345,8 +340,7 @@ class Pipeline:
             parcel = self._parcel(claim, sent_at)
         except Exception as error:  # whatever stops the rendition is a person's, and never blocks the channel
             log.error("delivery.rendition-failed", delivery=delivery.id, error=type(error).__name__)
-            cause = CAUSES_OF_RENDITIONS.get(error.code if isinstance(error, TduError) else "", "rendition-impossible")
-            return SendOutcome(OutcomeKind.REFUSED, cause, detail=type(error).__name__)
+            return SendOutcome(OutcomeKind.REFUSED, cause_of_rendition(error), detail=type(error).__name__)
         if not (answers_partner(delivery) or self._settings.routes.may_reach(delivery.channel, parcel.address)):
             # The last guard of a test instance: a plan made before it became one names real people (seam 12).
             return SendOutcome(OutcomeKind.REFUSED, "outside-sandbox")
@@ -484,25 +478,3 @@ class Pipeline:
 
     def _retry_after(self, cause: str, attempts: int) -> timedelta | None:
         return retry_after_proof(cause, attempts, self._jitter())
-
-
-def _told_by(effects: Sequence[Effect]) -> StoredEffects:
-    """What a receipt leaves beside documents: proofs, words on identities, why it asks for nothing, or waits."""
-    updates = tuple(effect for effect in effects if isinstance(effect, IdentityUpdate))
-    evidences = tuple(effect for effect in effects if isinstance(effect, Evidence))
-    outcomes = [effect for effect in effects if isinstance(effect, (Ignored, Parked))]
-    outcome = next((one for one in outcomes if isinstance(one, Parked)), outcomes[0] if outcomes else None)
-    if not effects:
-        outcome = Ignored("nothing-to-send")
-    return StoredEffects((), (), outcome, evidences, updates)
-
-
-def _told_to_sender(problem: Parked, submission: Submission) -> Parked:
-    """Who sent a mail that waits for a person learns it, if they asked; other doors answered already."""
-    if submission.mail is None or not submission.acks.any:
-        return problem
-    return replace(problem, refusal=Refusal(submission.acks, _NOT_TAKEN))
-
-
-def _parked(reason: str, advice: str) -> StoredEffects:
-    return StoredEffects((), (), Parked(reason, advice))

@@ -102,7 +102,7 @@ def is_visibility_order(content: bytes) -> bool:
 
 
 def effects_of_change(ledger: Ledger, claim: ClaimedReceipt, directory: Directory, sender: SenderProfile) -> StoredEffects:
-    """The change of metadata for all who hold the document and can take it. Pure but for what it reads: run again, the same rows."""
+    """The change of metadata for all who hold the document and can take it; run again, the same rows."""
     order, receipt = json.loads(claim.content), claim.receipt
     kept = _kept(ledger, order["document"], receipt.legal_entity)
     if not kept or ledger.is_cancelled(kept[-1].translation.submission.id, legal_entity=receipt.legal_entity):

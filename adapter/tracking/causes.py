@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from adapter.data import mappings_root, read_table
-from adapter.errors import MappingError
+from adapter.errors import MappingError, TduError
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 
 LONGEST_DELAY_SECONDS = 3600.0
@@ -41,6 +41,14 @@ class CauseRule:
     advice: str
     suspends: bool = False
 
+
+# Forms that a channel cannot have yet, with an advice of their own.
+_CAUSES_OF_RENDITIONS = {
+    "mhd.cancel-unsupported": "record-cancel",
+    "mhd.change-unsupported": "record-change",
+    "hl7.unknown-partner": "partner-unknown",
+    "ack.no-partner": "no-ack-partner",
+}
 
 UNKNOWN_CAUSE = CauseRule("unknown", Reaction.WORK_ITEM, 0, 1, "Cause inconnue : à examiner par une personne.")
 
@@ -80,6 +88,11 @@ class Decision:
     person_if_last: bool = False
     advice: str = ""
     ends_quietly: bool = False
+
+
+def cause_of_rendition(error: Exception) -> str:
+    """Why the form that a channel needs could not be made."""
+    return _CAUSES_OF_RENDITIONS.get(error.code if isinstance(error, TduError) else "", "rendition-impossible")
 
 
 def opens_next_leg(cause: str) -> bool:

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import structlog
 
-from adapter.assembly import build_channels, route_settings
+from adapter.assembly import build_channels, record_settings, route_settings
 from adapter.channels.fax import FaxSpoolChannel
-from adapter.channels.shared_record import SharedRecordChannel
+from adapter.channels.shared_record import SharedRecordChannel, SharedRecordSettings
 from adapter.config import load_config
 from adapter.config.settings import DirectoryFiles
 from adapter.errors import ConfigurationError
 from adapter.model.plan import ChannelName
 from adapter.opening import LiveDirectory
+from adapter.secure_line import SecureLines
 from tests.builders.directory import small_text
 
 CONFIG = """
@@ -42,13 +43,15 @@ record = "https://sandbox.invalid/fhir"
 REAL, SANDBOX_RECORD = "https://record.sante.fr/fhir", "https://sandbox.invalid/fhir"
 
 
-def _record(tmp_path: Path, *, mode: str = "test", sandbox: str = SANDBOX, record: str = REAL) -> SharedRecordChannel:
+def _record(tmp_path: Path, *, mode: str = "test", sandbox: str = SANDBOX, record: str = REAL) -> SharedRecordSettings:
     (tmp_path / "token").write_text("secret-token")
     file = tmp_path / "tdu.toml"
     file.write_text(CONFIG.format(mode=mode, sandbox=sandbox, record=record))
-    channel = build_channels(load_config(file, {}))[ChannelName.SHARED_RECORD]
-    assert isinstance(channel, SharedRecordChannel)
-    return channel
+    config = load_config(file, {})
+    assert isinstance(build_channels(config)[ChannelName.SHARED_RECORD], SharedRecordChannel)
+    settings = record_settings(config, SecureLines(config))
+    assert settings is not None
+    return settings
 
 
 def _fax(tmp_path: Path, mode: str, sandbox: str) -> FaxSpoolChannel:
@@ -59,19 +62,17 @@ def _fax(tmp_path: Path, mode: str, sandbox: str) -> FaxSpoolChannel:
 
 
 def test_a_sandbox_elsewhere_never_sees_the_record_s_token(tmp_path: Path) -> None:
-    channel = _record(tmp_path)
-    assert channel._settings.base_url == SANDBOX_RECORD
-    assert "Authorization" not in channel._headers(f"{SANDBOX_RECORD}/metadata", has_body=False)
+    settings = _record(tmp_path)
+    assert (settings.base_url, settings.token, settings.token_file) == (SANDBOX_RECORD, "", None)
 
 
 def test_the_record_itself_sees_its_token(tmp_path: Path) -> None:
-    channel = _record(tmp_path, mode="production", sandbox="")
-    assert channel._headers(REAL, has_body=True)["Authorization"] == "Bearer secret-token"
+    settings = _record(tmp_path, mode="production", sandbox="")
+    assert (settings.base_url, settings.token_file) == (REAL, tmp_path / "token")
 
 
 def test_a_sandbox_that_is_the_configured_record_keeps_its_token(tmp_path: Path) -> None:
-    channel = _record(tmp_path, record=SANDBOX_RECORD)
-    assert channel._headers(SANDBOX_RECORD, has_body=True)["Authorization"] == "Bearer secret-token"
+    assert _record(tmp_path, record=SANDBOX_RECORD).token_file == tmp_path / "token"
 
 
 @pytest.mark.parametrize(("mode", "sandbox", "dials"), [("test", SANDBOX, False), ("production", "", True)])
