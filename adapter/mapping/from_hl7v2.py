@@ -27,6 +27,7 @@ from adapter.mapping.hl7.checks import (
     LONGEST_CONTROL,
     check_cardinality,
     check_decision,
+    check_document_types,
     check_flags,
     check_header,
     check_order,
@@ -226,6 +227,7 @@ def _check(
     findings += check_recipients(reading.envelope.flags, reading.envelope.recipients)
     findings += check_ins_key(reading.pid) + said
     findings += check_unique_ids(document.header.unique_id for document in documents)
+    findings += check_document_types(message, (document.segment for document in documents))
     findings += check_visibility_change(reading.intent, reading.envelope.visibility.changes_confidentiality)
     for document in documents:
         place = f"{document.segment.place}-5"

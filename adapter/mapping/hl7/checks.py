@@ -22,6 +22,7 @@ from adapter.mapping.hl7.profile import (
     profile_of,
 )
 from adapter.mapping.hl7.source import Hl7Source
+from adapter.mapping.terminology import load_table
 from adapter.model.finding import Finding, Severity
 from adapter.model.parties import Recipient, RecipientKind
 
@@ -294,6 +295,20 @@ def check_unique_ids(unique_ids: Iterable[str]) -> tuple[Finding, ...]:
     if all(times == 1 for times in Counter(unique_ids).values()):
         return ()
     return (_finding(_ERROR, "hl7.same-document-twice", "Two documents of this message bear the same id.", "OBX", "199"),)
+
+
+def check_document_types(message: Message, documents: Iterable[Segment]) -> tuple[Finding, ...]:
+    """The type that the message gives a document (OBR-4, TXA-2, OBX-3) is of JDV_J07. Another one is told, and taken: the list
+    changes faster than software, and the volet names no code to refuse it with.
+    """
+    told = [(message.value("OBR", 4), "OBR-4"), (message.value("TXA", 2), "TXA-2")]
+    told += [(segment.value(3), f"{segment.place}-3") for segment in documents]
+    unknown: dict[str, str] = {}
+    for code, place in told:
+        if code.strip() and code.strip() not in load_table("document-types"):
+            unknown.setdefault(code.strip(), place)
+    text = "This document type is not in JDV_J07: recipients may not know it."
+    return tuple(_finding(_WARNING, "hl7.unknown-document-type", text, place, "103") for place in unknown.values())
 
 
 def _application(code: str, text: str, place: str) -> Finding:

@@ -78,7 +78,7 @@ def test_the_control_tells_who_speaks_and_how_to_answer() -> None:
     assert (control.application, control.facility) == ("DPI", "HOPITAL-EXEMPLE")
     assert (control.to_application, control.to_facility) == ("TRAIT-D-UNION", "HOPITAL-EXEMPLE")
     assert (control.event, control.control_id, control.version) == ("MDM^T02^MDM_T02", "A^1", "2.6")
-    assert (control.processing, control.charset, control.encoding) == ("T", "UNICODE UTF-8", "utf-8")
+    assert (control.processing, control.charset) == ("T", "UNICODE UTF-8")
     assert control.sent_at == "20261120163500+0100"
 
 
@@ -612,3 +612,11 @@ def test_two_authorities_that_contradict_each_other_are_two_patients() -> None:
     same, other = LocalIdentifier("X", "1.2.4"), LocalIdentifier("Y", "1.2.4")
     assert compare(_pid(IPP_1, same), _named(IPP_1, other)) is Agreement.DIFFERENT
     assert compare(_pid(IPP_1, IPP_2), _named(IPP_2)) is Agreement.SAME_LOCAL_NUMBER
+
+
+def test_a_document_type_outside_the_list_is_told_once_and_taken() -> None:
+    other = "99999-9^Autre document^LN"
+    warned = _warnings(build_mdm(LETTER, change={"OBR-4": other, "TXA-2": other}))
+    assert ("hl7.unknown-document-type", "OBR-4") in warned
+    assert [code for code, _ in warned].count("hl7.unknown-document-type") == 1
+    assert "hl7.unknown-document-type" not in [code for code, _ in _warnings(build_mdm(LETTER))]
