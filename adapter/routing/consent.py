@@ -81,7 +81,9 @@ def wishes_of(view: PatientView | None, ins: Ins | None, on: date, words: Sequen
 
 
 def _newest(words: Sequence[PatientWord], about: WishFor) -> PatientWord | None:
-    return max((word for word in words if word.about is about), key=lambda word: word.at, default=None)
+    """Of two words of one instant, the one that forbids."""
+    about_it = (word for word in words if word.about is about)
+    return max(about_it, key=lambda word: (word.at, word.said is not Word.AGREED), default=None)
 
 
 def _told_since(view: PatientView | None, word: PatientWord) -> bool:

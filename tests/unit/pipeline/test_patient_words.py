@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from adapter.formats.hl7v2 import read_message
 from adapter.ledger.patient_wishes import names_of_document
 from adapter.model.delivery import DeliveryState
 from adapter.model.identity import PatientIdentity
 from adapter.model.plan import ChannelName
 from adapter.model.wish import PatientWord, WishFor, Word
+from adapter.packaging.parcel import Hl7Content, Hl7Partner, Hl7Sender
 from tests.builders.adt import build_adt, consent
 from tests.builders.cda import PATIENT, build_ldl_ses
 from tests.builders.directory import APHP_EJ
 from tests.builders.hl7 import build_mdm, to_patient
-from tests.builders.instance import Instance, accepted, refused
+from tests.builders.instance import HOSPITAL, Instance, accepted, refused
 
 RECORD = ChannelName.SHARED_RECORD
 TO_RECORD = {"DESTDMP": "Y", "DESTMSSANTEPS": "N"}
@@ -60,6 +62,26 @@ def test_what_the_record_answers_of_a_patient_is_remembered(house: Instance, cau
     assert len(house.record.parcels) == 1
 
 
+@pytest.mark.parametrize("cause", ["record-none", "record-closed", "record-opposed", "record-partial"])
+def test_the_sender_is_told_by_z01_what_the_record_said(tmp_path: Path, cause: str) -> None:
+    sender = Hl7Sender(processing="T", partners=(Hl7Partner("dpi", "EAI", "CENTRAL"),), acks_to=((HOSPITAL.name, "dpi"),))
+    house = Instance(tmp_path, hl7=sender)
+    house.record.script(refused(cause))
+    asked = TO_RECORD | {"ACK_RECEPTION": "Y"}
+    house.letter(build_mdm(build_ldl_ses(), control_id="MDM1", recipients=(), flags=asked))
+    house.dispatch(RECORD)
+    if cause == "record-partial":
+        house.resolve("hand-over")
+    house.pipeline.settle_some()
+    house.dispatch(ChannelName.HL7_PUSH)
+    (content,) = [parcel.content for parcel in house.software.parcels]
+    assert isinstance(content, Hl7Content)
+    message = read_message(content.message)
+    assert (message.value("MSH", 9, 2), message.segments("OBX")[0].value(5)) == ("Z01", "N")
+    told = "handed-over" if cause == "record-partial" else cause
+    assert (message.value("ERR", 5, 1), message.value("ERR", 5, 3)) == (told, "DMP_ERROR_CODE")
+
+
 def test_what_waits_for_the_record_follows_its_word(house: Instance) -> None:
     first, second = house.letter(letter(1)), house.letter(letter(2))
     house.record.script(refused("record-none"))
@@ -93,6 +115,7 @@ def test_a_patient_who_refuses_mail_gets_none(house: Instance) -> None:
     say(house, receipt, WishFor.MAIL, Word.REFUSED)
     house.dispatch()
     assert house.mail.parcels == []
+    house.clock.advance(minutes=1)
     say(house, receipt, WishFor.MAIL, Word.AGREED)
     second = house.letter(letter(2, to_record=False))
     assert "queued" in house.states(second).values()
