@@ -13,7 +13,7 @@ from typing import assert_never
 
 from adapter.errors import RenditionError
 from adapter.fhir.bundle import write_json
-from adapter.formats.cda import embedded_pdf, read_cda
+from adapter.formats.cda import embedded_pdf, open_cda
 from adapter.model.ack import BusinessAck
 from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery
@@ -110,7 +110,7 @@ def leg_of(delivery: Delivery, recipient: RecipientPlan) -> Leg:
 def readable_pdf(document: Document, stamp: str) -> bytes:
     """The PDF a person reads: the one embedded in a CDA N1, the one that came in, else our rendition."""
     if document.submission.document.body is BodyKind.PDF_IN_CDA:
-        embedded = embedded_pdf(read_cda(document.source))
+        embedded = embedded_pdf(open_cda(document.source))
         if embedded is not None:
             return stamp_pdf(embedded, stamp) if stamp else embedded
     if document.submission.document.body is BodyKind.PDF:
