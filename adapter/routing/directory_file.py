@@ -43,7 +43,8 @@ CHANGE_WAYS = ("patch", "transaction")
 _TABLES = (
     "domain", "legal_entity", "organisation", "pole", "department", "practitioner", "record", "agreement", "form_target",
 )  # fmt: skip
-_DOMAIN_COLUMNS = ("domain", "kind", "since", "until", "training")
+# `from` and `to` are what the library `mssante` calls the first and the last day: one list serves both.
+_DOMAIN_COLUMNS = ("domain", "kind", "since", "until", "training", "from", "to")
 _UNIT_COLUMNS = (
     "code", "name", "legal_entity", "site", "department", "pole", "mailbox", "fax", "senior_line", "local_application",
     "valid_from", "valid_to",
@@ -306,7 +307,8 @@ def _readers_of(rows: csv.DictReader[str], columns: tuple[str, ...], file: str, 
 def _listed_domain(r: Reader) -> TrustedDomain:
     kind = DomainKind(r.choice("kind", [k.value for k in DomainKind], default=DomainKind.PROFESSIONAL.value))
     training = r.choice("training", ("false", "true"), default="false") == "true"  # a CSV knows no other kind of value
-    return TrustedDomain(r.text("domain", required=True).lower(), kind, r.period("since", "until"), training)
+    days = ("from", "to") if r.text("from") or r.text("to") else ("since", "until")
+    return TrustedDomain(r.text("domain", required=True).lower(), kind, r.period(*days), training)
 
 
 def _unit(r: Reader) -> Unit:

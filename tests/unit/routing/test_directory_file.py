@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 
 from adapter.errors import ConfigurationError
 from adapter.routing.directory import load_directory
 from adapter.routing.identifiers import finess_is_valid, international_number, rpps_is_valid
+from mssante.trusted_domains import read_domains
 from tests.builders.directory import small_text, territory, territory_files
 
 UNITS = "code,name,legal_entity,site,department,pole,mailbox,fax,senior_line,local_application,valid_from,valid_to\n"
@@ -151,6 +153,16 @@ def test_identifier_keys_are_checked() -> None:
 
 
 DOMAINS = "domain,kind,since,until,training\n"
+
+
+def test_the_librarys_own_list_is_read_as_the_library_reads_it(tmp_path: Path) -> None:
+    content = "domain;from;to\nhopital-x.mssante.fr;2024-01-01;2026-12-31\n"
+    (tmp_path / "domaines.csv").write_text(content, encoding="utf-8")
+    library = read_domains(tmp_path / "domaines.csv")
+    directory = load_directory({"x.toml": small_text().encode(), "domaines.csv": content.encode()})
+    for day in (date(2023, 12, 31), date(2024, 1, 1), date(2026, 12, 31), date(2027, 1, 1)):
+        trusted = library.trusts("a@hopital-x.mssante.fr", day)
+        assert (directory.domain_of("a@hopital-x.mssante.fr", day) is not None) == trusted == (2024 <= day.year <= 2026)
 
 
 def test_a_dated_list_of_trusted_domains_stands_beside_the_partners_files() -> None:
