@@ -156,13 +156,13 @@ DOMAINS = "domain,kind,since,until,training\n"
 
 
 def test_the_librarys_own_list_is_read_as_the_library_reads_it(tmp_path: Path) -> None:
-    content = "domain;from;to\nhopital-x.mssante.fr;2024-01-01;2026-12-31\n"
+    content = "domain;from;to\nhopital-x.mssante.example;2024-01-01;2026-12-31\n"
     (tmp_path / "domaines.csv").write_text(content, encoding="utf-8")
     library = read_domains(tmp_path / "domaines.csv")
     directory = load_directory({"x.toml": small_text().encode(), "domaines.csv": content.encode()})
     for day in (date(2023, 12, 31), date(2024, 1, 1), date(2026, 12, 31), date(2027, 1, 1)):
-        trusted = library.trusts("a@hopital-x.mssante.fr", day)
-        assert (directory.domain_of("a@hopital-x.mssante.fr", day) is not None) == trusted == (2024 <= day.year <= 2026)
+        trusted = library.trusts("a@hopital-x.mssante.example", day)
+        assert (directory.domain_of("a@hopital-x.mssante.example", day) is not None) == trusted == (2024 <= day.year <= 2026)
 
 
 def test_a_dated_list_of_trusted_domains_stands_beside_the_partners_files() -> None:
