@@ -64,8 +64,9 @@ def _append_step(tx: Transaction, submission_id: str, step: RequestStep, known_s
     if urgency is None:
         raise LedgerError("submission.unknown", "no such submission for this legal entity", where=submission_id)
     mine = (table.c.legal_entity == entity, table.c.request_id == step.request_id)
-    count, last = tx.execute(select(func.count(), func.max(table.c.at)).where(*mine)).one()
-    if count != known_steps:
+    counted = tx.execute(select(func.count().label("steps"), func.max(table.c.at).label("last")).where(*mine)).one()
+    last = counted.last
+    if counted.steps != known_steps:
         return False
     if last is not None and step.at <= last:  # a clock that stood still or was put back must not turn the story round
         step = replace(step, at=last + timedelta(milliseconds=1))

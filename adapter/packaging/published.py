@@ -1,8 +1,9 @@
 """What a practice sees of a published document: its DocumentReference, under one id whatever happens to it. Pure.
 
-Law: PDSm 3.1.1 on MHD 4.2.3 (ITI-67 answers); blueprint seams 6, 7, 15. The profile knows `current` and `superseded` only: a
-cancelled document is `entered-in-error`, without its profile. What the last publication told (new, replaced, cancelled, shown
-otherwise, identity corrected) is a tag; the document's other forms and its parts are `context.related`.
+Law: PDSm 3.1.1 on MHD 4.2.3 (ITI-67 answers); blueprint seams 6, 7, 15. The profile wants a content with its address, size and
+hash: what is cancelled (`entered-in-error`) or superseded has nothing left to fetch, and does not claim it. What the last
+publication told (new, replaced, cancelled, shown otherwise, identity corrected) is a tag; the document's other forms and its
+parts are `context.related`.
 """
 
 from __future__ import annotations
@@ -114,12 +115,11 @@ def document_reference(standing: Standing, submission: Submission, bundle: Resou
     authors = [contained.actor(party) for party in header.authors or (Party(organisation=header.custodian),)]
     authenticator = contained.actor(header.legal_authenticator) if header.legal_authenticator else None
     custodian = contained.organisation(header.custodian)
-    is_cancelled = standing.status == _STATUS_CANCELLED
     created = date_time(header.created)
     resource: Resource = {
         "resourceType": "DocumentReference",
         "id": standing.key,
-        "meta": _meta(standing, submission, is_cancelled),
+        "meta": _meta(standing, submission),
         "text": generated(header.title or header.type.label or "Document"),
         "contained": contained.resources,
         "masterIdentifier": mhd_identifier("usual", "uniqueId", master_identifier(header.unique_id)),
@@ -143,12 +143,12 @@ def document_reference(standing: Standing, submission: Submission, bundle: Resou
     return resource
 
 
-def _meta(standing: Standing, submission: Submission, is_cancelled: bool) -> Resource:
+def _meta(standing: Standing, submission: Submission) -> Resource:
     meta: Resource = {
         "versionId": str(standing.version),
         "lastUpdated": standing.changed.astimezone(_PARIS).isoformat(timespec="milliseconds"),
     }
-    if not is_cancelled:
+    if standing.has_content:
         meta["profile"] = [DOCUMENT_REFERENCE_PROFILE]
     return meta | {"tag": [{"system": CHANGE_CODES, "code": change_of(standing.head, submission)}]}
 
@@ -194,13 +194,13 @@ def _context(
     context["facilityType"] = facility_concept(header)
     context["practiceSetting"] = setting_concept(header)
     context["sourcePatientInfo"] = source_patient
-    related = _related(standing, header, bundle)
+    related = _related(standing, bundle)
     if related:
         context["related"] = related
     return context
 
 
-def _related(standing: Standing, header: DocumentHeader, bundle: Resource) -> list[Resource]:
+def _related(standing: Standing, bundle: Resource) -> list[Resource]:
     """The document's other forms, and what of it may be read alone."""
     if not standing.has_content:
         return []

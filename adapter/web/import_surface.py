@@ -77,7 +77,6 @@ _DEFINITIONS = "https://traitdunion.example/fhir/OperationDefinition/"
 def capability_statement(base: str, token_url: str, made_on: str) -> Resource:
     """FHIR's own description of the API."""
     kinds = list(dict.fromkeys(one.resource for one in OPERATIONS))
-    uris = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
     service = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}]}
     return {
         "resourceType": "CapabilityStatement",
@@ -94,11 +93,7 @@ def capability_statement(base: str, token_url: str, made_on: str) -> Resource:
             {
                 "mode": "server",
                 "documentation": "Each client sees what was published for the roles of its own practices.",
-                "security": {
-                    "cors": False,
-                    "service": [service],
-                    "extension": [{"url": uris, "extension": [{"url": "token", "valueUri": token_url}]}],
-                },
+                "security": {"cors": False, "service": [service], "description": f"SMART Backend Services: {token_url}"},
                 "resource": [_capability(kind) for kind in kinds],
             }
         ],

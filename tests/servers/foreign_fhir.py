@@ -29,9 +29,9 @@ def installed_client(folder: Path) -> Path:
     return folder
 
 
-def run_client(folder: Path, *arguments: str) -> dict[str, Any]:
-    """What `record.js` told."""
-    command = [str(NODE_COMMAND), "record.js", *arguments]
+def run_client(folder: Path, *arguments: str, script: str = "record.js") -> dict[str, Any]:
+    """What a script of the folder told."""
+    command = [str(NODE_COMMAND), script, *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr[-2000:]
     told: dict[str, Any] = json.loads(done.stdout)
