@@ -11,6 +11,7 @@ from datetime import date
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
+from adapter.config.fax import check_fax, fax_secrets
 from adapter.config.inbox import check_inbox, inbox_entities
 from adapter.config.mailboxes import check_mailboxes, mailbox_secrets
 from adapter.config.reading import Problem
@@ -183,8 +184,10 @@ def _secrets(config: Config) -> Iterator[tuple[str, Secret]]:
     for n, token in enumerate(config.doors.http.tokens if config.doors.http else (), start=1):
         yield f"doors.http.tokens[{n}].token", token.token
     yield from mailbox_secrets(config)
+    yield from fax_secrets(config)
     for n, client in enumerate(config.record.clients, start=1):
-        yield f"record.clients[{n}].token", client.token
+        if client.token:
+            yield f"record.clients[{n}].token", client.token
     if config.ledger.password:
         yield "ledger.password", config.ledger.password
     if config.channels.mssante and config.channels.mssante.password:
@@ -293,6 +296,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     check_record,
     _check_files,
     check_mail_operator,
+    check_fax,
     check_record_access,
     _check_ledger,
 )

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from adapter.config.reading import Problem
-from adapter.config.secure_lines import is_loopback
-from adapter.config.settings import Config, RecordClientKind
+from adapter.config.secure_lines import check_file, is_loopback
+from adapter.config.settings import Config, RecordClient, RecordClientKind
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 _FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}")
@@ -30,15 +30,29 @@ def check_record(config: Config) -> Iterator[Problem]:
     names = [client.name for client in record.clients]
     for n, client in enumerate(record.clients, start=1):
         place = f"record.clients[{n}]"
-        if not _NAME.fullmatch(client.name):
-            yield Problem(f"{place}.name", "must be a short name: letters, digits, - _ .")
         if client.name in names[: n - 1]:
             yield Problem(f"{place}.name", "is used twice.", "Each must be unique.")
-        if client.organisation and not _FINESS.fullmatch(client.organisation):
-            yield Problem(f"{place}.organisation", "must be the 9 characters of a FINESS.")
-        elif not client.organisation and client.kind in (RecordClientKind.FEEDER, RecordClientKind.PROFESSIONAL):
-            yield Problem(f"{place}.organisation", "missing: its own masked documents are known by it.", "Write its FINESS.")
+        yield from _check_client(place, client)
+        yield from _check_access(place, client, record.public_url)
     yield from _check_address(record.public_url)
+
+
+def _check_client(place: str, client: RecordClient) -> Iterator[Problem]:
+    if not _NAME.fullmatch(client.name):
+        yield Problem(f"{place}.name", "must be a short name: letters, digits, - _ .")
+    if client.organisation and not _FINESS.fullmatch(client.organisation):
+        yield Problem(f"{place}.organisation", "must be the 9 characters of a FINESS.")
+    elif not client.organisation and client.kind in (RecordClientKind.FEEDER, RecordClientKind.PROFESSIONAL):
+        yield Problem(f"{place}.organisation", "missing: its own masked documents are known by it.", "Write its FINESS.")
+
+
+def _check_access(place: str, client: RecordClient, public_url: str) -> Iterator[Problem]:
+    if bool(client.token) == bool(client.keys):
+        yield Problem(f"{place}.token", "give token or keys, one of the two.", "A token's file, or the file of its public keys.")
+    if client.keys is not None:
+        yield from check_file(f"{place}.keys", client.keys)
+        if not public_url:
+            yield Problem("record.public_url", "missing: SMART clients make their assertions for it.", "Write it.")
 
 
 def record_entities(config: Config) -> Iterator[tuple[str, str]]:

@@ -405,11 +405,36 @@ class SharedRecord:
 
 
 @dataclass(frozen=True)
-class FaxSpool:
-    """The folder from which the fax engine takes its pages."""
+class HylaFaxServer:
+    """A HylaFAX server, here or elsewhere. Ordinary faxes leave between `open_from` and `open_until` (HH:MM, civil time).
 
-    spool_directory: Path
+    `for_tests`: it reaches no telephone line. A test instance uses no other, a production instance none.
+    """
+
+    host: str
+    port: int = bounded(4559, 1, 65535)
+    user: str = "traitdunion"
+    password: Secret | None = None
+    modem: str = "any"
+    open_from: str = ""
+    open_until: str = ""
+    max_dials: int = bounded(3, 1, 12)
+    max_tries: int = bounded(3, 1, 12)
+    timeout_seconds: float = bounded(30.0, 0.1, 600)
+    for_tests: bool = False
+
+
+@dataclass(frozen=True)
+class Fax:
+    """How pages leave: through a HylaFAX server, or a folder from which another engine takes them; one of the two.
+
+    `annex_key`: the site's Ed25519 private key (PEM), which signs the machine-readable annex; without it there is none.
+    """
+
+    spool_directory: Path | None = None
     max_waiting: int = bounded(1000, 1, 1_000_000)
+    hylafax: HylaFaxServer | None = None
+    annex_key: Path | None = None
 
 
 class Hl7Charset(StrEnum):
@@ -520,7 +545,7 @@ class Channels:
 
     mssante: SecureMailOperator | None = None
     shared_record: SharedRecord | None = None
-    fax: FaxSpool | None = None
+    fax: Fax | None = None
     hl7_push: Hl7Push | None = None
     inbox: Inbox | None = None
 
@@ -555,11 +580,14 @@ class Confidentiality(StrEnum):
 
 @dataclass(frozen=True)
 class RecordClient:
-    """A program that calls the built-in record. `organisation`: the FINESS that it speaks for."""
+    """A program that calls the built-in record, with a token or by SMART (`keys`: its public keys, JWKS). `organisation`: the
+    FINESS that it speaks for.
+    """
 
     name: str
     kind: RecordClientKind
-    token: Secret
+    token: Secret | None = None
+    keys: Path | None = None
     legal_entity: str = ""
     organisation: str = ""
     reads: Confidentiality = Confidentiality.NORMAL

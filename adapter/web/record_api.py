@@ -27,7 +27,8 @@ from adapter.record.shelf import DOCUMENT_KINDS, Held, Shelf
 from adapter.record.submission import LITERAL
 from adapter.web import fhir_http as web
 from adapter.web.record_audit import AuditReader
-from adapter.web.record_callers import RecordCallers
+from adapter.web.record_callers import Known, RecordCallers
+from adapter.web.record_smart import RecordSmart
 
 BASE_PATH = "/record/fhir"
 _KINDS = frozenset({*DOCUMENT_KINDS, "Patient", "Consent", "AuditEvent"})
@@ -51,10 +52,11 @@ def record_router(
     site: RecordSite,
     rate: web.RateLimit,
     *,
+    smart: RecordSmart | None = None,
     count: Callable[[str], None] = lambda _: None,
 ) -> APIRouter:
     """The record's routes."""
-    desk = _Desk(shelf, callers, site, rate)
+    desk = _Desk(shelf, callers, site, rate, smart)
     router = APIRouter()
     answered = web.fhir_route(desk.answer, "record", count, negotiate=_negotiate)
     for path in (BASE_PATH, BASE_PATH + "/{rest:path}"):
@@ -64,7 +66,7 @@ def record_router(
 
 def _negotiate(request: Request) -> None:
     """A document is given in its own type to who asks for it: anything may be accepted there."""
-    if _steps(request)[:1] != ["Binary"]:
+    if _steps(request)[:1] not in (["Binary"], ["auth"], [".well-known"]):
         web.check_accept(request)
 
 
@@ -75,11 +77,14 @@ def _steps(request: Request) -> list[str]:
 class _Desk:
     """One record's requests."""
 
-    def __init__(self, shelf: Shelf, callers: RecordCallers, site: RecordSite, rate: web.RateLimit) -> None:
+    def __init__(
+        self, shelf: Shelf, callers: RecordCallers, site: RecordSite, rate: web.RateLimit, smart: RecordSmart | None
+    ) -> None:
         self._shelf = shelf
         self._callers = callers
         self._site = site
         self._rate = rate
+        self._smart = smart
         self._limits = web.BodyLimits(site.max_body_bytes)
         self._audit = AuditReader(shelf, site.name)
 
@@ -88,8 +93,13 @@ class _Desk:
         steps = _steps(request)
         if steps == ["metadata"] and request.method in ("GET", "HEAD"):
             return web.resource_answer(self._capability(request))
-        client = self._callers.client_of(request)
+        if self._smart is not None and steps in (["auth", "token"], [".well-known", "smart-configuration"]):
+            return await self._smart.answer(request, steps[-1])
+        # Off the event loop: an access token is looked up by the ledger's key.
+        known = await run_in_threadpool(self._callers.caller_of, request)
+        client = known.client
         self._rate.take(client.name)
+        _check_granted(request, known, steps)
         try:
             return await self._answered(request, client, steps)
         except RecordRefusal as refusal:
@@ -221,6 +231,14 @@ class _Desk:
     def _capability(self, request: Request) -> dict[str, Any]:
         since = self._site.since.isoformat(timespec="seconds")
         return capability_statement(base=self._base_url(request), name=self._site.name, version=self._site.version, date=since)
+
+
+def _check_granted(request: Request, known: Known, steps: list[str]) -> None:
+    """403 when the token's scopes leave this out; a transaction is the creation of documents."""
+    letters = {"PATCH": "u", "POST": "s" if steps[-1:] == ["_search"] else "c"}
+    letter = letters.get(request.method, "r" if len(steps) > 1 else "s")
+    if not known.grants(steps[0] if steps else "DocumentReference", letter):
+        raise web.forbidden("record.scope", "Le jeton ne porte pas de scope pour cette opération.", "Demander le scope voulu.")
 
 
 def self_link(base: str, kind: str, pairs: Sequence[tuple[str, str]]) -> str:

@@ -197,7 +197,17 @@ def _thumbprint(entry: Mapping[str, Any]) -> str:
 class SmartServer:
     """Gives tokens to clients, and knows whose a token is."""
 
-    def __init__(self, clients: Iterable[ApiClient], ledger: Ledger, token_url: str, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        clients: Iterable[ApiClient],
+        ledger: Ledger,
+        token_url: str,
+        *,
+        clock: Callable[[], datetime],
+        sealed_for: str = _SEALED_FOR,
+    ) -> None:
+        """`sealed_for` names the service: a token of one is nothing to another."""
+        self._sealed_for = sealed_for
         self._clients = {client.name: client for client in clients}
         self._keys = {client.name: KeyFile(client.keys) for client in self._clients.values()}
         self._ledger = ledger
@@ -219,7 +229,7 @@ class SmartServer:
             raise TokenRefusedError("invalid_scope", text, HTTPStatus.BAD_REQUEST)
         ends = int(self._clock().timestamp()) + TOKEN_SECONDS
         content = {"c": client.name, "k": key.thumbprint, "s": written_scopes(scopes), "e": ends}
-        sealed = self._ledger.seal_token(_SEALED_FOR, json.dumps(content).encode())
+        sealed = self._ledger.seal_token(self._sealed_for, json.dumps(content).encode())
         return TokenAnswer(_base64(sealed), written_scopes(scopes))
 
     def _proven(self, assertion: str) -> tuple[ApiClient, ClientKey]:
@@ -275,7 +285,7 @@ class SmartServer:
     def caller_of(self, token: str) -> Caller | None:
         """Whose token this is, as long as it lasts; None otherwise."""
         try:
-            told = json.loads(self._ledger.open_token(_SEALED_FOR, _unbase64(token)))
+            told = json.loads(self._ledger.open_token(self._sealed_for, _unbase64(token)))
         except (TduError, ValueError):
             return None
         client = self._clients.get(told["c"])

@@ -15,6 +15,8 @@ from adapter.web.app import Health, build_app
 from adapter.web.fhir_http import RateLimit
 from adapter.web.record_api import BASE_PATH, RecordSite, record_router
 from adapter.web.record_callers import KnownClient, RecordCallers
+from adapter.web.record_smart import RecordSmart
+from adapter.web.smart import SmartServer
 from tests.builders.ledger import START
 from tests.builders.record import CLIENTS, secret_of, shelf_of
 from tests.servers.foreign_hl7 import free_port
@@ -27,12 +29,15 @@ def record_app(
     max_body_bytes: int = 5_000_000,
     needs_consent: bool = False,
     monotonic: Callable[[], float] = time.monotonic,
+    smart: SmartServer | None = None,
+    pages: RecordSmart | None = None,
 ) -> FastAPI:
-    """The application with the record and the clients of the builders."""
+    """The application with the record and the clients of the builders; by `smart` they get access tokens too."""
     known = [KnownClient(client, secret_of(client)) for client in CLIENTS]
+    callers = RecordCallers(known, smart.caller_of) if smart is not None else RecordCallers(known, lambda _: None)
     site = RecordSite("essai", "0", START, max_body_bytes=max_body_bytes)
     shelf = shelf_of(ledger, needs_consent=needs_consent)
-    router = record_router(shelf, RecordCallers(known), site, RateLimit(calls_per_minute, monotonic))
+    router = record_router(shelf, callers, site, RateLimit(calls_per_minute, monotonic), smart=pages)
     return build_app([router], health=lambda: Health(True), metrics=lambda: b"", version="0")
 
 
