@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, or_, select, text
+from sqlalchemy import and_, exists, or_, select, text
 
 from adapter.errors import LedgerError
 from adapter.ledger import tables
@@ -45,8 +45,10 @@ def document_keys(
     database: Database, legal_entity: str, since: datetime | None, until: datetime, after: DocumentKey | None, limit: int
 ) -> list[DocumentKey]:
     """See `Ledger.document_keys`."""
-    s = tables.submission
-    query = select(s.c.created_at, s.c.id).where(s.c.legal_entity == legal_entity, s.c.created_at < until)
+    s, chunk = tables.submission, tables.payload_chunk
+    # What was thrown away at the end of its time has its row still, and no content.
+    has_content = exists().where(chunk.c.row_id == s.c.id, chunk.c.kind == PayloadKind.BUNDLE.value, chunk.c.number == 0)
+    query = select(s.c.created_at, s.c.id).where(s.c.legal_entity == legal_entity, s.c.created_at < until, has_content)
     if since is not None:
         query = query.where(s.c.created_at >= since)
     if after is not None:
@@ -66,5 +68,6 @@ def document_bundles(database: Database, legal_entity: str, submission_ids: Sequ
         sealed = Sealed(connection, sorted(known), (PayloadKind.BUNDLE,))
     for one in submission_ids:
         if one not in known or not sealed.has(one, PayloadKind.BUNDLE):
-            raise LedgerError("ledger.document-gone", "this document is not kept (any more)", where=one)
+            told, remedy = "this document is not kept (any more)", "Begin anew what was planned before it went."
+            raise LedgerError("ledger.document-gone", told, where=one, remedy=remedy)
     return [sealed.open(database.vault, one, PayloadKind.BUNDLE) for one in submission_ids]

@@ -34,8 +34,8 @@ _KEPT_FOR = timedelta(hours=24)
 _MOST_AT_ONCE = 4
 _RETRY_AFTER_SECONDS = "10"
 _KNOWN = frozenset({"_since", "_type", "_outputFormat"})
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 
 
 @dataclass(frozen=True)

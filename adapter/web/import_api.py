@@ -18,6 +18,7 @@ from fastapi import APIRouter, Request, Response
 from adapter.errors import LedgerError
 from adapter.ledger.ledger import Ledger
 from adapter.web.bulk import EXPORT_ROUTES, add_export_routes
+from adapter.web.bulk_surface import with_export, with_export_paths
 from adapter.web.fhir_http import (
     RETRY_AFTER_SECONDS,
     BodyLimits,
@@ -93,8 +94,8 @@ def _handlers(door: ImportDoor) -> dict[str, Callable[[Ask], Response]]:
 def _describe(router: APIRouter, door: ImportDoor, clients: tuple[ApiClient, ...], made_on: str) -> None:
     """What anybody may read: it names no client, no practice and no patient."""
     base = door.settings.base_url
-    statement = capability_statement(base, f"{base}/auth/token", made_on)
-    smart, openapi = json.dumps(smart_configuration(base, clients)), json.dumps(openapi_document(base))
+    statement = with_export(capability_statement(base, f"{base}/auth/token", made_on))
+    smart, openapi = json.dumps(smart_configuration(base, clients)), json.dumps(with_export_paths(openapi_document(base)))
 
     def plain(text: str) -> Callable[[Request], Response]:
         return lambda _request: Response(text, media_type="application/json")

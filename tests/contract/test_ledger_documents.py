@@ -56,6 +56,14 @@ def test_bundles_come_as_kept_in_the_order_asked_and_to_their_entity_only(world:
     assert world.ledger.document_keys(None, 9, until=world.clock() + timedelta(1), legal_entity=OTHER_ENTITY) == []
 
 
+def test_what_was_thrown_away_at_the_end_of_its_time_is_not_listed(world: World) -> None:
+    gone, kept = keep(world, 2)
+    with world.ledger._database._open().begin() as connection:
+        connection.execute(tables.payload_chunk.delete().where(tables.payload_chunk.c.row_id == gone))
+    until = world.ledger.settled_until() + timedelta(seconds=1)
+    assert [key.submission_id for key in world.ledger.document_keys(None, 9, until=until, legal_entity=ENTITY)] == [kept]
+
+
 def test_what_is_not_committed_yet_lies_behind_the_settled_instant(world: World) -> None:
     """A transaction that began before an export must not appear later among what the export left behind."""
     database, began, goes_on = world.ledger._database, threading.Event(), threading.Event()
