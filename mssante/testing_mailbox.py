@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from types import TracebackType
 from typing import Self
@@ -22,6 +23,8 @@ from typing import Self
 from mssante.imap_folder import decode_name, encode_name
 from mssante.testing import LOOPBACK, TestPki, server_context
 
+_INTERNAL_DATE, _ARRIVED_ON = "21-Nov-2026 10:00:00 +0100", date(2026, 11, 21)
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _FETCH = re.compile(r"BODY\.PEEK\[(HEADER)?\]<(\d+)\.(\d+)>")
 
 
@@ -197,6 +200,10 @@ class MailboxDouble:
             threading.Thread(target=_Session(self, line).run, daemon=True).start()
 
 
+def _day(found: re.Match[str]) -> date:
+    return date(int(found[3]), _MONTHS.index(found[2]) + 1, int(found[1]))
+
+
 class _Dropped(Exception):  # noqa: N818 - a session's ordinary end
     """The line is to be cut, or was."""
 
@@ -289,8 +296,10 @@ class _Session:
     def _on_search(self, _tag: str, command: str) -> str:
         after = int(found[1]) - 1 if (found := re.search(r"SEARCH UID (\d+):", command)) else 0
         without = found[1] if (found := re.search(r"UNKEYWORD (\S+)", command)) else ""
+        # Every mail bears the same day: one told as SINCE a later one is not among them.
+        is_later = (found := re.search(r"SINCE (\d\d)-(\w{3})-(\d{4})", command)) and _day(found) > _ARRIVED_ON
         uids = [uid for uid, message in self._messages() if uid > after and without not in message.flags]
-        self._say("* SEARCH " + " ".join(map(str, uids)))
+        self._say("* SEARCH " + " ".join(map(str, () if is_later else uids)))
         return "OK"
 
     def _on_fetch(self, _tag: str, command: str) -> str:
@@ -299,9 +308,7 @@ class _Session:
         for number, (uid, message) in enumerate(self._messages(), start=1):
             if uid in wanted and section is None:
                 flags, size = " ".join(sorted(message.flags)), len(message.content)
-                self._say(
-                    f'* {number} FETCH (UID {uid} RFC822.SIZE {size} FLAGS ({flags}) INTERNALDATE "21-Nov-2026 10:00:00 +0100")'
-                )
+                self._say(f'* {number} FETCH (UID {uid} RFC822.SIZE {size} FLAGS ({flags}) INTERNALDATE "{_INTERNAL_DATE}")')
             elif uid in wanted and section is not None:
                 content = message.content.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if section[1] else message.content
                 start, length = int(section[2]), int(section[3])
@@ -323,7 +330,10 @@ class _Session:
             return "NO [NOPERM] keywords are not kept here"
         with self._double.changed:
             flags = self._double.folders[self._folder].messages[uid].flags
-            flags.update(words)
+            if " -FLAGS" in command:
+                flags.difference_update(words)
+            else:
+                flags.update(words)
         self._say(f"* 1 FETCH (UID {uid} FLAGS ({' '.join(sorted(flags))}))")
         return "OK"
 

@@ -2,7 +2,7 @@
 
 Law: domain §6.3, blueprint seam 17. Routes of new documents change by the dates themselves; here is what was planned before. The
 plan of today decides, by the same function as for a document that arrives: consent, sensitivity and dates are all asked again,
-and once more when the leg leaves. A copy is made only where the channel was not open on the day of the fax.
+and once more when the leg leaves. A copy is made only where the channel was not open before the day of the fax.
 """
 
 from __future__ import annotations
@@ -129,8 +129,9 @@ class Upgrade:
         better = better_legs(routed, fax.delivery.role_id)
         leg = better.legs[0] if better is not None else None
         faxed_on = sent_at.astimezone(shift.zone).date().isoformat()
-        if better is None or leg is None or leg.opened_since <= faxed_on:
-            return  # open that day already: the fax was the fallback, or the sender's own choice
+        # Open before that day: the fax was the fallback, or the sender's own choice.
+        if better is None or leg is None or leg.opened_since < faxed_on:
+            return
         copy = replace(leg, copy_of=sent_at.isoformat(), reason=f"Copie de la télécopie du {faxed_on} : {leg.reason}")
         act = self.ledger.would_copy if shift.dry_run else self.ledger.add_copy
         if act(fax, copy, better.seen, partial(self.make, fax.submission)):

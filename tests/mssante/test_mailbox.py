@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,22 @@ def test_a_keyword_is_set_only_when_asked(double: MailboxDouble, mailbox: Mailbo
     assert not any("STORE" in command for command in double.commands)
     mailbox.mark(uid, "$TduKept")
     assert double.flags(uid) == {"$TduKept"}
+
+
+def test_a_keyword_is_taken_back_and_the_mail_is_found_again(double: MailboxDouble, mailbox: Mailbox) -> None:
+    uid = double.deliver(MAIL)
+    mailbox.select("INBOX")
+    mailbox.mark(uid, "$TduKept")
+    assert mailbox.search(without="$TduKept") == ()
+    assert mailbox.unmark(uid, "$TduKept")
+    assert mailbox.search(without="$TduKept") == (uid,) and double.flags(uid) == frozenset()
+
+
+def test_mails_are_looked_for_since_a_day(double: MailboxDouble, mailbox: Mailbox) -> None:
+    uid = double.deliver(MAIL)
+    mailbox.select("INBOX")
+    assert mailbox.search(since=date(2026, 11, 21)) == (uid,) and mailbox.search(since=date(2026, 12, 1)) == ()
+    assert any("SINCE 01-Dec-2026" in command for command in double.commands)
 
 
 def test_a_server_that_keeps_no_keyword_says_so_and_refuses(double: MailboxDouble, mailbox: Mailbox) -> None:

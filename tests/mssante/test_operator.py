@@ -309,3 +309,17 @@ def test_a_followed_box_shows_each_mail_once_whatever_its_folder(
     assert seen().count(twice) <= 2  # it moved while it was read: the other folder shows it as new
     places = [(r.folder, r.uid_validity, r.arrival.uid) for r in followed]
     assert len(places) == len(set(places))
+
+
+def test_a_mail_is_found_since_its_day_and_shown_again_when_its_keyword_is_taken_back(
+    mail: SendMail, app_box: MailboxSettings
+) -> None:
+    mail("de-nouveau", SENDER)
+    today = datetime.now(UTC).date()
+    with Mailbox.open(app_box) as mailbox:
+        mailbox.select("INBOX")
+        uid = find(mailbox, "de-nouveau")
+        assert uid in mailbox.search(since=today - timedelta(days=1))
+        assert uid not in mailbox.search(since=today + timedelta(days=2))
+        assert mailbox.mark(uid, "$TduKept") and uid not in mailbox.search(without="$TduKept")
+        assert mailbox.unmark(uid, "$TduKept") and uid in mailbox.search(without="$TduKept")
