@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 
 import pytest
@@ -14,16 +17,28 @@ from adapter.mapping.hl7.documents import open_documents
 from adapter.model.delivery import DeliveryState as S
 from adapter.model.document import DocumentHeader
 from adapter.model.plan import ChannelName
-from adapter.model.receipt import Arrival
+from adapter.model.receipt import Arrival, Principal
 from adapter.packaging.parcel import Hl7Content, Hl7Partner, Hl7Sender
 from adapter.routing.directory import load_directory
-from tests.builders.cda import build_ldl_ses, build_n1
-from tests.builders.directory import SANDBOX, rehearsal, territory_files
+from tests.builders.cda import build_ldl_ses, build_n1, tiny_pdf
+from tests.builders.directory import APHP_EJ, SANDBOX, rehearsal, territory_files
 from tests.builders.hl7 import DOCTOR, build_mdm
 from tests.builders.instance import HOSPITAL, LEASE, NOON, Instance, accepted, deferred, refused, unclear
 
 HL7 = Hl7Sender(processing="T", partners=(Hl7Partner("logiciel", "LOG", "CMS"),))
 TAKEN = accepted(S.INTEGRATED)
+
+
+def _pdf_alone() -> bytes:
+    mail = EmailMessage()
+    mail["From"], mail["To"] = "confrere@cabinet.formation.mssante.fr", "cms@cms.formation.mssante.fr"
+    mail["Subject"], mail["Message-ID"] = "CR EXEMPLE-BERTHIER Camille 18/09/1974", "<pdf@cabinet.test>"
+    mail.set_content("Ci-joint.")
+    mail.add_attachment(tiny_pdf(), "application", "pdf", filename="cr.pdf")
+    return mail.as_bytes(policy=SMTP)
+
+
+PDF_ALONE = _pdf_alone()
 
 
 @pytest.fixture
@@ -146,3 +161,31 @@ def test_a_partner_that_is_away_is_told_of_once_while_documents_wait(house: Inst
 
 def _no_pdf(*_: object) -> DocumentHeader:
     raise AssertionError("flow 6 carries a CDA")
+
+
+def test_a_pdf_that_came_alone_by_mail_enters_software_once_a_person_says_whose_it_is(house: Instance) -> None:
+    """`mail.pdf-only`: nobody guesses the patient; the PDF is submitted with a side-car, and the mail's question answered."""
+    described = {
+        "recipients": [{"rpps": "99700000013"}],
+        "patient": {
+            "birth_name": "EXEMPLE-BERTHIER",
+            "first_given": "CAMILLE",
+            "birth_date": "1974-09-18",
+            "sex": "F",
+            "local_id": "900000123",
+            "local_authority": "1.2.250.1.999.1.1",
+        },
+        "document": {"type": "11488-4", "type_label": "CR de consultation", "date": "2026-11-20"},
+        "author": {"family": "MAQUETTE", "rpps": "99900000086", "organisation": "Cabinet fictif", "finess": "940999900"},
+    }
+    mailbox = Principal("cms", "mailbox", APHP_EJ)
+    mail = house.letter(PDF_ALONE, door="mailbox:cms", principal=mailbox)
+    assert house.reasons() == ["mail.pdf-only"] and push(house) == 0
+    desk = {"door": "desk", "reference": "lettre.pdf"}
+    house.letter(tiny_pdf(), side_car=json.dumps(described).encode(), **desk)
+    house.resolve("hand-over")
+    house.software.script(TAKEN)
+    assert push(house) == 1
+    (message,) = messages(house)
+    assert message.value("PID", 5) == "EXEMPLE-BERTHIER" and message.value("MSH", 9, 2) == "T02"
+    assert house.items() == [] and house.conservation().holds and mail
