@@ -76,6 +76,7 @@ wheel-compiled: $(VENV)/.dev
 
 reference: $(VENV)/.runtime
 	$(BIN)/python docs/generate_reference.py
+	$(BIN)/python docs/generate_samples.py
 
 # uv resolves for every platform and Python from 3.11 on; the locks themselves need only pip.
 lock: | $(BIN)/python
