@@ -39,8 +39,7 @@ from adapter.ledger.ledger import Ledger
 
 MANIFEST = "manifest.json"
 _WORK = ".export"
-# Bundles that are held at once: each may be as large as a document of ours.
-_BATCH = 50
+_BATCH = 200
 
 Step = Callable[[int], None]
 Audit = Callable[[Ledger, ExportJob, str], None]

@@ -36,10 +36,6 @@ class Documents(Protocol):
         """A page of documents in the order of keeping."""
         ...
 
-    def document_bundles(self, submission_ids: list[str], *, legal_entity: str) -> list[bytes]:
-        """Their bytes."""
-        ...
-
 
 @dataclass(frozen=True)
 class ExportRequest:

@@ -51,7 +51,9 @@ class NdjsonFile:
     @property
     def read_bytes(self) -> int:
         """How many bytes on disk were read so far."""
-        return self._raw.tell() if self._raw is not None and not self._raw.closed else 0
+        if self._raw is None:
+            return 0
+        return self.size if self._raw.closed else self._raw.tell()
 
     def digest(self) -> str:
         """SHA-256 of the bytes on disk: what the file is, whatever its name."""

@@ -231,6 +231,7 @@ class _Tell:
         self._told_at = time.monotonic()
 
     def __call__(self, done: int, total: int | None, **counts: Any) -> None:
+        self._progress.start()  # not before: the bar's thread must not be there when workers are forked
         words = " ".join(f"{count} {name}" for name, count in counts.items())
         self._progress.update(self._task, completed=done, total=total, description=f"{self._what} {words}".strip())
         if self._progress.disable and time.monotonic() - self._told_at > _LINE_EVERY_SECONDS:
@@ -242,8 +243,12 @@ class _Tell:
 def _watched(what: str) -> Iterator[_Tell]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(show_speed=True), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    progress = Progress(*columns, console=console, disable=not console.is_terminal)
+    try:
         yield _Tell(what, progress)
+    finally:
+        if console.is_terminal:
+            progress.stop()
 
 
 def _workers(asked: int) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, exists, or_, select, text
+from sqlalchemy import and_, exists, func, or_, select, text
 
 from adapter.errors import LedgerError
 from adapter.ledger import tables
@@ -14,6 +14,8 @@ from adapter.ledger.database import Database
 from adapter.ledger.records import PayloadKind
 from adapter.ledger.rows import Sealed
 
+# Documents that are opened at once: large ones come one by one, so that a hundred of them need no more memory than one.
+_GROUP_BYTES = 4 * 1024 * 1024
 _OLDEST_WRITER = text(
     "SELECT max(clock_timestamp() - xact_start) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
@@ -59,15 +61,34 @@ def document_keys(
     return [DocumentKey(row.created_at, row.id) for row in rows]
 
 
-def document_bundles(database: Database, legal_entity: str, submission_ids: Sequence[str]) -> list[bytes]:
+def document_bundles(database: Database, legal_entity: str, submission_ids: Sequence[str]) -> Iterator[bytes]:
     """See `Ledger.document_bundles`."""
-    s = tables.submission
-    with database.read() as connection:
-        mine = select(s.c.id).where(s.c.id.in_(list(submission_ids)), s.c.legal_entity == legal_entity)
-        known = set(connection.execute(mine).scalars())
-        sealed = Sealed(connection, sorted(known), (PayloadKind.BUNDLE,))
+    sizes = _sizes(database, legal_entity, submission_ids)
+    group: list[str] = []
     for one in submission_ids:
-        if one not in known or not sealed.has(one, PayloadKind.BUNDLE):
+        if group and sum(sizes[other] for other in group) + sizes[one] > _GROUP_BYTES:
+            yield from _opened(database, group)
+            group = []
+        group.append(one)
+    if group:
+        yield from _opened(database, group)
+
+
+def _sizes(database: Database, legal_entity: str, submission_ids: Sequence[str]) -> dict[str, int]:
+    """How large each document is, without reading it; LedgerError when one is not there."""
+    chunk, size = tables.payload_chunk, func.sum(func.length(tables.payload_chunk.c.sealed)).label("size")
+    query = select(chunk.c.row_id, size).where(chunk.c.row_id.in_(list(submission_ids)), chunk.c.legal_entity == legal_entity)
+    query = query.where(chunk.c.kind == PayloadKind.BUNDLE.value).group_by(chunk.c.row_id)
+    with database.read() as connection:
+        sizes = {row.row_id: int(row.size) for row in connection.execute(query)}
+    for one in submission_ids:
+        if one not in sizes:
             told, remedy = "this document is not kept (any more)", "Begin anew what was planned before it went."
             raise LedgerError("ledger.document-gone", told, where=one, remedy=remedy)
+    return sizes
+
+
+def _opened(database: Database, submission_ids: Sequence[str]) -> list[bytes]:
+    with database.read() as connection:
+        sealed = Sealed(connection, submission_ids, (PayloadKind.BUNDLE,))
     return [sealed.open(database.vault, one, PayloadKind.BUNDLE) for one in submission_ids]

@@ -307,8 +307,11 @@ class Ledger:
         """Documents kept in [since, until), in the order of keeping, those behind `after`: a page of at most `limit`."""
         return documents.document_keys(self._database, legal_entity, since, until, after, limit)
 
-    def document_bundles(self, submission_ids: Sequence[str], *, legal_entity: str) -> list[bytes]:
-        """The FHIR document Bundles of submissions as they were kept, in their order; LedgerError when one is not there."""
+    def document_bundles(self, submission_ids: Sequence[str], *, legal_entity: str) -> Iterator[bytes]:
+        """The FHIR document Bundles of submissions as they were kept, in their order; LedgerError when one is not there.
+
+        At most a few hundred ids; a few MB are held at once, whatever the documents' sizes.
+        """
         return documents.document_bundles(self._database, legal_entity, submission_ids)
 
     # ── patients ──────────────────────────────────────────────────────────────────────────────────────────────────

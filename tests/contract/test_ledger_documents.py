@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from adapter.errors import LedgerError
-from adapter.ledger import tables
+from adapter.ledger import documents, tables
 from adapter.ledger.database import Transaction
 from tests.builders.ledger import ENTITY, OTHER_ENTITY, World, stored_submission
 
@@ -51,9 +51,20 @@ def test_bundles_come_as_kept_in_the_order_asked_and_to_their_entity_only(world:
     assert (here, there) == tuple(world.ledger.document_bundles([one, other], legal_entity=ENTITY))
     for ids, entity in (([one], OTHER_ENTITY), ([one, "unknown"], ENTITY)):
         with pytest.raises(LedgerError) as error:
-            world.ledger.document_bundles(ids, legal_entity=entity)
+            list(world.ledger.document_bundles(ids, legal_entity=entity))
         assert error.value.code == "ledger.document-gone"
     assert world.ledger.document_keys(None, 9, until=world.clock() + timedelta(1), legal_entity=OTHER_ENTITY) == []
+
+
+def test_large_documents_are_opened_a_few_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = keep(world, 6)
+    whole = list(world.ledger.document_bundles(kept, legal_entity=ENTITY))
+    opened: list[int] = []
+    real = documents._opened
+    monkeypatch.setattr(documents, "_opened", lambda database, ids: opened.append(len(ids)) or real(database, ids))
+    monkeypatch.setattr(documents, "_GROUP_BYTES", 2 * max(map(len, whole)) + 200)
+    assert list(world.ledger.document_bundles(kept, legal_entity=ENTITY)) == whole
+    assert sum(opened) == 6 and max(opened) < 6
 
 
 def test_what_was_thrown_away_at_the_end_of_its_time_is_not_listed(world: World) -> None:

@@ -53,6 +53,15 @@ def test_a_gzip_file_that_is_cut_off_gives_what_stood_before_and_says_so(tmp_pat
     assert error.value.where == "f.gz"
 
 
+def test_how_far_a_file_is_read_is_told_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"1\n" * 100)
+    file = NdjsonFile(path)
+    assert file.read_bytes == 0
+    list(file.lines(10, Position()))
+    assert file.read_bytes == file.size == 200
+
+
 def test_what_a_file_is_called_says_nothing_of_what_it_is(tmp_path: Path) -> None:
     packed = gzip.compress(b"1\n2\n")
     assert len(lines_of(tmp_path / "plain.ndjson", packed)) == 2

@@ -194,7 +194,7 @@ def test_an_export_holds_every_document_as_it_was_kept(kept: Path, tdu: Terminal
         assert one["extension"] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         found += content.splitlines()
     keys = ledger.document_keys(None, 100, until=ledger.settled_until(), legal_entity=ENTITY)
-    assert found == ledger.document_bundles([key.submission_id for key in keys], legal_entity=ENTITY)
+    assert found == list(ledger.document_bundles([key.submission_id for key in keys], legal_entity=ENTITY))
     assert {json.loads(line)["identifier"]["value"] for line in found} == {f"urn:oid:{document_id(n)}" for n in range(12)}
     assert sorted(path.name for path in (kept / "out").iterdir()) == [*(one["url"] for one in told["output"]), "manifest.json"]
     assert all(path.stat().st_mode & 0o077 == 0 for path in [kept / "out", *(kept / "out").iterdir()])
