@@ -48,7 +48,7 @@ def wish(
     by: Annotated[str, typer.Option("--by", help="Who heard the patient (default: the system user).")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Keep what a patient said of the shared record or of secure mail; the newest word rules, of a person, of ADT or of the record.
+    """Keep what a patient said of the shared record or of secure mail; of a person, ADT or the record, the newest word rules.
 
     Nothing is ever rewritten: each word is kept with who heard it. What has not left yet follows it.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -163,7 +162,7 @@ def _audit(ledger: Ledger, legal_entity: str, who: str, action: str, about: str,
 def _write(path: Path, content: bytes) -> None:
     part = path.with_name(f"{path.name}.part")
     part.write_bytes(content)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def document_data(document: FoundDocument) -> dict[str, Any]:

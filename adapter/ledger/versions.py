@@ -237,7 +237,9 @@ class LineKeeper:
 
     def _newest_of(self, older: Row) -> str:
         """A newer version that came before us, for an older row's role; it learns from us what it replaces."""
-        newer = [row for row in self._newer if row["role_id"] == older["role_id"] and METADATA not in (row["intent"], older["intent"])]
+        newer = [
+            row for row in self._newer if row["role_id"] == older["role_id"] and METADATA not in (row["intent"], older["intent"])
+        ]
         if _may_have_left(older):
             for row in newer:
                 if S(row["state"]) in _UNSENT and not row["replaces_sent_on"]:
