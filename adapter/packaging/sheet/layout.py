@@ -1,15 +1,16 @@
 """A Questionnaire laid out on A4 sheets: where each question stands, where its answer goes. Any Questionnaire, no file format.
 
-Everything is drawn so that the sheet can also be filled by hand: frames and boxes are printed, fields lie inside them. The four
-corners stay free for marks that a reader of scanned pages may need one day.
+Everything is drawn so that the sheet can also be filled by hand and faxed: frames and boxes are printed, fields lie inside them;
+corner marks and the page's code (`marks`) let a machine find them again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+from adapter.model.sheet import page_code
 from adapter.packaging.page.faces import POINT_MM, text_width, visible
 from adapter.packaging.page.layout import (
     BODY_WIDTH,
@@ -32,37 +33,34 @@ from adapter.packaging.page.layout import (
 )
 from adapter.packaging.page.narrative import Ink, Run
 from adapter.packaging.sheet import items as ask
-from adapter.packaging.sheet.items import ANSWER_SIZE, BOX, BOX_GAP, TICK_GAP, Item
+from adapter.packaging.sheet.items import ANSWER_SIZE, Item
+from adapter.packaging.sheet.marks import HEAD_WIDTH, code_marks, corner_marks, layout_code
+from adapter.packaging.sheet.pieces import (
+    ENCLOSE,
+    NOTE,
+    Block,
+    Slot,
+    enclosed,
+    frame,
+    group_title,
+    help_lines,
+    identity_marks,
+    kept,
+    lefts,
+    shifted,
+    sub_title,
+    tick_boxes,
+)
 
 IDENTITY = ("patient.nom", "patient.prenom", "patient.date-naissance")  # repeated at the head of every further page
 
-_LABEL, _NOTE = 8.0, 7.0
+_LABEL = 8.0
 _FIELD_HEIGHT, _ROW_GAP, _CELL_GAP = 6.2, 2.4, 4.0
-_TICK_HEIGHT = 5.6
 _ASIDE = 92.0  # where tick boxes begin when they stand beside their question
 _FIRST_TOP, _NEXT_TOP = 15.0, 27.0
 _HINTS = {"date": "JJ/MM/AAAA", "dateTime": "JJ/MM/AAAA HH:MM"}
-_ENCLOSE = "Les fichiers s’envoient avec le formulaire (JSON), ou à part avec le numéro de la demande."
 _CHECKLIST = 3  # so many questions with the same choices make a list to go down
 _SEPARATOR: Colour = (196, 205, 216)
-
-
-@dataclass(frozen=True)
-class Slot:
-    """Where an answer goes, in millimetres from the top left of its page. `state` names one tick of a question."""
-
-    kind: str
-    name: str
-    tip: str
-    x: float
-    y: float
-    width: float
-    height: float
-    state: str = ""
-    options: tuple[tuple[str, str], ...] = ()
-    most: int = 0
-    lines: bool = False
-    required: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,17 +69,6 @@ class FormPage:
 
     marks: tuple[Mark, ...]
     slots: tuple[Slot, ...]
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Marks and slots that are never cut; `keep`: stays with the next one."""
-
-    height: float
-    marks: tuple[Mark, ...] = ()
-    slots: tuple[Slot, ...] = ()
-    gap: float = 0.0
-    keep: bool = False
 
 
 def lay_out(questionnaire: Mapping[str, Any]) -> tuple[FormPage, ...]:
@@ -94,6 +81,11 @@ def form_code(questionnaire: Mapping[str, Any]) -> str:
     return f"{questionnaire['url']}|{questionnaire['version']}"
 
 
+def form_slug(questionnaire: Mapping[str, Any]) -> str:
+    """The form's short name."""
+    return str(questionnaire["url"]).rpartition("/")[2]
+
+
 class _FormSetter:
     def __init__(self, form: Mapping[str, Any]) -> None:
         self._form = form
@@ -104,23 +96,25 @@ class _FormSetter:
         """All pages, their heads and feet included."""
         pages: list[tuple[list[Mark], list[Slot]]] = [([], [])]
         y, fresh = _FIRST_TOP, True
-        for group in _kept(self._blocks()):
+        for group in kept(self._blocks()):
             if y + sum(b.gap + b.height for b in group) > BOTTOM and not fresh:
                 pages.append(([], []))
                 y, fresh = _NEXT_TOP, True
             for block in group:
                 y += 0.0 if fresh else block.gap
                 pages[-1][0].extend(moved(mark, LEFT, y) for mark in block.marks)
-                pages[-1][1].extend(_shifted(slot, LEFT, y) for slot in block.slots)
+                pages[-1][1].extend(shifted(slot, LEFT, y) for slot in block.slots)
                 y, fresh = y + block.height, False
+        placed = [(marks, (*self._identity(number), *slots)) for number, (marks, slots) in enumerate(pages, start=1)]
+        layout = layout_code([slots for _, slots in placed])
         return tuple(
-            FormPage((*marks, *self._frame(number, len(pages))), (*self._identity(number), *slots))
-            for number, (marks, slots) in enumerate(pages, start=1)
+            FormPage((*marks, *self._frame(number, len(pages)), *self._machine_marks(number, len(pages), layout)), slots)
+            for number, (marks, slots) in enumerate(placed, start=1)
         )
 
     # What stands on the page
 
-    def _blocks(self) -> Iterator[_Block]:
+    def _blocks(self) -> Iterator[Block]:
         yield self._title()
         loose = [item for item in self._form["item"] if item["type"] != "group"]
         leading = [item for item in self._form["item"] if item["type"] != "group"][: ask.leading(self._form["item"])]
@@ -131,7 +125,7 @@ class _FormSetter:
             elif item in loose and item not in leading:
                 yield from self._questions([item])
 
-    def _title(self) -> _Block:
+    def _title(self) -> Block:
         marks: list[Mark] = []
         y = 3.4
         for text, size, bold, colour in (
@@ -139,25 +133,25 @@ class _FormSetter:
             ("À remplir à l’écran ou à la main, en majuscules. Les questions marquées * sont obligatoires.", 8.5, False, INK),
             ("Une question que sa condition écarte reste vide. Dates : JJ/MM/AAAA.", 8.5, False, INK),
         ):
-            for line in break_lines((Run(text, Ink(bold=bold)),), BODY_WIDTH - 12.0, size):
+            for line in break_lines((Run(text, Ink(bold=bold)),), HEAD_WIDTH - 12.0, size):
                 marks += line_marks(line, 6.0, y + size * POINT_MM, size, colour)
                 y += size * POINT_MM * 1.36
         height = y + 2.4
-        band: list[Mark] = [Fill(0, 0, BODY_WIDTH, height, TINT), Fill(0, 0, 1.8, height, NAVY)]
-        return _Block(height, (*band, *marks))
+        band: list[Mark] = [Fill(0, 0, HEAD_WIDTH, height, TINT), Fill(0, 0, 1.8, height, NAVY)]
+        return Block(height, (*band, *marks))
 
-    def _group(self, group: Item) -> Iterator[_Block]:
+    def _group(self, group: Item) -> Iterator[Block]:
         note = self._known = self._condition(group)
         rows = ask.printed_rows(ask.most(group))
         if group.get("repeats") and ask.most(group) != rows:
             note = "; ".join(part for part in (note, "au-delà de ces lignes, remplir un second formulaire") if part)
-        yield _group_title(group["text"] + ("\u00a0*" if group.get("required") else ""), note)
+        yield group_title(group["text"] + ("\u00a0*" if group.get("required") else ""), note)
         if group.get("repeats"):
             yield from self._table(group, rows)
         else:
             yield from self._questions(group.get("item", []), self._condition(group))
 
-    def _questions(self, items: Sequence[Item], known: str = "") -> Iterator[_Block]:
+    def _questions(self, items: Sequence[Item], known: str = "") -> Iterator[Block]:
         """Small questions side by side, big ones across the sheet, checklists one below the other.
 
         `known`: the condition that the group's title already tells.
@@ -184,26 +178,26 @@ class _FormSetter:
         if row:
             yield self._row(row)
 
-    def _alone(self, item: Item) -> Iterator[_Block]:
+    def _alone(self, item: Item) -> Iterator[Block]:
         """Help, a group within the group, or one question of a checklist."""
         if item["type"] == "display":
-            yield _help(item["text"])
+            yield help_lines(item["text"])
         elif item["type"] == "group":
-            yield _sub_title(item["text"])
+            yield sub_title(item["text"])
             yield from self._questions(item.get("item", []), self._condition(item))
         else:
             yield self._listed(item)
             yield from self._questions(item.get("item", []), self._known)
 
-    def _below(self, item: Item, known: str) -> Iterator[_Block]:
+    def _below(self, item: Item, known: str) -> Iterator[Block]:
         """What stands under a question: the choices of its list, its help, its own questions."""
         if ask.choices(item) and not ask.is_ticked(item):
-            yield _help(f"Au choix : {ask.all_words(item)}.")
+            yield help_lines(f"Au choix : {ask.all_words(item)}.")
         yield from self._questions(item.get("item", []), known)
 
     # One question
 
-    def _row(self, cells: Sequence[tuple[Item, float]]) -> _Block:
+    def _row(self, cells: Sequence[tuple[Item, float]]) -> Block:
         total = sum(span for _, span in cells)
         room = BODY_WIDTH - _CELL_GAP * (len(cells) - 1)
         widths = [room * span / total for _, span in cells]
@@ -219,9 +213,9 @@ class _FormSetter:
             marks += [moved(mark, x, below) for mark in head]
             answer, where, deep = self._answer(item, item["linkId"], width)
             marks += [moved(mark, x, top) for mark in answer]
-            slots += [_shifted(slot, x, top) for slot in where]
+            slots += [shifted(slot, x, top) for slot in where]
             bottom, x = max(bottom, deep), x + width + _CELL_GAP
-        return _Block(top + bottom, tuple(marks), tuple(slots), _ROW_GAP)
+        return Block(top + bottom, tuple(marks), tuple(slots), _ROW_GAP)
 
     def _head(self, item: Item, width: float) -> tuple[list[Mark], float]:
         """The question, its star, its condition and how to write the answer."""
@@ -234,25 +228,25 @@ class _FormSetter:
             marks += line_marks(line, 0.0, y + _LABEL * POINT_MM, _LABEL, INK)
             y += _LABEL * POINT_MM * 1.28
         note = self._note(item)
-        for line in break_lines((Run(note, Ink(italic=True)),), width, _NOTE) if note else []:
-            marks += line_marks(line, 0.0, y + _NOTE * POINT_MM, _NOTE, GREY)
-            y += _NOTE * POINT_MM * 1.28
+        for line in break_lines((Run(note, Ink(italic=True)),), width, NOTE) if note else []:
+            marks += line_marks(line, 0.0, y + NOTE * POINT_MM, NOTE, GREY)
+            y += NOTE * POINT_MM * 1.28
         return marks, y
 
     def _answer(self, item: Item, name: str, width: float) -> tuple[list[Mark], list[Slot], float]:
         tip = self._tip(item)
         if item["type"] == "attachment":
-            return *_enclosed(width), _FIELD_HEIGHT
+            return *enclosed(width), _FIELD_HEIGHT
         if ask.choices(item) and ask.is_ticked(item):
-            return _ticks(item, name, tip, width)
+            return tick_boxes(item, name, tip, width)
         height = ask.text_height(item) if item["type"] == "text" else _FIELD_HEIGHT
         unit = ask.unit(item)
         field_width = width - (text_width(visible(unit), "", ANSWER_SIZE) + 2.0 if unit else 0.0)
         slot = Slot(
             "choice" if ask.choices(item) else "text", name, tip, 0.0, 0.0, field_width, height, "", ask.choices(item),
-            item.get("maxLength", 0), item["type"] == "text", ask.always(item),
+            item.get("maxLength", 0), item["type"] == "text", ask.always(item), item["linkId"], 0, str(item["text"]),
         )  # fmt: skip
-        marks: list[Mark] = [*_frame(0.0, 0.0, field_width, height)]
+        marks: list[Mark] = [*frame(0.0, 0.0, field_width, height)]
         if unit:
             marks.append(Words(field_width + 2.0, height - 1.9, visible(unit), "", ANSWER_SIZE, INK))
         return marks, [slot], height
@@ -265,19 +259,19 @@ class _FormSetter:
             return False
         return ask.ticks_width(choices) <= BODY_WIDTH - _ASIDE
 
-    def _listed(self, item: Item) -> _Block:
+    def _listed(self, item: Item) -> Block:
         head, height = self._head(item, _ASIDE - 4.0)
-        ticks, slots, deep = _ticks(item, item["linkId"], self._tip(item), BODY_WIDTH - _ASIDE)
+        ticks, slots, deep = tick_boxes(item, item["linkId"], self._tip(item), BODY_WIDTH - _ASIDE)
         tall = max(height, deep)
         marks = [moved(mark, 0.0, (tall - height) / 2 + 0.3) for mark in head]
         marks += [moved(mark, _ASIDE, (tall - deep) / 2) for mark in ticks]
-        placed = tuple(_shifted(slot, _ASIDE, (tall - deep) / 2) for slot in slots)
+        placed = tuple(shifted(slot, _ASIDE, (tall - deep) / 2) for slot in slots)
         line = Stroke(0, tall + 0.7, BODY_WIDTH, tall + 0.7, 0.1, _SEPARATOR)
-        return _Block(tall + 0.7, (*marks, line), placed, 1.3)
+        return Block(tall + 0.7, (*marks, line), placed, 1.3)
 
     # Repeated groups
 
-    def _table(self, group: Item, rows: int) -> Iterator[_Block]:
+    def _table(self, group: Item, rows: int) -> Iterator[Block]:
         """Numbered lines, one column a question."""
         items = [
             item for item in group.get("item", []) if not ask.is_hidden(item) and item["type"] not in ("display", "attachment")
@@ -288,28 +282,28 @@ class _FormSetter:
         heads = [self._head(item, width) for item, width in zip(items, widths, strict=True)]
         tall = max(height for _, height in heads)
         marks: list[Mark] = []
-        for x, (head, height) in zip(_lefts(widths), heads, strict=True):
+        for x, (head, height) in zip(lefts(widths), heads, strict=True):
             marks += [moved(mark, x, tall - height) for mark in head]
-        yield _Block(tall + 0.4, tuple(marks), (), 1.2, keep=True)
+        yield Block(tall + 0.4, tuple(marks), (), 1.2, keep=True)
         for number in range(1, rows + 1):
             yield self._table_row(group["linkId"], items, widths, number)
-        yield from (_help(f"{item['text']} : {ask.all_words(item)}.") for item in items if ask.choices(item))
+        yield from (help_lines(f"{item['text']} : {ask.all_words(item)}.") for item in items if ask.choices(item))
         if any(item["type"] == "attachment" for item in group.get("item", [])):
-            yield _help(_ENCLOSE)
+            yield help_lines(ENCLOSE)
 
-    def _table_row(self, group: str, items: Sequence[Item], widths: Sequence[float], number: int) -> _Block:
+    def _table_row(self, group: str, items: Sequence[Item], widths: Sequence[float], number: int) -> Block:
         marks: list[Mark] = [Words(1.6, 4.4, str(number), "B", ANSWER_SIZE, NAVY)]
         slots: list[Slot] = []
-        for x, width, item in zip(_lefts(widths), widths, items, strict=True):
+        for x, width, item in zip(lefts(widths), widths, items, strict=True):
             key = item["linkId"].removeprefix(f"{group}.")
             kind = "choice" if ask.choices(item) else "text"
             tip = f"{number}. {self._tip(item)}"
             slots.append(
                 Slot(kind, f"{group}.{number}.{key}", tip, x, 0.0, width, _FIELD_HEIGHT, "", ask.choices(item),
-                     item.get("maxLength", 0))
+                     item.get("maxLength", 0), question=item["linkId"], row=number, asked=str(item["text"]))
             )  # fmt: skip
-            marks += _frame(x, 0.0, width, _FIELD_HEIGHT)
-        return _Block(_FIELD_HEIGHT, tuple(marks), tuple(slots), 1.0)
+            marks += frame(x, 0.0, width, _FIELD_HEIGHT)
+        return Block(_FIELD_HEIGHT, tuple(marks), tuple(slots), 1.0)
 
     # Words about conditions
 
@@ -348,8 +342,7 @@ class _FormSetter:
     # Every page
 
     def _frame(self, number: int, total: int) -> tuple[Mark, ...]:
-        slug = str(self._form["url"]).rpartition("/")[2]
-        told = f"Formulaire {slug} – version {self._form['version']}"
+        told = f"Formulaire {form_slug(self._form)} – version {self._form['version']}"
         page = f"Page {number}/{total}"
         y = BOTTOM + 6.6
         marks: list[Mark] = [
@@ -358,8 +351,8 @@ class _FormSetter:
             Words(RIGHT - text_width(page, "B", 8.0), y, page, "B", 8.0, INK),
         ]
         if number > 1 and self._identity_items():
-            marks.append(Stroke(LEFT, 23.6, RIGHT, 23.6, 0.3, NAVY))
-            marks += [mark for item, x, width in self._identity_items() for mark in _identity_marks(item, x, width)]
+            marks.append(Stroke(LEFT, 23.6, LEFT + HEAD_WIDTH, 23.6, 0.3, NAVY))
+            marks += [mark for item, x, width in self._identity_items() for mark in identity_marks(item, x, width)]
         return tuple(marks)
 
     def _identity(self, number: int) -> tuple[Slot, ...]:
@@ -367,109 +360,15 @@ class _FormSetter:
         if number == 1:
             return ()
         return tuple(
-            Slot("text", item["linkId"], self._tip(item), x, 16.0, width, 5.6, most=item.get("maxLength", 0))
+            Slot("text", item["linkId"], self._tip(item), x, 16.0, width, 5.6, "", (), item.get("maxLength", 0),
+                 question=item["linkId"], asked=str(item["text"]))
             for item, x, width in self._identity_items()
-        )
+        )  # fmt: skip
+
+    def _machine_marks(self, number: int, total: int, layout: str) -> tuple[Mark, ...]:
+        return (*corner_marks(), *code_marks(page_code(form_slug(self._form), str(self._form["version"]), layout, number, total)))
 
     def _identity_items(self) -> list[tuple[Item, float, float]]:
         found = [self._items[name] for name in IDENTITY if name in self._items]
-        width = (BODY_WIDTH - _CELL_GAP * (len(found) - 1)) / max(len(found), 1)
+        width = (HEAD_WIDTH - _CELL_GAP * (len(found) - 1)) / max(len(found), 1)
         return [(item, LEFT + number * (width + _CELL_GAP), width) for number, item in enumerate(found)]
-
-
-# -- pieces -----------------------------------------------------------------------------------------------------------
-
-
-def _group_title(title: str, note: str) -> _Block:
-    height = 6.4
-    marks: list[Mark] = [Fill(0, 0, BODY_WIDTH, height, TINT), Words(2.2, 4.5, visible(title), "B", 10.0, NAVY)]
-    if not note:
-        return _Block(height, tuple(marks), (), 4.2, keep=True)
-    free = BODY_WIDTH - text_width(visible(title), "B", 10.0) - 8.0
-    lines = break_lines((Run(note, Ink(italic=True)),), free, _NOTE)
-    if len(lines) == 1:
-        wide = text_width(visible(note), "I", _NOTE)
-        return _Block(height, (*marks, *line_marks(lines[0], BODY_WIDTH - wide - 2.0, 4.3, _NOTE, GREY)), (), 4.2, keep=True)
-    y = height + 0.6
-    for line in break_lines((Run(note, Ink(italic=True)),), BODY_WIDTH - 4.4, _NOTE):
-        marks += line_marks(line, 2.2, y + _NOTE * POINT_MM, _NOTE, GREY)
-        y += _NOTE * POINT_MM * 1.28
-    return _Block(y, tuple(marks), (), 4.2, keep=True)
-
-
-def _sub_title(title: str) -> _Block:
-    return _Block(4.4, (Words(0.0, 3.4, visible(title), "B", 9.0, NAVY),), (), 2.6, keep=True)
-
-
-def _help(text: str) -> _Block:
-    marks: list[Mark] = []
-    y = 0.0
-    for line in break_lines((Run(text, Ink(italic=True)),), BODY_WIDTH - 4.0, 7.5):
-        marks += line_marks(line, 2.0, y + 7.5 * POINT_MM, 7.5, GREY)
-        y += 7.5 * POINT_MM * 1.3
-    return _Block(y, (*marks, Fill(0, 0, 0.6, y, LINE)), (), 1.4)
-
-
-def _ticks(item: Item, name: str, tip: str, width: float) -> tuple[list[Mark], list[Slot], float]:
-    """Boxes to tick, in line, on as many lines as needed."""
-    marks: list[Mark] = []
-    slots: list[Slot] = []
-    x, y = 0.0, 0.0
-    for number, (code, word) in enumerate(ask.choices(item), start=1):
-        words = visible(word)
-        wide = BOX + BOX_GAP + text_width(words, "", ANSWER_SIZE)
-        if x and x + wide > width:
-            x, y = 0.0, y + _TICK_HEIGHT
-        top = y + (_TICK_HEIGHT - BOX) / 2
-        marks += _frame(x, top, BOX, BOX, 0.35)
-        marks.append(Words(x + BOX + BOX_GAP, y + 3.9, words, "", ANSWER_SIZE, INK))
-        field = f"{name}.{number}" if item.get("repeats") else name
-        kind = "box" if item.get("repeats") else "tick"
-        slots.append(Slot(kind, field, f"{tip} : {word}", x, top, BOX, BOX, code))
-        x += wide + TICK_GAP
-    return marks, slots, y + _TICK_HEIGHT
-
-
-def _enclosed(width: float) -> tuple[list[Mark], list[Slot]]:
-    """A sheet holds no file: what to do instead."""
-    marks: list[Mark] = []
-    for number, line in enumerate(break_lines((Run(_ENCLOSE, Ink(italic=True)),), width, _NOTE)):
-        marks += line_marks(line, 0.0, (number + 1) * _NOTE * POINT_MM * 1.28, _NOTE, GREY)
-    return marks, []
-
-
-def _identity_marks(item: Item, x: float, width: float) -> list[Mark]:
-    return [Words(x, 15.0, visible(item["text"]), "", 7.0, GREY), *_frame(x, 16.0, width, 5.6)]
-
-
-def _frame(x: float, y: float, width: float, height: float, thick: float = 0.25) -> tuple[Mark, ...]:
-    """A frame to write in. White inside, so that it is found at once."""
-    right, bottom = x + width, y + height
-    return (
-        Stroke(x, y, right, y, thick, LINE),
-        Stroke(right, y, right, bottom, thick, LINE),
-        Stroke(right, bottom, x, bottom, thick, LINE),
-        Stroke(x, bottom, x, y, thick, LINE),
-    )
-
-
-def _lefts(widths: Sequence[float]) -> Iterator[float]:
-    x = 7.0
-    for width in widths:
-        yield x
-        x += width + 1.5
-
-
-def _shifted(slot: Slot, dx: float, dy: float) -> Slot:
-    return replace(slot, x=slot.x + dx, y=slot.y + dy)
-
-
-def _kept(blocks: Iterator[_Block]) -> Iterator[list[_Block]]:
-    group: list[_Block] = []
-    for block in blocks:
-        group.append(block)
-        if not block.keep:
-            yield group
-            group = []
-    if group:
-        yield group

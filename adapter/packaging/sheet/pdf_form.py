@@ -25,7 +25,8 @@ from pikepdf import Array, Dictionary, Name, String
 from adapter.packaging.page.faces import POINT_MM, font_path
 from adapter.packaging.page.layout import PAGE_HEIGHT
 from adapter.packaging.page.paint import Imprint, paint
-from adapter.packaging.sheet.layout import FormPage, Slot, form_code, lay_out
+from adapter.packaging.sheet.layout import FormPage, form_code, lay_out
+from adapter.packaging.sheet.pieces import Slot
 
 CODE_FIELD = "formulaire"
 _FACE = "TduSans"
