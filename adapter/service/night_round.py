@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -17,9 +17,10 @@ from adapter.assembly import build_channels, route_settings, sender_profile
 from adapter.channels.base import Channel
 from adapter.channels.fax import FaxSpoolChannel
 from adapter.config import Config
-from adapter.config.settings import MailboxDoor
+from adapter.config.settings import Inbox, MailboxDoor
 from adapter.errors import ConfigurationError
 from adapter.intake.mailbox_check import MailboxView, compare_mailbox
+from adapter.ledger.importers import ImporterFigures
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.night import SentDelivery
 from adapter.model.delivery import Delivery, SendOutcome
@@ -41,11 +42,11 @@ from adapter.sync.national_copy import NationalSource, ask
 from adapter.sync.night import Desk, Job, Pace, Report, Shift
 from adapter.sync.reconcile import MailboxLook, Partners, Reconcile, ReconcileSettings
 from adapter.sync.upgrade import Upgrade, UpgradeSettings
-from adapter.sync.upkeep import BackUp, KeepFigures, LetGo, RetentionDays
+from adapter.sync.upkeep import BackUp, KeepFigures, LetGo, ListSilent, RetentionDays
 from mssante.errors import MssanteError
 
 # Every name that `--job` takes, in the order of the round.
-JOBS = ("directory", "upgrade", "reconcile", "trust", "figures", "retention", "backup")
+JOBS = ("directory", "upgrade", "reconcile", "importers", "trust", "figures", "retention", "backup")
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,12 @@ class Night:
         days = RetentionDays(kept.content_days, kept.refused_days, kept.event_days)
         national = [Job("directory", "Annuaire national", self._refresh)] if self.config.directory.annuaire else []
         speaker = Speaker(self.ledger.open_work_item, self.ledger.close_work_items, new_id, self.config.instance.time_zone)
+        importers = [Job("importers", "Cabinets silencieux", ListSilent(self._importers, self.entities).run)]
         return (
             *national,
             Job("upgrade", "Équipement des partenaires", self._upgrade().run),
             Job("reconcile", "Rapprochement avec les partenaires", self._reconcile().run),
+            *(importers if self.config.channels.inbox else ()),
             Job("trust", "Certificats et clés", WatchTrust(self.config, self.lines, speaker).run),
             Job("figures", "Chiffres des jours", KeepFigures(night, self.entities, settings.figures_days, partner_of).run),
             Job("retention", "Durées de conservation", LetGo(night, self.entities, days).run),
@@ -92,7 +95,7 @@ class Night:
         """One job by its name; ConfigurationError when this configuration has none."""
         found = next((job for job in self.jobs() if job.name == name), None)
         if found is None:
-            text, remedy = "this configuration has no such job.", "Add [directory.annuaire]: docs/how-to/directory.md."
+            text, remedy = "this configuration has no such job.", "It needs a table of its own: docs/how-to/nightly-round.md."
             raise ConfigurationError("night.no-such-job", text, where=name, remedy=remedy)
         return found
 
@@ -134,6 +137,11 @@ class Night:
     def _route(self, submission: Submission) -> Routed:
         today = now().astimezone(self.zone).date()
         return route_now(self.ledger, submission, self.directory(), route_settings(self.config), today)
+
+    def _importers(self, legal_entity: str, since: datetime) -> list[ImporterFigures]:
+        inbox = self.config.channels.inbox or Inbox()
+        names = [practice.name for practice in inbox.practices if practice.legal_entity == legal_entity]
+        return self.ledger.importer_figures(names, since, legal_entity=legal_entity)
 
     # ── partners ──────────────────────────────────────────────────────────────────────────────────────────────
 

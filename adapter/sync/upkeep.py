@@ -1,16 +1,17 @@
-"""Jobs that keep the house in order: figures of the days, content whose time is over, a proved copy of the ledger.
+"""Jobs that keep the house in order: silent importers, figures of the days, content whose time is over, a proved copy.
 
 Each is the night's face of a room of the ledger: which days, which limits, what a person reads of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from adapter.errors import LedgerError
+from adapter.ledger.importers import ImporterFigures
 from adapter.ledger.night import NightLedger
 from adapter.ledger.retention import Limits
 from adapter.ledger.statistics import day_bounds
@@ -52,6 +53,28 @@ class KeepFigures:
         if kept is not None:
             first = max(first, min(kept + timedelta(days=1), last - timedelta(days=self.days - 1)))
         return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+@dataclass(frozen=True)
+class ListSilent:
+    """Practices whose software lets documents lie: who is to be called this morning. Their questions are in the queue already."""
+
+    figures: Callable[[str, datetime], Sequence[ImporterFigures]]
+    legal_entities: tuple[str, ...]
+
+    def run(self, shift: Shift) -> Report:
+        """As `tdu importers` judges it."""
+        silent = [
+            one
+            for entity in self.legal_entities
+            for one in self.figures(entity, shift.now - timedelta(days=1))
+            if one.overdue or one.gone
+        ]
+        told = tuple(
+            f"Le cabinet « {one.practice} » laisse {one.overdue + one.gone} document(s) en attente : l'appeler (`tdu importers`)."
+            for one in silent
+        )
+        return Report({"silent": len(silent)}, told)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def test_a_round_of_a_quiet_house_exits_0_and_says_that_nothing_is_to_do(ready: 
 
 def test_the_account_is_json_for_programs(ready: Path, told: Callable[..., Any]) -> None:
     account = told("sync")
-    assert list(account["jobs"]) == [name for name in JOBS if name != "directory"]
+    assert list(account["jobs"]) == [name for name in JOBS if name not in ("directory", "importers")]
     assert not account["needs_person"] and not account["resumed"]
 
 
@@ -74,7 +74,7 @@ def test_one_job_is_run_alone(ready: Path, told: Callable[..., Any]) -> None:
 def test_a_job_that_does_not_exist_or_is_not_configured_is_wrong_usage(ready: Path, tdu: Terminal) -> None:
     assert tdu("sync", "--job", "dishes").exit_code == 2
     missing = tdu("sync", "--job", "directory")
-    assert missing.exit_code == 2 and "[directory.annuaire]" in missing.stderr
+    assert missing.exit_code == 2 and "nightly-round.md" in missing.stderr
 
 
 def test_a_round_while_another_runs_exits_75_and_touches_nothing(ready: Path, tdu: Terminal) -> None:

@@ -13,12 +13,13 @@ import pytest
 
 from adapter.errors import LedgerError
 from adapter.ledger.backup import backups_in, prove_backup
+from adapter.ledger.importers import ImporterFigures, Waiting
 from adapter.ledger.records import PayloadKind
 from adapter.ledger.statistics import FigureKey, delay_percentile
 from adapter.ledger.vault import Vault
 from adapter.model.delivery import DeliveryState
 from adapter.model.plan import ChannelName
-from adapter.sync.upkeep import BackUp, KeepFigures, LetGo, RetentionDays
+from adapter.sync.upkeep import BackUp, KeepFigures, LetGo, ListSilent, RetentionDays
 from tests.builders.cda import build_ldl_ses
 from tests.builders.directory import APHP_EJ
 from tests.builders.hl7 import DOCTOR, FAX_DOCTOR, build_mdm
@@ -113,6 +114,18 @@ def test_the_long_day_of_october_counts_its_first_and_its_25th_hour(house: Insta
     day = date(2026, 10, 25)
     kept = dict(house.ledger.night.kept_figures(day, day, legal_entity=APHP_EJ))[day.isoformat()]
     assert kept[FigureKey("", "", "11490-0")].counts["documents"] == 2
+
+
+# ── silent importers ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_practices_that_let_documents_lie_are_named_and_the_others_are_not(house: Instance) -> None:
+    late = Waiting(False, under_one_day=1, under_three_days=2, older=0, overdue=2, oldest=house.clock())
+    found = [ImporterFigures("ivry", (late,)), ImporterFigures("gentilly"), ImporterFigures("malakoff", gone=1)]
+    report = ListSilent(lambda _entity, _since: found, ENTITIES).run(shift(house))
+    assert report.counts == {"silent": 2}
+    assert [("ivry" in one, "malakoff" in one) for one in report.to_do] == [(True, False), (False, True)]
+    assert "2 document(s)" in report.to_do[0]
 
 
 # ── retention ────────────────────────────────────────────────────────────────────────────────────────────────────────
