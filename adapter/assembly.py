@@ -20,6 +20,7 @@ from adapter import __version__
 from adapter.channels.base import Channel
 from adapter.channels.fax import FaxSpoolSettings
 from adapter.channels.hl7_push import Hl7PushSettings
+from adapter.channels.hylafax import HylaFaxSettings, OpenHours
 from adapter.channels.inbox import InboxSettings, Publish
 from adapter.channels.mllp_client import MllpPartner, MllpTls
 from adapter.channels.mssante import SecureMailSettings
@@ -27,12 +28,16 @@ from adapter.channels.registry import channel_class
 from adapter.channels.shared_record import SharedRecordSettings
 from adapter.channels.smart_client import SmartSettings
 from adapter.config import Config, LegalEntity, Mode
+from adapter.config.fax import hours_of
 from adapter.config.settings import (
     Hl7Partner,
     Hl7Push,
+    HylaFaxServer,
     ReceiptForm,
 )
+from adapter.errors import ConfigurationError, InputError
 from adapter.fhir.validate import Level
+from adapter.formats.detached_jws import SigningKey, read_signing_key
 from adapter.ledger.ledger import Ledger
 from adapter.mapping.kinds import ENVELOPES
 from adapter.mapping.mail.asked import asked_by_arrival
@@ -110,7 +115,12 @@ def build_channels(
         ChannelName.HL7_PUSH: _hl7_push(config, lines),
         ChannelName.INBOX: _inbox(config, publish),
     }
-    return {name: channel_class(name.value)(values) for name, values in settings.items() if values is not None}
+    return {name: channel_class(_way_out(name, values))(values) for name, values in settings.items() if values is not None}
+
+
+def _way_out(name: ChannelName, settings: object) -> str:
+    """Which class is meant: the fax has two ways out."""
+    return "hylafax" if isinstance(settings, HylaFaxSettings) else name.value
 
 
 def _secure_mail(config: Config, lines: SecureLines, directory: Callable[[], Directory] | None) -> SecureMailSettings | None:
@@ -167,12 +177,29 @@ def _origin(url: str) -> tuple[str, str]:
     return parts.scheme, parts.netloc
 
 
-def _fax(config: Config) -> FaxSpoolSettings | None:
-    spool = config.channels.fax
-    if spool is None:
+def _fax(config: Config) -> FaxSpoolSettings | HylaFaxSettings | None:
+    fax = config.channels.fax
+    if fax is None:
         return None
-    dials = config.instance.mode is Mode.PRODUCTION
-    return FaxSpoolSettings(directory=spool.spool_directory, max_waiting=spool.max_waiting, dials=dials)
+    if fax.spool_directory is not None:
+        dials = config.instance.mode is Mode.PRODUCTION
+        return FaxSpoolSettings(directory=fax.spool_directory, max_waiting=fax.max_waiting, dials=dials)
+    return _hylafax(fax.hylafax, config.instance.time_zone) if fax.hylafax is not None else None
+
+
+def _hylafax(server: HylaFaxServer, zone: str) -> HylaFaxSettings:
+    hours, password = hours_of(server), server.password
+    return HylaFaxSettings(
+        host=server.host,
+        port=server.port,
+        user=server.user,
+        password=partial(password.read, os.environ) if password is not None else str,
+        modem=server.modem,
+        hours=OpenHours(*hours, ZoneInfo(zone)) if hours is not None else None,
+        timeout_seconds=server.timeout_seconds,
+        max_dials=server.max_dials,
+        max_tries=server.max_tries,
+    )
 
 
 def _hl7_push(config: Config, lines: SecureLines) -> Hl7PushSettings | None:
@@ -284,7 +311,21 @@ def sender_profile(config: Config, entity: LegalEntity) -> SenderProfile:
         stamp="" if config.instance.mode is Mode.PRODUCTION else TEST_STAMP,
         legacy_receipts=frozenset(b.address.lower() for b in config.doors.mailboxes if b.receipts is ReceiptForm.LEGACY),
         hl7=hl7_sender(config, entity),
+        fax_key=_fax_key(config),
     )
+
+
+def _fax_key(config: Config) -> SigningKey | None:
+    """The key of the annexes; ConfigurationError when the file holds no usable one: a start, not a fax, must fail."""
+    place = config.channels.fax.annex_key if config.channels.fax is not None else None
+    if place is None:
+        return None
+    try:
+        return read_signing_key(place.read_bytes())
+    except (OSError, InputError) as error:
+        said = "the annex's key cannot be used."
+        remedy = "Make one with: openssl genpkey -algorithm ed25519"
+        raise ConfigurationError("config.fax-key", said, where=str(place), remedy=remedy) from error
 
 
 def hl7_sender(config: Config, entity: LegalEntity) -> Hl7Sender:

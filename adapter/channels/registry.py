@@ -15,6 +15,7 @@ _OURS = {
     ChannelName.SECURE_MAIL.value: "adapter.channels.mssante:SecureMailChannel",
     ChannelName.SHARED_RECORD.value: "adapter.channels.shared_record:SharedRecordChannel",
     ChannelName.FAX.value: "adapter.channels.fax:FaxSpoolChannel",
+    "hylafax": "adapter.channels.hylafax:HylaFaxChannel",  # the fax again, by another way out
     ChannelName.HL7_PUSH.value: "adapter.channels.hl7_push:Hl7PushChannel",
     ChannelName.INBOX.value: "adapter.channels.inbox:InboxChannel",
 }

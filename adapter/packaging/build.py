@@ -23,6 +23,7 @@ from adapter.model.submission import AcksWanted, Intent, Submission, Urgency
 from adapter.packaging.cda import wrap_as_n1
 from adapter.packaging.cda_out.structured import structured_model, write_as_n3
 from adapter.packaging.code_tables import PDF_FORMAT, format_of
+from adapter.packaging.fax_annex import annex_of
 from adapter.packaging.fax_page import FaxCover, build_fax
 from adapter.packaging.follow_up import follow_up_sentence
 from adapter.packaging.hl7.mdm import LocalDocument
@@ -146,9 +147,9 @@ def _content(
         case ChannelName.SHARED_RECORD:
             return _for_record(delivery, document, leg, sender, sent_at)
         case ChannelName.FAX:
-            return build_fax(
-                readable_pdf(document, ""), _cover(document, recipient, leg, sender, delivery, sent_at), sender.stamp
-            )
+            cover = _cover(document, recipient, leg, sender, delivery, sent_at)
+            annex = annex_of(document.submission, document.bundle, sender.fax_key)
+            return build_fax(readable_pdf(document, ""), cover, sender.stamp, annex.codes)
         case ChannelName.HL7_PUSH:
             cda = travelling_cda(document, readable_pdf(document, sender.stamp))
             carried = LocalDocument(document.submission, cda, sender.mailbox)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from adapter.formats.detached_jws import SigningKey
 from adapter.model.confidential import Confidential
 from adapter.model.delivery import DeliveryState
 
@@ -138,6 +139,7 @@ class SenderProfile:
     `mailbox` is its application box, `mail_label` the RFC 5322 display name, `source_oid` the OID of the sending system
     (XDM/MHD sourceId), `product_reference` the Convergence NIL (X-MSS-NIL), `phone` the call-back number of cover sheets,
     `fax_number` our own line, `reply_to` a human mailbox or empty. `stamp` is printed on every page of a test instance.
+    `fax_key` signs the machine-readable annex of a fax, None: there is none.
     `hl7` is how it speaks to local software. `legacy_receipts`: mailboxes, in lower case, whose MDN are written in the old form.
     """
 
@@ -154,3 +156,4 @@ class SenderProfile:
     stamp: str = ""
     legacy_receipts: frozenset[str] = frozenset()
     hl7: Hl7Sender = field(default_factory=Hl7Sender)
+    fax_key: SigningKey | None = None

@@ -1,0 +1,229 @@
+"""Fax by a HylaFAX server, here or elsewhere: accepted = the server queued it, delivered = the other end confirmed every page.
+
+Laws: our reference stands in the job (`JOBINFO`) and is looked for before anything is handed over again; HylaFAX dials again by
+itself a few times, and what it gave up on is ours to retry; a job that failed is forgotten by the server before its pages go
+again, so that an old failure is never told of a new call. Pages confirmed without error correction may miss lines: it says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from adapter.channels.base import Capabilities
+from adapter.channels.fnp import FaxServer, FnpError, Job, JobOrder, JobState
+from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
+from adapter.model.evidence import Evidence
+from adapter.model.plan import ChannelName
+from adapter.packaging.parcel import FaxContent, Parcel
+
+_NUMBER = re.compile(r"\+?\d{3,15}")
+_URGENT_PRIORITY, _ORDINARY_PRIORITY = 63, 127
+# HylaFAX's words on a job that it gave up, by what they begin with or hold; any other is a broken transmission.
+_CAUSES = (
+    ("busy signal", "line-busy"),
+    ("no answer", "no-fax-answer"),
+    ("no carrier", "no-fax-answer"),
+    ("no local dialtone", "line-out-of-order"),
+    ("reject", "number-rejected"),
+    ("invalid dialing", "no-such-number"),
+    ("unknown phone number", "no-such-number"),
+    ("kill time expired", "fax-gave-up"),
+    ("aborted by request", "fax-removed"),
+)
+_CONFIRMED = re.compile(r"SEND FAX .*\(page (\d+) of (\d+)")
+_WITH_CORRECTION = "SEND send PPS"
+
+
+@dataclass(frozen=True)
+class OpenHours:
+    """When ordinary faxes may leave, in the partner's civil time. An urgent one leaves at any hour."""
+
+    start: time
+    end: time
+    zone: ZoneInfo
+
+    def seconds_until_open(self, now: datetime) -> float:
+        """0 while it is open."""
+        local = now.astimezone(self.zone)
+        opening = local.replace(hour=self.start.hour, minute=self.start.minute, second=0, microsecond=0)
+        closing = local.replace(hour=self.end.hour, minute=self.end.minute, second=0, microsecond=0)
+        if opening <= local < closing:
+            return 0.0
+        following = opening if local < opening else opening + timedelta(days=1)
+        return (following.astimezone(UTC) - now).total_seconds()
+
+
+@dataclass(frozen=True)
+class HylaFaxSettings:
+    """Where the server is and how it is spoken to. `sender` names us in its queue. `hours`: None is always open."""
+
+    host: str
+    port: int = 4559
+    user: str = "traitdunion"
+    password: Callable[[], str] = field(default=str, repr=False)
+    sender: str = "traitdunion"
+    modem: str = "any"
+    hours: OpenHours | None = None
+    timeout_seconds: float = 30.0
+    max_dials: int = 3
+    max_tries: int = 3
+    size_limit_bytes: int = 32 * 1024 * 1024
+
+
+class HylaFaxChannel:
+    """The fax as a way out, through HylaFAX."""
+
+    def __init__(self, settings: HylaFaxSettings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._settings = settings
+        self._clock = clock
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What fax can do: no reading receipt exists. A second hand-over is safe: the first is looked for."""
+        return Capabilities(
+            name=ChannelName.FAX,
+            renditions=("fax",),
+            proves=(DeliveryState.ACCEPTED, DeliveryState.DELIVERED),
+            final_state=DeliveryState.DELIVERED,
+            size_limit_bytes=self._settings.size_limit_bytes,
+            resend_is_safe=True,
+        )
+
+    def send(self, parcel: Parcel) -> SendOutcome:
+        """Queue the pages, unless the server has them already."""
+        content = parcel.content
+        if not isinstance(content, FaxContent):
+            return _refused("rendition-impossible", "not fax pages")
+        if len(content.tiff) > self._settings.size_limit_bytes:
+            return _refused("too-large", f"{len(content.tiff)} bytes")
+        number = re.sub(r"[ .\-()/]", "", parcel.address)
+        if not _NUMBER.fullmatch(number):
+            return _refused("no-such-number", "not a telephone number")
+        if not parcel.urgent and (wait := self._wait()):
+            return SendOutcome(OutcomeKind.DEFERRED, "outside-hours", retry_after_seconds=wait)
+        try:
+            with self._server() as server:
+                known = _standing(server, parcel.reference)
+                return known or self._submit(server, parcel, content, number)
+        except FnpError as error:
+            return _failed(error)
+
+    def find(self, parcel: Parcel) -> SendOutcome | None:
+        """What became of this reference; None when the server never had it, and a new hand-over cannot be a second fax."""
+        try:
+            with self._server() as server:
+                job = server.find(parcel.reference)
+        except FnpError as error:
+            return SendOutcome(OutcomeKind.DEFERRED, _unreachable(error), detail=error.code)
+        if job is None:
+            return None
+        if job.state is JobState.FAILED:
+            return _refused(cause_of(job), _pages_of(job))
+        return _accepted(job)
+
+    def collect(self, cursor: str) -> tuple[tuple[Evidence, ...], str]:
+        """Jobs that are over and were not told yet. The cursor holds those told which the server still remembers."""
+        told = frozenset(json.loads(cursor) if cursor else ())
+        with self._server() as server:
+            over = [job for job in server.jobs() if job.state.is_over]
+            fresh = [job for job in over if job.id not in told and job.reference]
+            evidence = tuple(_evidence(job, server.log_of(job.id), self._clock()) for job in fresh)
+        return evidence, json.dumps(sorted(job.id for job in over))
+
+    def check(self) -> str:
+        """Whether the server answers, without sending."""
+        try:
+            with self._server() as server:
+                server.jobs()
+        except FnpError as error:
+            where = f"{self._settings.host}:{self._settings.port}"
+            return f"{where}: {error.code}. Check that hfaxd runs there, and that hosts.hfaxd lets this machine in."
+        return ""
+
+    def _server(self) -> FaxServer:
+        its = self._settings
+        return FaxServer(its.host, its.port, its.user, its.password(), its.timeout_seconds)
+
+    def _wait(self) -> float:
+        hours = self._settings.hours
+        return hours.seconds_until_open(self._clock()) if hours is not None else 0.0
+
+    def _submit(self, server: FaxServer, parcel: Parcel, content: FaxContent, number: str) -> SendOutcome:
+        order = JobOrder(
+            reference=parcel.reference,
+            number=number,
+            tiff=content.tiff,
+            sender=self._settings.sender,
+            priority=_URGENT_PRIORITY if parcel.urgent else _ORDINARY_PRIORITY,
+            max_tries=self._settings.max_tries,
+            max_dials=self._settings.max_dials,
+            modem=self._settings.modem,
+        )
+        return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=str(server.submit(order)))
+
+
+def cause_of(job: Job) -> str:
+    """The cause of the table for what HylaFAX says of a job that it gave up."""
+    said = job.status.lower()
+    return next((cause for words, cause in _CAUSES if words in said), "transmission-broken")
+
+
+def _standing(server: FaxServer, reference: str) -> SendOutcome | None:
+    """The outcome for a reference that the server has, waiting, on the line or done. A failure is forgotten: it goes anew."""
+    job = server.find(reference)
+    if job is None:
+        return None
+    if job.state is JobState.FAILED:
+        server.forget(job.id)
+        return None
+    return _accepted(job)
+
+
+def _accepted(job: Job) -> SendOutcome:
+    is_whole = job.state is JobState.DONE and job.pages >= job.total
+    proves = DeliveryState.DELIVERED if is_whole else DeliveryState.ACCEPTED
+    return SendOutcome(OutcomeKind.ACCEPTED, proves=proves, partner_reference=str(job.id))
+
+
+def _evidence(job: Job, log: str, at: datetime) -> Evidence:
+    """What a job that is over proves: every page confirmed, or why not."""
+    if job.state is JobState.DONE and job.pages >= job.total > 0:
+        return Evidence(job.reference, DeliveryState.DELIVERED, at, "fax", detail=_proof(job, log))
+    return Evidence(job.reference, DeliveryState.REFUSED, at, "fax", cause_of(job), _pages_of(job))
+
+
+def _proof(job: Job, log: str) -> str:
+    """How each page was confirmed in the last call; earlier calls may have taken the first ones."""
+    last = [found[1] for found in _CONFIRMED.finditer(log)]
+    pages = _pages_of(job)
+    confirmed = f"{pages}, confirmed {', '.join(last)}" if last else pages
+    return confirmed if _WITH_CORRECTION in log else f"{confirmed}, without error correction"
+
+
+def _pages_of(job: Job) -> str:
+    return f"{job.pages}/{job.total} pages"
+
+
+def _failed(error: FnpError) -> SendOutcome:
+    if error.may_have_it:
+        return SendOutcome(OutcomeKind.UNCLEAR, "no-answer", detail=error.code)
+    return SendOutcome(OutcomeKind.DEFERRED, _unreachable(error), detail=error.code)
+
+
+def _unreachable(error: FnpError) -> str:
+    match error.code:
+        case "fnp.login-refused":
+            return "auth-refused"
+        case "fnp.unreachable" | "fnp.connection-lost":
+            return "connect-failed"
+        case _:
+            return "partner-error"
+
+
+def _refused(cause: str, detail: str) -> SendOutcome:
+    return SendOutcome(OutcomeKind.REFUSED, cause, detail=detail)

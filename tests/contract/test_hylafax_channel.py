@@ -1,0 +1,305 @@
+"""The fax channel on a real HylaFAX with two soft modems: what leaves one end arrives at the other, each fault has its cause."""
+
+from __future__ import annotations
+
+import io
+import json
+import socketserver
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from datetime import time as day_time
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from PIL import Image, ImageSequence
+
+from adapter.channels.fnp import FaxServer
+from adapter.channels.hylafax import HylaFaxChannel, HylaFaxSettings, OpenHours
+from adapter.fhir.canonical import canonical_json
+from adapter.formats.detached_jws import SigningKey
+from adapter.formats.fax_annex import gather, inflate, put_together, read_code
+from adapter.formats.fax_codes import read_codes
+from adapter.model.delivery import DeliveryState, OutcomeKind
+from adapter.model.evidence import Evidence
+from adapter.packaging.fax_annex import annex_of
+from adapter.packaging.fax_page import HEIGHT, FaxCover, build_fax
+from adapter.packaging.parcel import FaxContent, Parcel
+from adapter.packaging.pdf import render_pdf
+from tests.builders.directory import submission
+from tests.loudly import skip_loudly
+from tests.servers.hylafax import HylaFax, start_hylafax, why_not
+
+pytestmark = [pytest.mark.contract, pytest.mark.slow]
+
+CASES = Path(__file__).resolve().parents[2] / "fixtures" / "cases"
+COVER = FaxCover("Hôpital fictif", "Dr Modèle", "+33199000001", "+33199000000", reference="ab12cd34", date="22/11/2026")
+NUMBER = "+33199000001"
+PATIENCE_SECONDS = 240
+
+
+@pytest.fixture(scope="module")
+def hylafax() -> Iterator[HylaFax]:
+    reason = why_not()
+    if reason:
+        skip_loudly(reason)
+    server = start_hylafax()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _sound_line(hylafax: HylaFax) -> None:
+    hylafax.fault()
+
+
+def _channel(hylafax: HylaFax, **changes: Any) -> HylaFaxChannel:
+    values: dict[str, Any] = {"host": "127.0.0.1", "port": hylafax.port, "max_dials": 2, "max_tries": 2} | changes
+    return HylaFaxChannel(HylaFaxSettings(**values))
+
+
+def _letter(case: str = "fhir-discharge-letter") -> tuple[FaxContent, dict[str, Any]]:
+    bundle = json.loads((CASES / case / "fhir.json").read_bytes())
+    key = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+    codes = annex_of(submission(), bundle, key).codes
+    return build_fax(render_pdf(bundle, stamp="", urgency=""), COVER, codes=codes), bundle
+
+
+def _parcel(reference: str, content: FaxContent, *, urgent: bool = False) -> Parcel:
+    return Parcel(f"delivery-{reference}", reference, NUMBER, urgent=urgent, content=content)
+
+
+def _told(channel: HylaFaxChannel, reference: str, cursor: str = "") -> tuple[Evidence, str]:
+    """What the channel says at last of a reference, and the cursor behind it."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        evidence, cursor = channel.collect(cursor)
+        found = [one for one in evidence if one.reference == reference]
+        if found:
+            return found[0], cursor
+        time.sleep(0.5)
+    raise AssertionError(f"nothing was said of {reference}")
+
+
+def _cursor_now(channel: HylaFaxChannel) -> str:
+    return channel.collect("")[1]
+
+
+def _received(hylafax: HylaFax, since: float) -> list[Image.Image]:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        files = [path for path in sorted(hylafax.received.glob("fax*.tif")) if path.stat().st_mtime >= since - 1]
+        if files:
+            time.sleep(1)  # the receiver closes its file a moment after the last page was confirmed
+            return [
+                page.convert("1") for path in files for page in ImageSequence.Iterator(Image.open(io.BytesIO(path.read_bytes())))
+            ]
+        time.sleep(0.3)
+    raise AssertionError("nothing was received")
+
+
+def test_every_page_arrives_is_confirmed_and_the_annex_gives_the_document_back(hylafax: HylaFax) -> None:
+    channel, (content, bundle), since = _channel(hylafax), _letter(), time.time()
+    outcome = channel.send(_parcel("whole", content))
+    assert (outcome.kind, outcome.proves) == (OutcomeKind.ACCEPTED, DeliveryState.ACCEPTED)
+    evidence, _ = _told(channel, "whole")
+    assert (evidence.proves, evidence.cause) == (DeliveryState.DELIVERED, "")
+    confirmed = ", ".join(str(page) for page in range(1, content.pages + 1))
+    assert evidence.detail == f"{content.pages}/{content.pages} pages, confirmed {confirmed}"
+    pages = _received(hylafax, since)
+    assert [page.height for page in pages] == [HEIGHT] * content.pages
+    found = {code for page in pages for code in read_codes(page)}
+    ((document_id, gathered),) = gather(code for code in map(read_code, found) if code is not None).items()
+    whole = put_together(document_id, gathered)
+    assert whole is not None and inflate(whole.deflated) == canonical_json(bundle)
+
+
+def test_a_reference_that_the_server_knows_is_not_handed_over_again(hylafax: HylaFax) -> None:
+    channel, (content, _) = _channel(hylafax), _letter()
+    first = channel.send(_parcel("twice", content))
+    assert channel.send(_parcel("twice", content)).partner_reference == first.partner_reference
+    evidence, _ = _told(channel, "twice", _cursor_now(channel))
+    assert evidence.proves is DeliveryState.DELIVERED
+    again = channel.send(_parcel("twice", content))
+    assert (again.partner_reference, again.proves) == (first.partner_reference, DeliveryState.DELIVERED)
+    found = channel.find(_parcel("twice", content))
+    assert found is not None and found.proves is DeliveryState.DELIVERED
+
+
+def test_what_was_told_once_is_not_told_again(hylafax: HylaFax) -> None:
+    channel = _channel(hylafax)
+    assert channel.collect(_cursor_now(channel))[0] == ()
+
+
+def test_a_busy_line_is_told_then_the_same_reference_goes_anew_and_the_old_failure_is_not_told_of_it(hylafax: HylaFax) -> None:
+    channel, (content, _) = _channel(hylafax), _letter()
+    hylafax.fault(busy=True)
+    channel.send(_parcel("busy", content))
+    evidence, cursor = _told(channel, "busy", _cursor_now(channel))
+    assert (evidence.proves, evidence.cause) == (DeliveryState.REFUSED, "line-busy")
+    hylafax.fault()
+    channel.send(_parcel("busy", content))
+    evidence, _ = _told(channel, "busy", cursor)
+    assert evidence.proves is DeliveryState.DELIVERED
+
+
+def test_nobody_answers(hylafax: HylaFax) -> None:
+    channel, (content, _) = _channel(hylafax, max_dials=1), _letter()
+    hylafax.fault(no_answer=True)
+    channel.send(_parcel("silent", content))
+    evidence, _ = _told(channel, "silent", _cursor_now(channel))
+    assert (evidence.proves, evidence.cause) == (DeliveryState.REFUSED, "no-fax-answer")
+
+
+def test_a_call_cut_on_its_second_page_is_resumed_and_no_page_is_missing(hylafax: HylaFax) -> None:
+    channel, (content, bundle), since = _channel(hylafax, max_dials=4, max_tries=4), _letter("cda-ldl-ses"), time.time()
+    hylafax.fault(cut_after=45.0)
+    channel.send(_parcel("cut", content))
+    cursor = _cursor_now(channel)
+    _until_call_is_over(hylafax)
+    hylafax.fault()
+    evidence, _ = _told(channel, "cut", cursor)
+    assert (evidence.proves, evidence.detail[:9]) == (DeliveryState.DELIVERED, f"{content.pages}/{content.pages} pages"[:9])
+    found = {code for page in _received(hylafax, since) for code in read_codes(page)}
+    ((document_id, gathered),) = gather(code for code in map(read_code, found) if code is not None).items()
+    whole = put_together(document_id, gathered)
+    assert whole is not None and inflate(whole.deflated) == canonical_json(bundle)
+
+
+def _until_call_is_over(hylafax: HylaFax) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with FaxServer("127.0.0.1", hylafax.port, "tdu") as server:
+        begun = False
+        while time.monotonic() < deadline:
+            jobs = {job.state.name for job in server.jobs() if job.reference == "cut"}
+            begun = begun or "ACTIVE" in jobs
+            if begun and "ACTIVE" not in jobs:
+                return
+            time.sleep(0.3)
+
+
+def test_impulses_on_the_line_leave_a_whole_document(hylafax: HylaFax) -> None:
+    channel, (content, _) = _channel(hylafax), _letter()
+    hylafax.fault(clicks=0.003)
+    channel.send(_parcel("noise", content))
+    evidence, _ = _told(channel, "noise", _cursor_now(channel))
+    assert evidence.proves is DeliveryState.DELIVERED
+
+
+def test_a_server_that_is_down_is_tried_again_and_one_that_restarts_keeps_its_jobs(hylafax: HylaFax) -> None:
+    channel, (content, _) = _channel(hylafax), _letter()
+    before = _cursor_now(channel)
+    hylafax.stop_server()
+    refused = channel.send(_parcel("down", content))
+    assert (refused.kind, refused.cause) == (OutcomeKind.DEFERRED, "connect-failed")
+    assert channel.check() != ""
+    hylafax.start_server()
+    assert channel.check() == ""
+    hylafax.fault(busy=True)
+    assert channel.send(_parcel("down", content)).kind is OutcomeKind.ACCEPTED
+    hylafax.stop_server()
+    hylafax.fault()
+    hylafax.start_server()
+    evidence, _ = _told(channel, "down", before)
+    assert evidence.proves is DeliveryState.DELIVERED
+
+
+def test_a_job_removed_by_hand_is_told_as_such_and_nothing_goes_by_itself(hylafax: HylaFax) -> None:
+    channel, (content, _) = _channel(hylafax), _letter()
+    before = _cursor_now(channel)
+    hylafax.fault(busy=True)
+    job = channel.send(_parcel("removed", content)).partner_reference
+    command = ["/usr/bin/faxrm", "-h", f"127.0.0.1:{hylafax.port}", job]
+    subprocess.run(command, env={"FAXUSER": "traitdunion"}, check=True, capture_output=True, timeout=30)
+    evidence, _ = _told(channel, "removed", before)
+    assert (evidence.proves, evidence.cause) == (DeliveryState.REFUSED, "fax-removed")
+
+
+# -- without a line ------------------------------------------------------------------------------------------------------
+
+
+class _CutAtSubmit(socketserver.StreamRequestHandler):
+    """Speaks just enough FNP to take a job, and leaves without a word when it is submitted."""
+
+    def handle(self) -> None:
+        self._say("220 ready")
+        for line in self.rfile:
+            verb = line.decode().split()[0].upper()
+            match verb:
+                case "PASV":
+                    self._listen()
+                case "STOT":
+                    self._say("150 go on")
+                    self._take()
+                    self._say("226 done (FILE: tmp/doc1.tif)")
+                case "LIST":
+                    self._say("150 here")
+                    self._give()
+                    self._say("226 done")
+                case "JNEW":
+                    self._say("200 New job created: jobid: 7 groupid: 7.")
+                case "JSUBM":
+                    return
+                case "QUIT":
+                    self._say("221 bye")
+                    return
+                case _:
+                    self._say("230 fine" if verb == "USER" else "200 fine")
+
+    def _listen(self) -> None:
+        import socket
+
+        self.side = socket.create_server(("127.0.0.1", 0))
+        port = self.side.getsockname()[1]
+        self._say(f"227 (127,0,0,1,{port // 256},{port % 256})")
+
+    def _take(self) -> None:
+        connection, _ = self.side.accept()
+        with connection:
+            while connection.recv(65536):
+                pass
+
+    def _give(self) -> None:
+        self.side.accept()[0].close()
+
+    def _say(self, text: str) -> None:
+        self.wfile.write(text.encode() + b"\r\n")
+
+
+def test_an_answer_lost_after_the_job_was_submitted_is_unclear() -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _CutAtSubmit) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        channel = HylaFaxChannel(HylaFaxSettings("127.0.0.1", server.server_address[1]))
+        outcome = channel.send(_parcel("lost", FaxContent(b"II*\0", 1)))
+        server.shutdown()
+    assert (outcome.kind, outcome.cause) == (OutcomeKind.UNCLEAR, "no-answer")
+
+
+@pytest.mark.parametrize(
+    ("at", "urgent", "wait_hours"),
+    [("2026-11-22T22:00+01:00", False, 10), ("2026-11-22T05:00+01:00", False, 3), ("2026-10-24T23:00+02:00", False, 10)],
+)
+def test_outside_the_hours_an_ordinary_fax_waits_for_the_opening(at: str, urgent: bool, wait_hours: int) -> None:
+    hours = OpenHours(day_time(8), day_time(20), ZoneInfo("Europe/Paris"))
+    settings = HylaFaxSettings("127.0.0.1", 1, hours=hours)
+    channel = HylaFaxChannel(settings, clock=lambda: datetime.fromisoformat(at).astimezone(UTC))
+    outcome = channel.send(_parcel("night", FaxContent(b"II*\0", 1), urgent=urgent))
+    assert (outcome.kind, outcome.cause, outcome.retry_after_seconds) == (
+        OutcomeKind.DEFERRED,
+        "outside-hours",
+        wait_hours * 3600,
+    )
+    urgent_one = channel.send(_parcel("night", FaxContent(b"II*\0", 1), urgent=True))
+    assert urgent_one.cause == "connect-failed"  # it was tried at once
+
+
+@pytest.mark.parametrize("address", ["", "abc", "+33 1 99\r\nJKILL", "12"])
+def test_what_is_no_number_is_never_dialled(address: str) -> None:
+    parcel = Parcel("d", "r", address, urgent=False, content=FaxContent(b"II*\0", 1))
+    assert HylaFaxChannel(HylaFaxSettings("127.0.0.1", 1)).send(parcel).cause == "no-such-number"
