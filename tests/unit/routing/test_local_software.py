@@ -93,7 +93,7 @@ def test_sensitive_documents_enter_the_software_of_their_reader_unless_the_table
 def test_software_without_a_partners_name_and_a_name_on_another_channel_are_told() -> None:
     with pytest.raises(ConfigurationError, match="address"):
         small_territory(role='channels = [{ channel = "hl7_push", since = 2026-01-05 }]')
-    with pytest.raises(ConfigurationError, match="is for hl7_push only"):
+    with pytest.raises(ConfigurationError, match="is for hl7_push and inbox only"):
         small_territory(role='channels = [{ channel = "mssante", address = "x", since = 2026-01-05 }]')
 
 
