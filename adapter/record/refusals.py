@@ -58,7 +58,7 @@ REASONS: dict[str, Reason] = {
     "record.other-patient": Reason(422, "business-rule", "La soumission parle de plusieurs patients."),
     "record.replaced-unknown": Reason(422, "not-found", "Le document à remplacer n’est pas connu du dossier."),
     "record.replaced-superseded": Reason(
-        409, "conflict", "Le document à remplacer l’a déjà été : une seule version suit une autre."
+        422, "business-rule", "Le document à remplacer l’a déjà été : une seule version suit une autre."
     ),
     "record.replaced-other": Reason(
         422, "business-rule", "Le document à remplacer est d’un autre patient ou d’une autre structure."

@@ -82,7 +82,7 @@ def test_of_sixteen_who_replace_the_same_document_one_succeeds(base: str, world:
         bundle = r.transaction(number, replaces=r.unique_of(900))
         return requests.post(base, data=r.written(bundle), headers=HEADERS, timeout=60).status_code
 
-    assert Counter(at_once(post)) == {200: 1, 409: CLIENTS - 1}
+    assert Counter(at_once(post)) == {200: 1, 422: CLIENTS - 1}
 
 
 def test_sixteen_changes_of_one_document_are_each_made_or_refused_and_none_is_lost(base: str, world: World) -> None:

@@ -389,7 +389,7 @@ def test_a_document_that_was_replaced_does_not_become_current_again(shelf: Shelf
     provided(shelf, r.transaction(2, replaces=r.unique_of(1)))
     with pytest.raises(RecordRefusal) as error:
         shelf.amend_where(r.FEEDER, by_unique(1), [{"op": "replace", "path": "/status", "value": "current"}], "")
-    assert error.value.reason.status == 409
+    assert (error.value.reason.status, str(error.value)) == (422, "record.replaced-superseded")
 
 
 def test_a_patch_entry_changes_metadata_inside_a_transaction(shelf: Shelf) -> None:
