@@ -307,7 +307,11 @@ class FolderKeeper:
     def _withdraw(self, sets: Iterable[FolderSet]) -> int:
         """Files that still lie go to `withdrawn/`; those that the program took meanwhile are heard of where they are."""
         lying = [one for one in sets if one.standing is Standing.LYING]
-        return self._stand([one for one in lying if self._folder.withdraw(one.known)], Standing.WITHDRAWN)
+        return self._stand([one for one in lying if self._is_withdrawn(one.known)], Standing.WITHDRAWN)
+
+    def _is_withdrawn(self, known: KnownSet) -> bool:
+        """Now, or just before a death that kept it from being told."""
+        return self._folder.withdraw(known) or self._folder.look([known])[known.stem].standing is Standing.WITHDRAWN
 
     # ── hearing ───────────────────────────────────────────────────────────────────────────────────────────────
 
