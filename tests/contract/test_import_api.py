@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adapter.audit.trail import seal_audit
+from tests.builders.adt import build_adt
+from tests.builders.cda import PATIENT, build_ldl_ses
+from tests.builders.directory import APHP_EJ
+from tests.builders.hl7 import build_mdm
 from tests.builders.import_client import ImportApi, issue_of
-from tests.builders.practices import Town
+from tests.builders.instance import SENDER
+from tests.builders.practices import Town, rpps_of
+from tests.unit.pipeline.test_acks import ASKED, HL7, messages, push, said
+from tests.unit.pipeline.test_patients import decide
 
 pytestmark = pytest.mark.contract
 FHIR = "application/fhir+json"
@@ -375,3 +383,66 @@ def test_not_fetched_in_time_alarms_and_a_late_import_still_counts(town: Town, a
     api.get(reference["content"][0]["attachment"]["url"])
     api.acknowledge(reference["id"], "integrated")
     assert state(town, receipt) == "integrated" and town.house.reasons() == []
+
+
+# ── masking and identity, through the same cursor ─────────────────────────────────────────────────────────────
+
+
+def test_masking_comes_through_the_cursor_under_the_same_number_and_the_content_stays(town: Town, api: ImportApi) -> None:
+    town.write(1)
+    (before,), onward = api.sync()
+    api.acknowledge(before["id"], "integrated")
+    town.show_to("patient")
+    (after,), onward = api.sync(onward)
+    assert (after["id"], after["masterIdentifier"]) == (before["id"], before["masterIdentifier"])
+    assert after["meta"]["tag"][0]["code"] == "metadata" and after["status"] == "current"
+    labels = [coding["code"] for label in after["securityLabel"] for coding in label["coding"]]
+    assert "INVISIBLE_PATIENT" in labels
+    attachment, former = after["content"][0]["attachment"], before["content"][0]["attachment"]
+    assert (attachment["hash"], attachment["size"]) == (former["hash"], former["size"])
+    assert api.get(attachment["url"]).content == api.get(attachment["url"]).content
+    assert issue_of(api.get(former["url"]))[0] == 410, "one address at a time: that of the publication that stands"
+    assert api.sync(onward)[0] == []
+
+
+def test_a_corrected_identity_comes_through_the_cursor_under_the_same_number(town: Town, api: ImportApi) -> None:
+    old = replace(PATIENT, ipp="OLD")
+    town.write(1, patient=old)
+    (before,), onward = api.sync()
+    api.get(before["content"][0]["attachment"]["url"])
+    town.house.letter(build_adt("A40", ipp="NEW", merged=("OLD",)))
+    decide(town.house, "correct")
+    town.publish()
+    (after,), _ = api.sync(onward)
+    assert (after["id"], after["masterIdentifier"]) == (before["id"], before["masterIdentifier"])
+    assert after["meta"]["tag"][0]["code"] == "identity" and "relatesTo" not in after
+    numbers = [
+        one["value"] for resource in after["contained"] if resource["resourceType"] == "Patient" for one in resource["identifier"]
+    ]
+    assert "NEW" in numbers and "OLD" not in numbers
+    search = api.get("DocumentReference", params={"patient.identifier": "NEW"}).json()
+    assert [entry["resource"]["id"] for entry in search["entry"]] == [after["id"]]
+    assert "entry" not in api.get("DocumentReference", params={"patient.identifier": "OLD"}).json()
+
+
+# ── what the sender is told ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("outcome", "told"), [("integrated", ["Z02 Y", "Z03 Y"]), ("not-our-patient", ["Z02 Y", "Z03 N 902"])])
+def test_an_outcome_becomes_the_senders_z02_and_z03(town: Town, api: ImportApi, outcome: str, told: list[str]) -> None:
+    house = town.house
+    house.pipeline._senders = {APHP_EJ: replace(SENDER, legal_entity=APHP_EJ, finess=APHP_EJ, hl7=HL7)}
+    content = build_mdm(build_ldl_ses(), recipients=town.to("cab-1"), flags=ASKED)
+    house.letter(content)
+    town.publish()
+    (reference,), _ = api.sync()
+    api.get(reference["content"][0]["attachment"]["url"])
+    house.pipeline.settle_some()
+    push(house)
+    assert [said(message) for message in messages(house)] == told[:1]
+    api.acknowledge(reference["id"], outcome)
+    house.pipeline.settle_some()
+    push(house)
+    first, second = messages(house)
+    assert said(second) == told[1]
+    assert [message.segments("OBX")[1].value(4) for message in (first, second)] == [f"8{rpps_of(1)}"] * 2
