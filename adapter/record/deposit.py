@@ -19,10 +19,10 @@ from adapter.fhir.search import read_query
 from adapter.ledger.record_rows import AnyToken, NewResource, Row
 from adapter.ledger.record_store import RecordChanges
 from adapter.record import profile_rules as rules
-from adapter.record.amendment import JSON_PATCH, amended_by_json_patch, amended_by_parameters
+from adapter.record.amending import amend, amended_by_entry, check_version, document_of
 from adapter.record.consent import check_feeding, wishes_of
-from adapter.record.content import binary_content
 from adapter.record.entries import Entry, parse_condition
+from adapter.record.holding import declare_as_held, drop_unnamed, named, related_ids, written
 from adapter.record.parameters import indexes_of, stretch_of, token_texts
 from adapter.record.patients import check_same_patient, lock_name, settle_patient
 from adapter.record.references import local_reference, names_of, references_in, rewritten
@@ -105,7 +105,7 @@ class _Deposit:
         names += [f"unique:{rules.unique_id_of(entry.resource)}" for entry in self._submission.lists]
         names += [f"condition:{e.kind}:{parse_condition(e.condition)}" for e in self._submission.entries if e.condition]
         for document in self._submission.documents:
-            names += [f"unique:{value}" for value in _related_ids(document.metadata)]
+            names += [f"unique:{value}" for value in related_ids(document.metadata)]
         subject = self._submission.subject
         if subject is not None:
             matricule = official_ins(subject.traits)[1] if subject.traits is not None else subject.matricule
@@ -190,9 +190,9 @@ class _Deposit:
         attachment = metadata["content"][0]["attachment"]
         attachment.pop("data", None)
         attachment |= {"url": content_id, "size": len(document.content.data), "hash": document.content.sha1}
-        metadata["subject"] = _named(metadata["subject"], f"Patient/{self._patient_id}")
-        _drop_unnamed(metadata)
-        _declare_as_held(metadata)
+        metadata["subject"] = named(metadata["subject"], f"Patient/{self._patient_id}")
+        drop_unnamed(metadata)
+        declare_as_held(metadata)
         stretch = stretch_of(metadata.get("date"))
         row = self._add(
             "DocumentReference", new_id, metadata, metadata["status"], unique_id(document.metadata),
@@ -216,7 +216,7 @@ class _Deposit:
                 replaced = row
             if row is None:
                 raise refused("record.reference", place)
-            relation["target"] = _named(relation["target"], f"DocumentReference/{row.id}")
+            relation["target"] = named(relation["target"], f"DocumentReference/{row.id}")
         return replaced
 
     def _related(self, target: Mapping[str, Any]) -> Row | None:
@@ -240,7 +240,7 @@ class _Deposit:
 
     def _supersede(self, row: Row) -> None:
         held = json.loads(self._changes.content(row.id)) | {"status": "superseded"}
-        changed = self._changes.change(row, _written(held), "superseded", row.openness, indexes_of(held))
+        changed = self._changes.change(row, written(held), "superseded", row.openness, indexes_of(held))
         self._tell("record.supersede", changed)
 
     # ── sets and folders ──────────────────────────────────────────────────────────────────────────────────────
@@ -257,7 +257,7 @@ class _Deposit:
     def _add_list(self, entry: Entry, new_id: str) -> None:
         place = f"{entry.place}.resource"
         listed = self._linked(entry.resource, place)
-        listed["subject"] = _named(listed.get("subject") or {}, f"Patient/{self._patient_id}")
+        listed["subject"] = named(listed.get("subject") or {}, f"Patient/{self._patient_id}")
         items = [str(item.get("item", {}).get("reference", "")) for item in listed.get("entry") or ()]
         stretch = stretch_of(listed.get("date"))
         row = self._add(
@@ -276,11 +276,7 @@ class _Deposit:
             raise refused("record.other-patient", f"{entry.place}.request.url")
         check_version(row, entry.if_match)
         before = document_of(self._changes, row)
-        made = (
-            amended_by_parameters(before, entry.resource)
-            if entry.kind == "Parameters"
-            else amended_by_json_patch(before, _json_patch_of(entry))
-        )
+        made = amended_by_entry(before, entry)
         amended = amend(self._changes, row, made)
         self._outcomes[entry.rank] = Outcome(200, amended)
         self._tell("record.update", amended)
@@ -335,7 +331,7 @@ class _Deposit:
             NewResource(
                 new_id,
                 kind,
-                _written(kept),
+                written(kept),
                 state,
                 patient_id=self._patient_id,
                 unique=unique,
@@ -351,73 +347,3 @@ class _Deposit:
     def _tell(self, action: str, row: Row) -> None:
         detail = Telling(self._submission.transaction, patient_id=row.patient_id).written()
         self._changes.audit(self._client.name, action, row.kind, row.id, detail)
-
-
-def _json_patch_of(entry: Entry) -> Any:
-    """The JSON Patch that a Binary holds; one that cannot be read changes nothing, and is refused."""
-    content = binary_content(entry.resource)
-    if content is None or content.media_type != JSON_PATCH:
-        raise refused("record.amendment", f"{entry.place}.resource.contentType")
-    try:
-        return json.loads(content.data)
-    except (ValueError, RecursionError):
-        raise refused("record.amendment", f"{entry.place}.resource.data") from None
-
-
-def document_of(changes: RecordChanges, row: Row) -> Resource:
-    """The metadata of a row."""
-    found: Resource = json.loads(changes.content(row.id))
-    return found
-
-
-def amend(changes: RecordChanges, row: Row, made: Resource) -> Row:
-    """Keep the new metadata of a document. A superseded one whose successor is there stays superseded."""
-    if row.state == "superseded" and made["status"] == "current" and _is_replaced(changes, row):
-        raise refused("record.replaced-superseded", "DocumentReference.status")
-    return changes.change(row, _written(made), str(made["status"]), openness_of(made), indexes_of(made))
-
-
-def _is_replaced(changes: RecordChanges, row: Row) -> bool:
-    return changes.count("DocumentReference", [AnyToken("relatesto", (f"to:DocumentReference/{row.id}",))]) > 0
-
-
-def check_version(row: Row, if_match: str) -> None:
-    """RecordRefusal when a change was made of another version."""
-    if if_match and if_match.removeprefix("W/").strip('"') not in (str(row.version), "*"):
-        raise refused("record.stale", "ifMatch")
-
-
-def _related_ids(document: Mapping[str, Any]) -> list[str]:
-    targets = [relation.get("target") or {} for relation in document.get("relatesTo") or ()]
-    return [str((one.get("identifier") or {}).get("value") or one.get("reference") or "").lower() for one in targets]
-
-
-def _named(reference: Mapping[str, Any], target: str) -> Resource:
-    """A reference to a place here; a logical identifier beside it stays."""
-    kept = {key: value for key, value in reference.items() if key in ("identifier", "display", "type")}
-    return {"reference": target} | kept
-
-
-def _declare_as_held(metadata: Resource) -> None:
-    """What was published simply is held as comprehensive metadata: its bytes are elsewhere now, which its profile forbids."""
-    declared = rules.profiles_of(metadata)
-    if not declared & rules.SIMPLIFIED_PROFILES:
-        return
-    kept = [one for one in metadata["meta"]["profile"] if one.partition("|")[0] not in rules.SIMPLIFIED_PROFILES]
-    metadata["meta"]["profile"] = [*kept, *([rules.PDSM_DOCUMENT] if rules.PDSM_SIMPLIFIED in declared else [])]
-    if not metadata["meta"]["profile"]:
-        del metadata["meta"]["profile"]
-
-
-def _drop_unnamed(resource: Resource) -> None:
-    """R4 wants each contained resource to be referred to: a patient that only `subject` named is held on its own now."""
-    text = json.dumps(resource)
-    kept = [one for one in resource.get("contained") or () if f'"reference": "#{one.get("id")}"' in text]
-    if resource.get("contained"):
-        resource["contained"] = kept
-    if not kept:
-        resource.pop("contained", None)
-
-
-def _written(resource: Mapping[str, Any]) -> bytes:
-    return json.dumps(resource, ensure_ascii=False, separators=(",", ":")).encode()

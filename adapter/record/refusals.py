@@ -92,9 +92,14 @@ class RecordRefusal(Exception):  # noqa: N818 - a refusal is an answer, not a fa
         self.findings = tuple(findings)
 
     @property
+    def code(self) -> str:
+        """Our word for the first fault."""
+        return self.findings[0].code
+
+    @property
     def reason(self) -> Reason:
         """What the first finding's code means."""
-        return REASONS[self.findings[0].code]
+        return REASONS[self.code]
 
 
 def finding(code: str, where: str = "") -> Finding:

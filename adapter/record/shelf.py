@@ -22,9 +22,10 @@ from adapter.ledger.record_store import RecordChanges, RecordRows, RecordStore
 from adapter.model.audit import AuditEntry, AuditRow
 from adapter.model.confidential import Confidential
 from adapter.record import searching
+from adapter.record.amending import amend, check_version, document_of
 from adapter.record.amendment import amended_by_json_patch, amended_by_parameters
 from adapter.record.consent import check_reading, consent_faults, wishes_of
-from adapter.record.deposit import Outcome, Policy, amend, check_version, deposit, document_of
+from adapter.record.deposit import Outcome, Policy, deposit
 from adapter.record.entries import Entry
 from adapter.record.parameters import indexes_of
 from adapter.record.patients import add_patient, check_matricule, find_patient, lock_name

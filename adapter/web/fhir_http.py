@@ -64,7 +64,8 @@ class FhirRefusal(Exception):  # noqa: N818 - a refusal is an answer, not a faul
         *findings: Finding,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(findings[0].code if findings else issue_type)
+        self.code = findings[0].code if findings else issue_type
+        super().__init__(self.code)
         self.status = status
         self.issue_type = issue_type
         self.findings = findings
@@ -366,7 +367,7 @@ def fhir_route(handler: Handler, name: str, count: Count, negotiate: Callable[[R
             response = await handler(request)
         except FhirRefusal as refused:
             response = refusal_answer(refused)
-            log.info("fhir.refused", route=name, status=int(response.status_code), code=str(refused))
+            log.info("fhir.refused", route=name, status=int(response.status_code), code=refused.code)
         except InputError as error:
             response = refusal_answer(input_refusal(error))
             log.info("fhir.refused", route=name, status=int(response.status_code), code=error.code)

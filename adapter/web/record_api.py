@@ -104,7 +104,7 @@ class _Desk:
             return await self._answered(request, client, steps)
         except RecordRefusal as refusal:
             await run_in_threadpool(
-                self._shelf.tell_refusal, client, str(refusal), steps[0] if steps[:1] and steps[0] in _KINDS else ""
+                self._shelf.tell_refusal, client, refusal.code, steps[0] if steps[:1] and steps[0] in _KINDS else ""
             )
             raise web.FhirRefusal(HTTPStatus(refusal.reason.status), refusal.reason.issue_type, *refusal.findings) from None
 
