@@ -60,11 +60,16 @@ class BetterLegs(Confidential):
 
 
 def unsent_faxes(database: Database, legal_entity: str, after_id: str, limit: int) -> list[FaxedDocument]:
-    """Faxes that wait in their queue or for a person and never were in doubt, by id; `after_id` pages."""
+    """Faxes that wait in their queue or for a person and never were in doubt, by id; `after_id` pages.
+
+    A cancellation follows the document to where it went: its page stays a page (domain §6.6).
+    """
     d = tables.delivery
     waiting = d.c.state.in_((S.QUEUED.value, S.PARKED.value))
     mine = (d.c.legal_entity == legal_entity, *_IS_FAX, waiting, d.c.superseded_by == "", d.c.unclear_count == 0)
-    return _documents(database, select(d).where(*mine, d.c.id > after_id).order_by(d.c.id).limit(limit))
+    return _documents(
+        database, select(d).where(*mine, d.c.intent != Intent.CANCEL.value, d.c.id > after_id).order_by(d.c.id).limit(limit)
+    )
 
 
 def faxed_documents(database: Database, legal_entity: str, since: datetime, after_id: str, limit: int) -> list[FaxedDocument]:

@@ -258,6 +258,14 @@ def test_what_its_author_cancelled_is_not_copied(house: Instance) -> None:
     assert upgrade(house, backfill_days=30).run(shift(house)).counts["copies"] == 0
 
 
+def test_the_page_that_cancels_a_fax_stays_a_page(house: Instance) -> None:
+    faxed(house, 1)
+    cancelled = house.letter(letter(1, **CANCELS))
+    house.clock.now = THE_NIGHT
+    assert not any(upgrade(house, backfill_days=30).run(shift(house)).counts.values())
+    assert house.states(cancelled) == {"fax": "queued"}
+
+
 def test_a_refused_copy_is_a_question_and_the_fax_stays_proved(house: Instance) -> None:
     receipt = faxed(house, 1)
     house.clock.now = THE_NIGHT
