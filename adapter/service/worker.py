@@ -269,7 +269,8 @@ def _import_routers(config: Config, instance: Instance, figures: Figures) -> lis
     clients = import_clients(config)
     if not clients or config.doors.http is None:
         return []
-    return [import_router(clients, instance.ledger, import_settings(config, config.doors.http), clock=now, count=figures.count)]
+    settings = import_settings(config, config.doors.http)
+    return [import_router(clients, instance.ledger, instance.directory, settings, clock=now, count=figures.count)]
 
 
 def _health(instance: Instance) -> Health:

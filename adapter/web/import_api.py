@@ -15,8 +15,10 @@ from urllib.parse import parse_qsl
 import structlog
 from fastapi import APIRouter, Request, Response
 
+from adapter.coordination.treatments import PRESCRIPTIONS, STATEMENTS
 from adapter.errors import LedgerError
 from adapter.ledger.ledger import Ledger
+from adapter.routing.directory import Directory
 from adapter.web.bulk import EXPORT_ROUTES, add_export_routes
 from adapter.web.bulk_surface import with_export, with_export_paths
 from adapter.web.fhir_http import (
@@ -35,6 +37,7 @@ from adapter.web.fhir_http import (
 from adapter.web.import_access import API_VERSION, VERSION_HEADER, Ask, ImportDoor, ImportSettings
 from adapter.web.import_acknowledge import ImportAcknowledge
 from adapter.web.import_contents import ImportContents, no_negotiation
+from adapter.web.import_coordination import APPOINTMENTS, TEAM, ImportCoordination
 from adapter.web.import_documents import ImportDocuments
 from adapter.web.import_requests import ImportRequests
 from adapter.web.import_surface import OPERATIONS, capability_statement, openapi_document
@@ -49,13 +52,19 @@ _MOST_FIELDS = 20
 
 
 def import_router(
-    clients: tuple[ApiClient, ...], ledger: Ledger, settings: ImportSettings, *, clock: Callable[[], datetime], count: Count
+    clients: tuple[ApiClient, ...],
+    ledger: Ledger,
+    directory: Callable[[], Directory],
+    settings: ImportSettings,
+    *,
+    clock: Callable[[], datetime],
+    count: Count,
 ) -> APIRouter:
     """Everything under `/fhir`."""
     base = settings.base_url
     smart = SmartServer(clients, ledger, f"{base}/auth/token", clock=clock)
     door = ImportDoor(ledger, smart, settings, clock=clock, count=count)
-    handlers = _handlers(door)
+    handlers = _handlers(door, directory)
     router = APIRouter()
     made_on = clock().replace(microsecond=0).isoformat()
     _describe(router, door, clients, made_on)
@@ -71,8 +80,9 @@ def import_router(
     return router
 
 
-def _handlers(door: ImportDoor) -> dict[str, Callable[[Ask], Response]]:
+def _handlers(door: ImportDoor, directory: Callable[[], Directory]) -> dict[str, Callable[[Ask], Response]]:
     documents, contents, requests = ImportDocuments(door), ImportContents(door), ImportRequests(door)
+    together = ImportCoordination(door, directory)
     return {
         "sync": documents.sync,
         "search-documents": documents.search,
@@ -88,6 +98,10 @@ def _handlers(door: ImportDoor) -> dict[str, Callable[[Ask], Response]]:
         "search-tasks-form": requests.search_tasks,
         "read-task": requests.read_task,
         "update-task": requests.update_task,
+        "search-treatments": together.searching(STATEMENTS),
+        "search-prescriptions": together.searching(PRESCRIPTIONS),
+        "search-appointments": together.searching(APPOINTMENTS),
+        "search-teams": together.searching(TEAM),
     }
 
 

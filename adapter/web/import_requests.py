@@ -54,7 +54,7 @@ from adapter.web.import_search import (
     says_identifiers,
     says_patient,
 )
-from adapter.web.import_standing import Shown, shown_named
+from adapter.web.import_standing import Shown, shown_named, steps_of
 
 Resource = dict[str, Any]
 _COMMON = (
@@ -229,12 +229,7 @@ class ImportRequests:
 
     def _task_of(self, shown: Shown) -> HeldTask | None:
         """The Task of a document that asks for something; None for any other."""
-        entity, header = shown.submission.legal_entity, shown.submission.document
-        # A request sent again under another identity has a new number: its life goes on under the first one.
-        of_either = (
-            self._door.ledger.request_steps(one, legal_entity=entity) for one in (header.unique_id, header.replaces) if one
-        )
-        steps = next(filter(None, of_either), [])
+        steps = steps_of(self._door.ledger, shown)
         if not steps or not resources_of(shown.bundle, "ServiceRequest"):
             return None
         zone = self._door.settings.zone

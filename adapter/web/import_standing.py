@@ -8,6 +8,7 @@ from typing import Any
 from adapter.ledger.ledger import Ledger
 from adapter.model.confidential import Confidential
 from adapter.model.publication import Publication, Readers
+from adapter.model.request import RequestStep
 from adapter.model.submission import Submission
 from adapter.packaging.published import Standing, document_reference, standings
 from adapter.web.fhir_http import gone, not_found
@@ -49,6 +50,16 @@ def shown_named(ledger: Ledger, readers: Readers, name: str) -> Shown:
     if not current:
         raise gone()
     return current[-1]
+
+
+def steps_of(ledger: Ledger, shown: Shown) -> list[RequestStep]:
+    """What happened to the request that a document holds, oldest first; none for a letter.
+
+    A request sent again under another identity has a new number: its life goes on under the first one.
+    """
+    header, entity = shown.submission.document, shown.submission.legal_entity
+    of_either = (ledger.request_steps(one, legal_entity=entity) for one in (header.unique_id, header.replaces) if one)
+    return next(filter(None, of_either), [])
 
 
 def publication_of(standing: Standing, publication_id: str) -> Publication | None:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from adapter.coordination.treatments import PRESCRIPTIONS, STATEMENTS
 from adapter.fhir.search import Kind, Parameter
 from adapter.packaging.mhd import DOCUMENT_REFERENCE_PROFILE
 from adapter.web.import_access import API_VERSION
+from adapter.web.import_coordination import APPOINTMENTS, PATIENT_PARAMETERS, TEAM
 from adapter.web.import_documents import COUNT, CURSOR, DOCUMENT_PARAMETERS
 from adapter.web.import_requests import REQUEST_PARAMETERS, TASK_PARAMETERS
 
@@ -39,6 +41,7 @@ SEARCHES: Mapping[str, Mapping[str, Parameter]] = {
     "DocumentReference": DOCUMENT_PARAMETERS,
     "ServiceRequest": REQUEST_PARAMETERS,
     "Task": TASK_PARAMETERS,
+    **dict.fromkeys((STATEMENTS, PRESCRIPTIONS, APPOINTMENTS, TEAM), PATIENT_PARAMETERS),
 }
 # Order counts: `$sync` and `_search` before `{id}`.
 OPERATIONS = (
@@ -68,6 +71,10 @@ OPERATIONS = (
         "update-task", "PUT", "Task/{id}", "Task", "u", "Accept, schedule, refuse, ask; integrated or failed.",
         UPDATE, body="Task", is_conditional=True,
     ),
+    Operation("search-treatments", "GET", "MedicationStatement", "MedicationStatement", "s", "A patient's treatments.", SEARCH),
+    Operation("search-prescriptions", "GET", "MedicationRequest", "MedicationRequest", "s", "A patient's prescriptions.", SEARCH),
+    Operation("search-appointments", "GET", "Appointment", "Appointment", "s", "A patient's appointments.", SEARCH),
+    Operation("search-teams", "GET", "CareTeam", "CareTeam", "s", "Who cares for a patient.", SEARCH),
 )  # fmt: skip
 _PROFILES = {"DocumentReference": DOCUMENT_REFERENCE_PROFILE}
 _KINDS = {Kind.TOKEN: "token", Kind.DATE: "date", Kind.STRING: "string", Kind.REFERENCE: "reference"}
@@ -107,7 +114,8 @@ def _capability(kind: str) -> Resource:
     if kind in _PROFILES:
         resource["supportedProfile"] = [_PROFILES[kind]]
     resource["interaction"] = [{"code": code} for code in codes]
-    resource |= {"versioning": "versioned" if kind in SEARCHES else "no-version", "readHistory": False}
+    is_read = any(one.interaction == READ for one in mine)
+    resource |= {"versioning": "versioned" if kind in SEARCHES and is_read else "no-version", "readHistory": False}
     if UPDATE in codes:
         resource["updateCreate"] = False
     if kind in SEARCHES:

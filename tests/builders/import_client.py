@@ -38,7 +38,8 @@ from tests.builders.practices import HOUR, INBOX
 BASE = "http://testserver/fhir"
 TOKEN_URL = f"{BASE}/auth/token"
 ALL_SCOPES = (
-    "system/DocumentReference.rus", "system/Binary.r", "system/Bundle.r", "system/ServiceRequest.rs", "system/Task.rus"
+    "system/DocumentReference.rus", "system/Binary.r", "system/Bundle.r", "system/ServiceRequest.rs", "system/Task.rus",
+    "system/MedicationStatement.s", "system/MedicationRequest.s", "system/Appointment.s", "system/CareTeam.s",
 )  # fmt: skip
 WARD = "service"
 
@@ -108,7 +109,9 @@ class ImportApi:
     def _new_app(self) -> FastAPI:
         settings = ImportSettings(self.base, ZoneInfo("Europe/Paris"), BodyLimits(1_000_000))
         ledger, clock = self.house.ledger, self.house.clock
-        router = import_router(self._clients, ledger, settings, clock=clock, count=self.counted.append)
+        router = import_router(
+            self._clients, ledger, lambda: self.house.directory, settings, clock=clock, count=self.counted.append
+        )
         return build_app([router], health=lambda: Health(True), metrics=lambda: b"", version="test")
 
     def another_worker(self) -> TestClient:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from adapter.model.receipt import Principal
+from tests.builders.cda import matricule
 from tests.builders.directory import APHP_EJ
 from tests.builders.form import form_bytes
 from tests.builders.import_client import WARD, ImportApi, ward_house
@@ -51,6 +52,8 @@ def _letters(folder: Path, shelf: Shelf) -> None:
         for other in resource["context"].get("related", ()):
             name = other["reference"].replace("/", "-")
             shelf.keep(f"{number}-{name}", api.get(other["reference"], headers={"Accept": FHIR}))
+    for kind in ("MedicationStatement", "MedicationRequest", "Appointment", "CareTeam"):
+        shelf.keep(kind, api.get(kind, params={"patient.identifier": matricule("2740994043217")}))
     current = next(entry["resource"] for entry in page["entry"] if entry["resource"]["status"] == "current")
     shelf.keep("acknowledged", api.acknowledge(current["id"], "integrated"))
     shelf.keep("conflict", api.acknowledge(current["id"], "unreadable"))

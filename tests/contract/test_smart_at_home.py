@@ -23,6 +23,7 @@ from adapter.web.fhir_http import BodyLimits
 from adapter.web.import_access import ImportSettings
 from adapter.web.import_api import import_router
 from adapter.web.smart import ApiClient, read_scopes
+from tests.builders.directory import territory
 from tests.builders.import_client import Keys
 from tests.builders.ledger import ENTITY, World
 from tests.servers.foreign_hl7 import free_port
@@ -44,7 +45,7 @@ def base(world: World, keys: Keys) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}/fhir"
     client = ApiClient("soft", Readers(ENTITY, ("cab-1",)), read_scopes(["system/DocumentReference.rs"]), keys.path, 100_000)
     settings = ImportSettings(address, ZoneInfo("Europe/Paris"), BodyLimits(1_000_000))
-    router = import_router((client,), world.ledger, settings, clock=world.clock, count=lambda *_: None)
+    router = import_router((client,), world.ledger, territory, settings, clock=world.clock, count=lambda *_: None)
     app = build_app([router], health=lambda: Health(True), metrics=lambda: b"", version="0")
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="off"))
     thread = threading.Thread(target=server.run, name="import-api", daemon=True)
