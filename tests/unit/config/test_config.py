@@ -92,7 +92,7 @@ def test_the_example_documents_every_key_and_no_other() -> None:
 
 def test_the_example_with_every_setting_in_use_is_read_without_an_unknown_key(tmp_path: Path) -> None:
     everything = re.sub(r"^#: ?", "", example_text(), flags=re.MULTILINE)
-    for file in re.findall(r'"((?:tls|secrets)/[^"]+|[^"/]+\.csv)"', everything):
+    for file in re.findall(r'"((?:tls|secrets|clients)/[^"]+|[^"/]+\.csv)"', everything):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("x")
     everything = everything.replace('url = "" ', 'url = "postgresql://tdu:{password}@db/tdu" ')
