@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, exists, or_, select
+from sqlalchemy import ColumnElement, FromClause, and_, exists, or_, select, text
 
 from adapter.ledger import moves, tables
 from adapter.ledger.database import Transaction
@@ -74,7 +74,8 @@ def told_with(tx: Transaction, submission_id: str) -> dict[str, set[str]]:
     d = tables.delivery
     other = d.alias("other")
     mine = (d.c.submission_id == submission_id, d.c.purpose == Purpose.DOCUMENT.value, d.c.bundle != "")
-    shared = (_may_travel_with(other, d), other.c.submission_id != submission_id)
+    # The index of bundles is found by its very words, said of the one that is looked up.
+    shared = (_may_travel_with(other, d), text("other.bundle <> ''"), other.c.submission_id != submission_id)
     found: dict[str, set[str]] = {}
     for row in tx.execute(select(other.c.submission_id, other.c.role_id).select_from(d.join(other, and_(*shared))).where(*mine)):
         found.setdefault(row.submission_id, set()).add(row.role_id)
