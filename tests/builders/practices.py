@@ -46,7 +46,7 @@ family = "DUCABINET{number}"
 [[practitioner.role]]
 key = "medecin-{name}"
 organisation = "{name}"
-channels = [{{ channel = "inbox", address = "{name}" }}]
+channels = [{{ channel = "inbox", address = "{inbox}" }}]
 """
 
 
@@ -61,11 +61,11 @@ def _with_key(digits: str) -> str:
     return f"{digits}{-sum(d // 10 + d % 10 for d in doubled) % 10}"
 
 
-def with_practices(names: Sequence[str]) -> Directory:
-    """The reference territory and these practices, each with one doctor, numbered from 1."""
+def with_practices(names: Sequence[str], inbox: str = "") -> Directory:
+    """The reference territory and these practices, each with one doctor, numbered from 1; `inbox`: one that they all share."""
     files = territory_files()
     more = (
-        _CABINET.format(name=name, number=n, rpps=rpps_of(n), finess=_with_key(f"9499{n:04d}"))
+        _CABINET.format(name=name, inbox=inbox or name, number=n, rpps=rpps_of(n), finess=_with_key(f"9499{n:04d}"))
         for n, name in enumerate(names, start=1)
     )
     files["cabinets.toml"] = "".join(more).encode()

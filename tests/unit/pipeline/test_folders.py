@@ -10,7 +10,7 @@ import pytest
 
 from adapter.model.folder import FolderFormat, Standing
 from tests.builders.directory import APHP_EJ
-from tests.builders.practices import Town
+from tests.builders.practices import Town, with_practices
 
 
 @pytest.fixture
@@ -290,6 +290,21 @@ def test_a_document_masked_after_it_was_imported_is_told_in_words(town: Town) ->
     town.keeper().keep()
     (words,) = town.names()
     assert "(importé le" in " ".join((town.path() / words).read_text("cp1252").split())
+
+
+def test_two_doctors_of_one_practice_get_one_copy_that_speaks_for_both(tmp_path: Path) -> None:
+    town = Town(tmp_path, ("cab-1", "cab-2"))
+    town.house.directory = with_practices(("cab-1", "cab-2"), inbox="cab-1")
+    receipt = town.write(to=("cab-1", "cab-2"))
+    town.keeper().keep()
+    assert len([name for name in town.names() if name.endswith(".hpr")]) == 1
+    assert outcomes(town) == ["new:lying:", "new:lying:"]
+    town.take()
+    town.round()
+    assert set(town.house.states(receipt).values()) == {"integrated"}
+    town.write(2, to=("cab-1", "cab-2"))
+    town.keeper().keep()
+    assert len([name for name in town.names() if name.endswith(".hpr")]) == 1
 
 
 def test_another_process_at_work_in_the_folder_is_left_alone(town: Town) -> None:
