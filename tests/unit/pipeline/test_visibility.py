@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from adapter.model.delivery import DeliveryState
+from adapter.model.identity import LocalIdentifier
 from adapter.model.plan import ChannelName
 from adapter.packaging.parcel import Parcel, RecordChange, RecordContent
 from adapter.pipeline.visibility import PATIENT, PROFESSIONALS, state_of
-from tests.builders.cda import build_ldl_ses
-from tests.builders.directory import APHP_EJ
+from tests.builders.adt import build_adt
+from tests.builders.cda import CUSTODIAN_IPP_OID, build_ldl_ses
+from tests.builders.directory import APHP_EJ, letter_header
+from tests.builders.fhir_document import ENTRY_LETTER, build_entry_letter, header_of, send
 from tests.builders.hl7 import CANCELS, DOCTOR, FAX_DOCTOR, REPLACES, build_mdm
 from tests.builders.instance import Instance, accepted
 from tests.builders.record_territory import record_territory
+from tests.unit.pipeline.test_new_sources import DROPPED
+from tests.unit.pipeline.test_patients import decide, metadata_of
 
 RECORD, FAX = ChannelName.SHARED_RECORD, ChannelName.FAX
 ROOT = "1.2.250.1.213.1.1.9.501"
@@ -169,3 +176,21 @@ def test_who_decided_is_in_the_audit(house: Instance) -> None:
     entries = [one.entry for one in house.ledger.read_audit(0, 1000, legal_entity=APHP_EJ)]
     rows = [one for one in entries if one.action == "document.visibility"]
     assert [(one.actor, one.about_id, one.detail) for one in rows] == [("dr-martin", order, "patient")]
+
+
+def test_what_a_person_hid_stays_hidden_when_its_identity_is_corrected_under_a_new_number(house: Instance) -> None:
+    """What we write ourselves is sent again as another document: the order names the former one."""
+    old = replace(letter_header().patient, local_ids=(LocalIdentifier("OLD", CUSTODIAN_IPP_OID, "PI"),))
+    content = send(build_entry_letter(header=replace(header_of(ENTRY_LETTER), patient=old)))
+    receipt = house.letter(content, side_car=json.dumps({"recipients": [{"rpps": "99700000013"}]}).encode(), **DROPPED)
+    house.dispatch()
+    (trace,) = house.timeline(receipt).submissions
+    document_id = trace.submission.document.unique_id
+    house.ledger.order_visibility(document_id, frozenset({PATIENT}), "dr-martin", legal_entity=APHP_EJ)
+    house.prepare()
+    house.letter(build_adt("A40", ipp="NEW", merged=("OLD",)))
+    decide(house, "correct")
+    house.dispatch()
+    first, corrected = (metadata_of(parcel) for parcel in house.mail.parcels)
+    assert "INVISIBLE_PATIENT" not in first
+    assert "INVISIBLE_PATIENT" in corrected
