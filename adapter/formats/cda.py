@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,11 +35,10 @@ _PROLOG = re.compile(rb"\s*(?:<\?.*?\?>|<!--.*?-->)", re.DOTALL)
 _START = re.compile(rb"\s*(.{0,9})", re.DOTALL)
 _DECLARED_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 
-# What begins the file of a level 1 document, and what could hide that it does.
+# What seems to begin the file of a level 1 document; the tree tells whether it does.
 _FILE_START = re.compile(rb"""<(?:[A-Za-z_][\w.-]*:)?text\s[^<>]*\brepresentation\s*=\s*["']B64["'][^<>]*>""")
-_HIDING = ((b"<!--", b"-->"), (b"<![CDATA[", b"]]>"), (b"<?", b"?>"))
 _LARGE_FILE = 10_000
-_STAND_IN = b"(file)"
+_STAND_IN = "(file)"
 
 # What `str.split` takes for a blank, of ASCII.
 _ASCII_BLANKS = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
@@ -107,29 +107,38 @@ def read_cda(content: bytes, limits: CdaLimits = DEFAULT_LIMITS) -> CdaDocument:
     return CdaDocument(_clinical_document(root))
 
 
-def open_cda(content: bytes) -> CdaDocument:
+def open_cda(content: bytes, limits: CdaLimits = DEFAULT_LIMITS) -> CdaDocument:
     """As `read_cda`, with the large file of a level 1 document beside the tree, where a word stands in for it.
 
     The file is most of such a document: decoded from the bytes at once, it is neither parsed as XML nor copied as text. Where
     anything of it is unusual the whole is parsed, which says what is wrong.
     """
-    found = _cut_out_file(content)
+    found = _cut_out_file(content) if len(content) <= limits.max_bytes else None
     if found is None:
-        return read_cda(content)
-    rest, file = found
+        return read_cda(content, limits)
+    rest, mark, file = found
     try:
-        document = read_cda(rest)
+        document = read_cda(rest, limits)
     except InputError:
-        return read_cda(content)  # the line of an error is that of the whole
+        return read_cda(content, limits)  # the line of an error is that of the whole
     text = document.root.find(_BODY_TEXT)
-    is_its = text is not None and text.text == _STAND_IN.decode() and not len(text) and not text.get("compression")
-    return CdaDocument(document.root, file) if is_its else read_cda(content)
+    if text is None or text.text != mark or len(text) or not _holds_plain_base64(text):
+        return read_cda(content, limits)
+    text.text = _STAND_IN
+    return CdaDocument(document.root, file)
 
 
-def _cut_out_file(content: bytes) -> tuple[bytes, bytes] | None:
-    """A document without the Base64 of its nonXMLBody, and what that holds; None when it is not plainly there.
+def _holds_plain_base64(text: etree._Element) -> bool:
+    """What the bytes seemed to say may stand in another attribute, or in its value."""
+    return text.get("representation") == "B64" and not text.get("compression")
+
+
+def _cut_out_file(content: bytes) -> tuple[bytes, str, bytes] | None:
+    """A document without the Base64 that seems to be its body's, the mark in its place, and what it holds; None without any.
 
     The Base64 alphabet has no sign that XML gives a meaning: what stands between two tags and decodes is that text and no more.
+    Whether it is the body's is for the tree to say: it is, where the mark is found there. The mark is made from all that remains,
+    so that nothing of it can hold the mark too, however it is written (references, comments and CDATA within a text).
     """
     body = content.find(b"nonXMLBody", 0, -_LARGE_FILE) if len(content) > _LARGE_FILE else -1
     start_tag = _FILE_START.search(content, body, body + _LARGE_FILE) if body >= 0 else None
@@ -137,14 +146,14 @@ def _cut_out_file(content: bytes) -> tuple[bytes, bytes] | None:
         return None
     start = start_tag.end()
     end = content.find(b"<", start)
-    head = content[:start]
-    if end - start < _LARGE_FILE or any(head.rfind(opens) > head.rfind(closes) for opens, closes in _HIDING):
+    if end - start < _LARGE_FILE:
         return None
-    tail = content[end:]
     file = _decoded_whole(content, start, end)
-    if not file or _STAND_IN in head or _STAND_IN in tail:
+    if not file:
         return None
-    return head + _STAND_IN + tail, file
+    head, tail = content[:start], content[end:]
+    mark = hashlib.blake2b(tail, key=hashlib.blake2b(head).digest(), digest_size=32).hexdigest()
+    return b"".join((head, mark.encode(), tail)), mark, file
 
 
 def _decoded_whole(content: bytes, start: int, end: int) -> bytes | None:

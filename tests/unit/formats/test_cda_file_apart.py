@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from adapter.errors import InputError
-from adapter.formats.cda import EmbeddedBody, embedded_body, open_cda, read_cda
+from adapter.formats.cda import CdaLimits, EmbeddedBody, embedded_body, open_cda, read_cda
 from tests.builders.cda import build_n1
 
 PDF = b"%PDF-1.4\n" + bytes(range(256)) * 60
@@ -55,6 +55,16 @@ def test_a_file_is_the_same_on_one_line_or_on_many(end: bytes) -> None:
 
 
 _HIDDEN = b'<text mediaType="application/pdf" representation="B64">' + BASE64 + b"</text>"
+# A small body that reads as the word, and elsewhere a file that is nobody's body.
+_BEFORE_BODY = b"<!-- nonXMLBody --><versionNumber>" + _HIDDEN + b"</versionNumber><component>"
+_FORGED = _holding(b"&#40;file)").replace(b"<component>", _BEFORE_BODY, 1)
+_STYLED = (
+    b'<xsl:stylesheet xmlns:xsl="http://www.w3.org/1999/XSL/Transform" version="1.0"><!-- nonXMLBody --><x>'
+    + _HIDDEN
+    + b"</x>"
+    + _holding(b"&#40;file)").partition(b"?>")[2]
+    + b"</xsl:stylesheet>"
+)
 ODD = {
     "its padding is missing": _holding(BASE64.rstrip(b"=") if BASE64.endswith(b"=") else BASE64[:-1]),
     "a sign is no Base64": _holding(BASE64[:5000] + b"!" + BASE64[5000:]),
@@ -67,9 +77,17 @@ ODD = {
     "it is compressed": N1.replace(b'representation="B64"', b'representation="B64" compression="DF"'),
     "another is hidden in a comment": N1.replace(b"<nonXMLBody>", b"<nonXMLBody><!-- " + _HIDDEN + b" -->"),
     "another comes before the body": N1.replace(b"<component>", b"<!-- nonXMLBody --><component>" + _HIDDEN, 1),
-    "the word that stands in is the body's": _holding(b"(file)").replace(b"<component>", b"<!-- nonXMLBody -->" + _HIDDEN, 1),
+    "the word that stands in is the body's": _holding(b"(file)").replace(b"<component>", _BEFORE_BODY, 1),
     "the document is cut short": N1[:-40],
     "a tag is not closed": N1.replace(b"</component>", b"", 1),
+    "the body is a word written in references": _FORGED,
+    "the body is a word cut by a comment": _FORGED.replace(b"&#40;file)", b"(fi<!-- -->le)"),
+    "the body is a word cut by a section": _FORGED.replace(b"&#40;file)", b"(fi<![CDATA[le)]]>"),
+    "another attribute is called so": N1.replace(b' representation="B64"', b' xmlns:x="urn:x" x:representation="B64"'),
+    "another attribute says so": N1.replace(b'representation="B64"', b"language=' representation=\"B64\"'"),
+    "a tag closes at once": _holding(BASE64).replace(b'B64">', b'B64"/><text>', 1),
+    "a body follows another": N1.replace(b"<nonXMLBody>", b"<nonXMLBody><text>of another</text></nonXMLBody><nonXMLBody>", 1),
+    "it stands beside a style sheet": _STYLED,
     "the text is empty": _holding(b""),
     "nothing decodes": _holding(b"(file)"),
     "a prefix names the elements": N1.replace(b"<text", b"<v3:text").replace(b"</text>", b"</v3:text>"),
@@ -80,3 +98,10 @@ ODD = {
 @pytest.mark.parametrize("content", ODD.values(), ids=ODD.keys())
 def test_an_odd_document_is_told_as_when_it_is_parsed_whole(content: bytes) -> None:
     assert _told(_apart, content) == _told(_whole, content)
+
+
+def test_a_document_beyond_the_limit_is_refused_though_what_is_parsed_of_it_is_small() -> None:
+    with pytest.raises(InputError) as told:
+        open_cda(N1, CdaLimits(max_bytes=len(N1) - 1))
+    assert told.value.code == "cda.too-large"
+    assert open_cda(N1, CdaLimits(max_bytes=len(N1))).file == PDF
