@@ -11,7 +11,7 @@ knows by its Message-ID could drop the one document that it never had.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, and_, exists, or_, select, text
@@ -45,6 +45,14 @@ def waits_for_its_mail(tx: Transaction) -> ColumnElement[bool]:
     same_mail = and_(other.c.bundle == d.c.bundle, other.c.reference == d.c.reference, other.c.on_wire_at.is_not(None))
     later = and_(other.c.state == S.QUEUED.value, other.c.not_before > tx.now)
     return exists().where(tables.HAS_BUNDLE, same_mail, other.c.id != d.c.id, or_(other.c.state.in_(_ON_ITS_WAY), later))
+
+
+def has_company_that(tx: Transaction, waits: Callable[[FromClause], ColumnElement[bool]]) -> ColumnElement[bool]:
+    """True for a delivery that would bring along one that `waits` keeps back: the mail waits with it, whole."""
+    d = tables.delivery
+    company = d.alias("company")
+    due = and_(company.c.state == S.QUEUED.value, or_(company.c.not_before.is_(None), company.c.not_before <= tx.now))
+    return exists().where(tables.HAS_BUNDLE, _may_travel_with(company, d), company.c.id != d.c.id, due, waits(company))
 
 
 def brought_along(tx: Transaction, row: Row) -> list[Row]:

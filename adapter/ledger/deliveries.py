@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, exists, or_, select, update
 
 from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError, VaultError
 from adapter.ledger import bundles, moves, patient_wishes, suspensions, tables
@@ -92,9 +92,10 @@ def _claim(
     if partners.others_than:
         query = query.where(d.c.partner.not_in(partners.others_than))
     if channel in _ANSWERING:
-        query = query.where(~_follows_another())
+        query = query.where(~_follows_another(d))
     if channel is ChannelName.SECURE_MAIL:
         query = query.where(~bundles.is_brought_by_another(tx), ~bundles.waits_for_its_mail(tx))
+        query = query.where(~bundles.has_company_that(tx, _follows_another))
     query = query.order_by(d.c.priority, d.c.created_at, d.c.id).limit(limit).with_for_update(skip_locked=True)
     rows = _without_bad_company(tx.execute(query).mappings().all())
     if not rows:
@@ -129,14 +130,14 @@ def _with_companions(tx: Transaction, row: Row) -> list[Row]:
     return [dict(one) | {"reference": reference} for one in rows]
 
 
-def _follows_another() -> ColumnElement[bool]:
+def _follows_another(one: FromClause) -> ColumnElement[bool]:
     """True while something of the same sequence, made before, is on its way. What is parked holds nobody up."""
-    d = tables.delivery
-    before = d.alias("before")
-    earlier = or_(before.c.created_at < d.c.created_at, and_(before.c.created_at == d.c.created_at, before.c.leg < d.c.leg))
+    before = tables.delivery.alias("before")
+    at_once = and_(before.c.created_at == one.c.created_at, before.c.leg < one.c.leg)
+    earlier = or_(before.c.created_at < one.c.created_at, at_once)
     moving = before.c.state.in_([state.value for state in MOVING])
     # The unqualified word is `before`'s: without it, neither engine may use the partial index, and each row reads the table.
-    return exists().where(tables.HAS_SEQUENCE, before.c.sequence == d.c.sequence, before.c.id != d.c.id, moving, earlier)
+    return exists().where(tables.HAS_SEQUENCE, before.c.sequence == one.c.sequence, before.c.id != one.c.id, moving, earlier)
 
 
 def _without_bad_company(rows: Sequence[Row]) -> Sequence[Row]:

@@ -8,8 +8,8 @@ import pytest
 
 from adapter.model.delivery import DeliveryState, SendOutcome
 from adapter.model.plan import ChannelName
-from tests.builders.cda import build_ldl_ses
-from tests.builders.hl7 import DOCTOR, build_mdm
+from tests.builders.cda import build_ldl_ses, build_n1
+from tests.builders.hl7 import DOCTOR, build_mdm, build_oru
 from tests.builders.instance import UNCLEAR_WAIT, Instance, accepted, deferred, refused, unclear
 from tests.builders.record_territory import record_territory
 
@@ -85,6 +85,22 @@ def test_another_letter_does_not_wait_for_this_ones_record(tmp_path: Path) -> No
         build_mdm(build_ldl_ses(document_id="1.2.3.4.5", set_id="1.2.3.4"), control_id="M2", recipients=(IVRY_DOCTOR,))
     )
     assert instance.dispatch() == 1
+
+
+@pytest.mark.parametrize("answers", [(TAKEN, deferred("partner-busy")), (deferred("partner-busy"), TAKEN)])
+def test_a_mail_of_two_documents_waits_for_both_records_answers(tmp_path: Path, answers: tuple[SendOutcome, ...]) -> None:
+    instance = house(tmp_path)
+    two = (build_n1(document_id="1.2.3.4.6"), build_ldl_ses(document_id="1.2.3.4.5", set_id="1.2.3.4"))
+    instance.letter(build_oru(*two, control_id="ORU1", recipients=(IVRY_DOCTOR,), flags={"DESTDMP": "Y"}))
+    instance.record.script(*answers)
+    assert instance.dispatch(RECORD) == 2
+    assert (instance.dispatch(), instance.mail.parcels) == (0, [])
+    instance.clock.advance(minutes=5)
+    instance.record.script(TAKEN)
+    assert instance.dispatch(RECORD) == 1
+    assert instance.dispatch() == 1
+    assert len(instance.mail.parcels) == 1
+    assert instance.conservation().holds
 
 
 def _legs(instance: Instance, receipt: str) -> list:  # type: ignore[type-arg]
