@@ -81,7 +81,7 @@ class DeliveryWalk(RuleBasedStateMachine):
         except (StaleClaimError, IllegalTransitionError):
             pass
         except LedgerError as error:
-            if error.code not in {"work-item.no-retry", "delivery.newer-version", "delivery.on-wire"}:
+            if error.code not in {"work-item.no-retry", "work-item.no-correction", "delivery.newer-version", "delivery.on-wire"}:
                 raise
 
     # ── what can happen ───────────────────────────────────────────────────────────────────────────────────────
@@ -166,10 +166,11 @@ class DeliveryWalk(RuleBasedStateMachine):
 
     @invariant()
     def only_the_newest_version_may_still_leave(self) -> None:
-        """Of one line and role, what is queued or waiting is of one version."""
+        """Of one line and role, what is queued or waiting is of one version. A change of metadata brings no version."""
         unsent: dict[tuple[str, str], set[int]] = {}
         for delivery in self._all():
-            if delivery.state in (S.QUEUED, S.WAITING, S.CLAIMED) and delivery.intent != Intent.CANCEL.value:
+            brings_a_version = delivery.intent in (Intent.NEW.value, Intent.REPLACE.value)
+            if delivery.state in (S.QUEUED, S.WAITING, S.CLAIMED) and brings_a_version:
                 line = delivery.document_id.rpartition("-v")[0]
                 unsent.setdefault((line, delivery.role_id), set()).add(delivery.version)
         assert all(len(versions) == 1 for versions in unsent.values()), unsent
