@@ -26,6 +26,7 @@ from adapter.formats.mllp_frames import FrameReader, frame_message  # noqa: E402
 from adapter.mapping.from_adt import translate_adt, understand_adt  # noqa: E402
 from adapter.mapping.from_cda import translate_cda  # noqa: E402
 from adapter.mapping.from_hl7v2 import envelope_hl7v2, inspect_hl7v2, understand_hl7v2  # noqa: E402
+from adapter.memory import settle_memory  # noqa: E402
 from adapter.model.receipt import Arrival, Principal  # noqa: E402
 from tests.builders.adt import DOCTOR, build_adt, consent, guardian  # noqa: E402
 from tests.builders.cda import V3, build_ldl_ses, build_n1, tiny_pdf  # noqa: E402
@@ -136,7 +137,8 @@ def adt_messages() -> dict[str, bytes]:
 
 
 def main(arguments: list[str]) -> None:
-    """Print one line a message and a step."""
+    """Print one line a message and a step, in a process that tends its memory as `tdu` does."""
+    settle_memory()
     if arguments == ["fhir"]:
         _tell_floors()
         return
