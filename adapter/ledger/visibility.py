@@ -1,6 +1,7 @@
 """Who may see a document from now on: each change kept, the newest rules; the order that tells its holders is a receipt of ours.
 
 Law: blueprint seams 6, 9, 15. The order is prepared as any receipt: it survives a crash and shows in the document's timeline.
+Nothing that was read before it leaves after it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
-from adapter.ledger import tables
+from adapter.ledger import moves, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import PayloadKind
 from adapter.ledger.wish_tables import visibility_change
+from adapter.model.delivery import DeliveryState
 from adapter.model.receipt import ContentKind, ReceiptState, Verdict
 from adapter.model.submission import Intent, Visibility
 from adapter.model.work_item import WorkAbout
@@ -84,7 +86,18 @@ def _order(tx: Transaction, document_id: str, hidden: frozenset[str], by: str, e
     tx.execute(insert(v).values(**values, receipt_id=change_id, changed_by=by, changed_at=tx.now))
     _receipt(tx, change_id, {"visibility": sorted(hidden), "document": document_id, "number": number}, by, entity)
     tx.audit(entity, by, "document.visibility", WorkAbout.RECEIPT.value, change_id, words or "visible to all")
+    _give_back_claimed(tx, document_id, by, entity)
     return change_id
+
+
+def _give_back_claimed(tx: Transaction, document_id: str, by: str, entity: str) -> None:
+    """What a worker holds was read as it might be seen before: it is claimed and read anew. What is on the wire has holders."""
+    d, s = tables.delivery, tables.submission
+    mine = select(s.c.id).where(s.c.legal_entity == entity, s.c.document_id == document_id)
+    rows = tx.execute(moves.locked(d.c.submission_id.in_(mine), d.c.state == DeliveryState.CLAIMED.value)).mappings().all()
+    for row in rows:
+        moves.requeue(tx, row, actor=by, detail="visibility", attempts=row["attempts"] - 1)
+    moves.refresh_status(tx, {row["submission_id"] for row in rows})
 
 
 def _receipt(tx: Transaction, made: str, order: dict[str, Any], by: str, entity: str) -> None:

@@ -7,12 +7,13 @@ from datetime import timedelta
 
 import pytest
 
+from adapter.errors import StaleClaimError
 from adapter.ledger.patient_wishes import names_of_document
 from adapter.model.identity import INS_TEST, Ins, LocalIdentifier, PatientIdentity
 from adapter.model.patient import PATIENT_NUMBER
 from adapter.model.receipt import ContentKind
 from adapter.model.wish import PatientWord, WishFor, Word
-from tests.builders.ledger import ENTITY, OTHER_ENTITY, World
+from tests.builders.ledger import ENTITY, OTHER_ENTITY, RECORD, World
 
 pytestmark = pytest.mark.contract
 
@@ -72,6 +73,26 @@ def test_an_order_is_a_receipt_to_prepare(world: World) -> None:
     order = world.ledger.order_visibility("doc-1", frozenset({"patient"}), "dr", legal_entity=ENTITY)
     (claim,) = world.ledger.claim_receipts("w1", 10, timedelta(seconds=60))
     assert (claim.receipt.id, claim.receipt.kind, claim.receipt.principal) == (order, ContentKind.CORRECTION, "dr")
+
+
+def test_what_a_worker_holds_goes_back_when_its_visibility_changes(world: World) -> None:
+    """It was read as it might be seen before: put on the wire now, it would leave unmasked and nobody would be told."""
+    submission = world.send("doc-1", channels=(RECORD,))
+    delivery = world.claim_one(RECORD)
+    world.ledger.order_visibility("doc-1", frozenset({"patient"}), "dr", legal_entity=ENTITY)
+    with pytest.raises(StaleClaimError):
+        world.ledger.mark_on_wire(delivery.id, delivery.fence, world.clock())
+    assert world.states(submission) == {"role:a/shared_record": "queued"}
+    again = world.claim_one(RECORD)
+    assert (again.id, again.attempts) == (delivery.id, 1)
+
+
+def test_a_change_takes_nothing_else_from_the_hands_of_workers(world: World) -> None:
+    world.send("doc-2", channels=(RECORD,))
+    delivery = world.claim_one(RECORD)
+    world.ledger.order_visibility("doc-1", frozenset({"patient"}), "dr", legal_entity=ENTITY)
+    world.ledger.order_visibility("doc-2", frozenset({"patient"}), "dr", legal_entity=OTHER_ENTITY)
+    world.ledger.mark_on_wire(delivery.id, delivery.fence, world.clock())
 
 
 def test_many_who_say_the_same_at_once_make_one_change(world: World) -> None:
