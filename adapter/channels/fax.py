@@ -80,7 +80,7 @@ class FaxSpoolChannel:
             return _refused("no-such-number", "not a telephone number")
         job = _job(parcel, content, number) | {"dial": self._settings.dials}
         try:
-            return self._known(parcel.reference, job) or self._full() or self._spool(parcel.reference, content.tiff, job)
+            return self._known(parcel.reference, job) or self._full() or self._spool(parcel.reference, content, job)
         except OSError as error:
             return _deferred(error)
 
@@ -153,16 +153,16 @@ class FaxSpoolChannel:
             return SendOutcome(OutcomeKind.DEFERRED, "spool-full", detail=f"{free} bytes free")
         return None
 
-    def _spool(self, reference: str, tiff: bytes, job: dict[str, Any]) -> SendOutcome:
+    def _spool(self, reference: str, content: FaxContent, job: dict[str, Any]) -> SendOutcome:
         name = spool_name(reference)
-        self._write(f"{name}.tiff", tiff)
+        self._write(f"{name}.tiff", content.tiff)
         self._write(f"{name}.json", _json(job))
         try:
             _sync_directory(self._directory)
         except OSError as error:
             # The job is there, but a power cut now could lose it: the engine may have it, so ask before sending again.
             return SendOutcome(OutcomeKind.UNCLEAR, "no-answer", detail=_detail(error))
-        return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=name)
+        return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=name, detail=content.note)
 
     def _write(self, name: str, content: bytes) -> None:
         temporary = self._directory / f".{name}.part"

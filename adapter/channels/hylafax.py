@@ -164,7 +164,7 @@ class HylaFaxChannel:
             max_dials=self._settings.max_dials,
             modem=self._settings.modem,
         )
-        return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=str(server.submit(order)))
+        return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=str(server.submit(order)), detail=content.note)
 
 
 def cause_of(job: Job) -> str:

@@ -7,7 +7,7 @@ write, else as N1 around its PDF. The PDF beside is the embedded one (ECO 2.1.5)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -149,7 +149,8 @@ def _content(
         case ChannelName.FAX:
             cover = _cover(document, recipient, leg, sender, delivery, sent_at)
             annex = annex_of(document.submission, document.bundle, sender.fax_key)
-            return build_fax(readable_pdf(document, ""), cover, sender.stamp, annex.codes)
+            fax = build_fax(readable_pdf(document, ""), cover, sender.stamp, annex.codes)
+            return replace(fax, note=annex.note)
         case ChannelName.HL7_PUSH:
             cda = travelling_cda(document, readable_pdf(document, sender.stamp))
             carried = LocalDocument(document.submission, cda, sender.mailbox)

@@ -52,10 +52,11 @@ class RecordChange(Confidential):
 
 @dataclass(frozen=True, repr=False)
 class FaxContent(Confidential):
-    """A page set as multi-page TIFF-F (G4, 1728 columns, 204×196 dpi) and its number of pages."""
+    """Pages as TIFF-F (G4, 1728 columns, 204×196 dpi) and how many they are. `note` is what the trace tells of them."""
 
     tiff: bytes
     pages: int
+    note: str = ""
 
 
 @dataclass(frozen=True, repr=False)

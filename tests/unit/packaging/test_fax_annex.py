@@ -66,7 +66,9 @@ def test_no_annex_without_a_key_for_a_cancellation_or_when_it_would_be_too_long(
     assert annex_of(submission(), bundle, None) == FaxAnnex(left_out="no-key")
     assert annex_of(replace(submission(), intent=Intent.CANCEL), bundle, KEY) == FaxAnnex(left_out="cancellation")
     long = bundle | {"entry": [*bundle["entry"], {"resource": {"div": random.Random(1).randbytes(20_000).hex()}}]}
-    assert annex_of(submission(), long, KEY) == FaxAnnex(left_out="too-large")
+    left_out = annex_of(submission(), long, KEY)
+    assert (left_out, left_out.note) == (FaxAnnex(left_out="too-large"), "annex left out: too-large")
+    assert annex_of(submission(), bundle, KEY).note == f"annex of {len(annex_of(submission(), bundle, KEY).codes)} codes"
 
 
 def test_the_same_document_has_the_same_codes() -> None:
