@@ -22,6 +22,7 @@ from adapter.ledger.records import Claimed, ClaimedAck, ClaimedDelivery, Partner
 from adapter.ledger.rows import Sealed, delivery_value, read_asked, read_bundle, read_chunk, read_plan, read_submission
 from adapter.ledger.status import MOVING
 from adapter.ledger.vault import Vault
+from adapter.ledger.versions import waits_for_older
 from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item, add_work_items, close_work_items, greet_partner
 from adapter.model.ack import AckKind
 from adapter.model.delivery import DeliveryState, Purpose, check_transition
@@ -96,6 +97,8 @@ def _claim(
     if channel is ChannelName.SECURE_MAIL:
         query = query.where(~bundles.is_brought_by_another(tx), ~bundles.waits_for_its_mail(tx))
         query = query.where(~bundles.has_company_that(tx, _follows_another))
+    if channel is ChannelName.SHARED_RECORD:
+        query = query.where(~waits_for_older())
     query = query.order_by(d.c.priority, d.c.created_at, d.c.id).limit(limit).with_for_update(skip_locked=True)
     rows = _without_bad_company(tx.execute(query).mappings().all())
     if not rows:

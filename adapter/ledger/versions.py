@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, union, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, union, update
 
 from adapter.ledger import moves, tables
 from adapter.ledger.database import Transaction
@@ -245,6 +245,18 @@ class LineKeeper:
                 if S(row["state"]) in _UNSENT and not row["replaces_sent_on"]:
                     moves.change_values(self._tx, row, replaces_sent_on=_instant(older["on_wire_at"]))
         return newer[0]["id"] if newer else self._cancelled_by
+
+
+def waits_for_older() -> ColumnElement[bool]:
+    """True while an older version, or change, is on the wire to the same role: whoever holds it is asked to change it afterwards.
+
+    What may have arrived (`unclear`) holds nothing up: it is told as soon as it is there, or asked about.
+    """
+    d = tables.delivery
+    older = d.alias("older")
+    same = (older.c.legal_entity == d.c.legal_entity, older.c.line_id == d.c.line_id, older.c.role_id == d.c.role_id)
+    before = or_(older.c.created_at < d.c.created_at, and_(older.c.created_at == d.c.created_at, older.c.version < d.c.version))
+    return exists().where(*same, older.c.channel == d.c.channel, older.c.state == S.ON_WIRE.value, older.c.id != d.c.id, before)
 
 
 def _may_have_left(row: Row) -> bool:

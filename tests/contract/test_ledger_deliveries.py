@@ -10,8 +10,9 @@ import pytest
 from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError
 from adapter.ledger.records import Decision, Settlement
 from adapter.model.delivery import DeliveryState as S
+from adapter.model.submission import Intent
 from adapter.model.work_item import WorkAbout
-from tests.builders.ledger import ENTITY, FAX, LEASE, MAIL, PHONE_LINE, World, work_item
+from tests.builders.ledger import ENTITY, FAX, LEASE, MAIL, PHONE_LINE, RECORD, World, work_item
 
 pytestmark = pytest.mark.contract
 WAIT = {MAIL: timedelta(minutes=15)}
@@ -385,3 +386,30 @@ def test_an_urgent_document_that_died_on_the_wire_is_told_with_the_line_to_call(
     world.clock.advance(seconds=61)
     world.ledger.reap({})
     assert [(item.reason, item.urgent, item.phone_line) for item in world.items()] == [("lease-lost", True, PHONE_LINE)]
+
+
+# ── versions that are held elsewhere ──────────────────────────────────────────────────────────────────────────
+
+
+def test_a_change_waits_while_what_it_changes_is_on_the_wire(world: World) -> None:
+    """Asked too early, the record holds nothing yet: what it takes a second later would stay visible, or be there for ever."""
+    world.send("doc-1", channels=(RECORD,))
+    older = world.on_wire(RECORD)
+    world.clock.advance(seconds=1)
+    world.send("doc-1", channels=(RECORD,), intent=Intent.METADATA, version=2)
+    other = world.send("doc-2", channels=(RECORD,))
+    (claimed,) = world.claim(RECORD)
+    assert claimed.delivery.submission_id == other.id
+    world.settle(older, S.INTEGRATED)
+    assert world.claim_one(RECORD).intent == "metadata"
+
+
+def test_a_worker_that_died_on_the_wire_holds_no_change_up_for_ever(world: World) -> None:
+    world.send("doc-1", channels=(RECORD,))
+    world.on_wire(RECORD)
+    world.clock.advance(seconds=1)
+    world.send("doc-1", channels=(RECORD,), intent=Intent.METADATA, version=2)
+    assert world.claim(RECORD) == []
+    world.clock.advance(seconds=LEASE.total_seconds() + 1)
+    world.ledger.reap({})
+    assert world.claim_one(RECORD).intent == "metadata"
