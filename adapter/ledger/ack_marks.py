@@ -36,7 +36,7 @@ WHOLE_MAIL = "mail"
 
 
 def mark(tx: Transaction, row: Row, state: DeliveryState, *, cause: str, source: str, detail: str, at: datetime) -> None:
-    """Note a delivery's new state for its sender, if they asked, and for whoever else sent the same document and asked; called with
+    """Note a delivery's new state for its sender, if they asked, and for whoever else sent this document and asked; called with
     the row as it was before.
     """
     if row["purpose"] != Purpose.DOCUMENT.value:

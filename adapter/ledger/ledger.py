@@ -39,6 +39,7 @@ from adapter.ledger.import_records import Carried, Kept, Said, SilentPractice, S
 from adapter.ledger.importers import ImporterFigures
 from adapter.ledger.kept import KeptReceipt
 from adapter.ledger.night import NightLedger
+from adapter.ledger.record_store import RecordStore
 from adapter.ledger.records import (
     Claimed,
     ClaimedReceipt,
@@ -56,7 +57,6 @@ from adapter.ledger.records import (
     Timeline,
     WorkFilter,
 )
-from adapter.ledger.record_store import RecordStore
 from adapter.ledger.suspensions import Suspension
 from adapter.ledger.vault import Vault
 from adapter.ledger.visibility import KeptChange

@@ -166,7 +166,7 @@ class Settlement:
 
     `not_before` is set for `queued` (retry) and `unclear` (wait). `open_next_leg` opens the waiting leg of the same role.
     `work_item` is opened at once, or only when no leg is left if `work_item_only_if_last`. `detail` holds no patient content.
-    `suspends_address`: the cause says that nobody is to write there any more. `ends_quietly`: without another leg, nobody is asked.
+    `suspends_address`: the cause says that nobody is to write there any more. `ends_quietly`: without another leg none is asked.
     """
 
     state: DeliveryState

@@ -14,7 +14,11 @@ from adapter.fhir.bundle import full_url
 from adapter.packaging.names import transaction_id
 
 Resource = dict[str, Any]
-_CONDITIONAL = {"Organization": (p.FINESS_SYSTEM,), "Practitioner": (p.RPPS_SYSTEM,), "Patient": tuple(f"urn:oid:{oid}" for oid in p.INS_TYPE_CODES)}
+_CONDITIONAL = {
+    "Organization": (p.FINESS_SYSTEM,),
+    "Practitioner": (p.RPPS_SYSTEM,),
+    "Patient": tuple(f"urn:oid:{oid}" for oid in p.INS_TYPE_CODES),
+}
 # They speak of the document, which stays whole beside.
 _OF_THE_DOCUMENT = ("Composition", "Provenance")
 

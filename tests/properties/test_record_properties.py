@@ -78,7 +78,10 @@ def test_each_resource_is_cut_out_as_it_was_written(values: list[Any], indent: i
 def test_a_patch_is_made_or_refused_and_never_changes_what_it_was_given(patch: Any) -> None:
     document = {**r.document(r.unique_of(1), b"x", url="Binary/1", subject="Patient/1"), "id": "1"}
     before = json.dumps(document)
-    for amend, given_patch in ((amended_by_json_patch, patch), (amended_by_parameters, {"resourceType": "Parameters", "parameter": patch})):
+    for amend, given_patch in (
+        (amended_by_json_patch, patch),
+        (amended_by_parameters, {"resourceType": "Parameters", "parameter": patch}),
+    ):
         try:
             amend(document, given_patch)
         except RecordRefusal:

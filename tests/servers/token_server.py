@@ -29,7 +29,7 @@ class Said:
 
 
 class TokenServer:
-    """`keys`: public keys by kid; `tokens`: those given, in order; `asked`: the decoded assertions; `seen`: (method, path, token)."""
+    """`keys`: public keys by kid; `tokens`: those given; `asked`: the decoded assertions; `seen`: (method, path, token)."""
 
     def __init__(self, keys: dict[str, Any], *script: Said, expires_in: Any = 300, endpoint: str = "") -> None:
         self.keys = keys
