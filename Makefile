@@ -1,5 +1,5 @@
 # Everything that a newcomer needs: `make demo`, then `make test`. Stamps make a second run quick.
-# Works as root and not: real servers (PostgreSQL, mail) are tested as root only, and say so in one loud line otherwise.
+# Works as root and not: real servers (PostgreSQL, mail, fax) are tested as root only, and say so in one loud line otherwise.
 
 PYTHON ?= python3
 VENV := .venv
@@ -42,7 +42,7 @@ demo: $(VENV)/.runtime
 # Debian packages of tests, as root only. policy-rc.d: none of them may start a system daemon.
 packages:
 	@if [ "$$(id -u)" != 0 ]; then \
-	    echo ">>> NOT ROOT: tests with real servers (PostgreSQL, mail) are skipped. For all of them: sudo make test"; \
+	    echo ">>> NOT ROOT: tests with real servers (PostgreSQL, mail, fax) are skipped. For all of them: sudo make test"; \
 	else sh tests/install-debian-packages.sh tests/debian-packages.txt; fi
 
 test: $(VENV)/.dev packages
