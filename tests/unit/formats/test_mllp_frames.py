@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import pytest
 
+from adapter.formats import mllp_frames
 from adapter.formats.mllp_frames import KEPT_BYTES, Frame, FrameCondition, FrameReader, frame_message
 
 
@@ -90,10 +91,47 @@ def test_an_empty_frame_is_a_frame() -> None:
     assert _read(frame_message(b"")) == [("complete", b"", 0)]
 
 
-def test_reading_is_linear_whatever_the_stream_holds() -> None:
-    hostile = b"\x0b" + b"\x1c" * 2_000_000 + b"\x0b" * 200_000 + b"\x1c\r"
+class _Counted(bytes):
+    """Bytes that count how many of them searches walked over and slices copied."""
+
+    looked_at = 0
+
+    def find(self, sign: bytes, at: int = 0) -> int:  # type: ignore[override]
+        found = super().find(sign, at)
+        _Counted.looked_at += (len(self) if found < 0 else found + 1) - at
+        return found
+
+    def __getitem__(self, key: object) -> object:  # type: ignore[override]
+        piece = super().__getitem__(key)  # type: ignore[index]
+        _Counted.looked_at += len(piece) if isinstance(piece, bytes) else 1
+        return piece
+
+
+HOSTILE = {
+    "only half ends": b"\x0b" + b"\x1c" * 200_000,
+    "only beginnings": b"\x0b" * 200_000,
+    "half ends, then beginnings": b"\x0b" + b"\x1c" * 100_000 + b"\x0b" * 100_000,
+    "both in turns": b"\x0b\x1c" * 100_000,
+    "whole frames without content": b"\x0b\x1c\r" * 70_000,
+    "junk": b"x" * 200_000,
+    "junk and line ends": b"\r\nx" * 70_000,
+}
+
+
+@pytest.mark.parametrize("stream", HOSTILE.values(), ids=HOSTILE.keys())
+def test_each_byte_is_looked_at_a_few_times_whatever_the_stream_holds(stream: bytes) -> None:
+    """Once for a beginning, once for an end, once to see what follows half an end, once to copy it."""
+    _Counted.looked_at = 0
     reader = FrameReader(10_000_000)
-    start = time.perf_counter()
-    for at in range(0, len(hostile), 65536):
-        reader.feed(hostile[at : at + 65536])
-    assert time.perf_counter() - start < 10
+    for at in range(0, len(stream), 65536):
+        reader.feed(_Counted(stream[at : at + 65536]))
+    assert len(stream) < _Counted.looked_at <= 4 * len(stream)
+
+
+def test_a_search_from_every_frame_again_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The count above is one that can fail: without what a scan remembers it is a thousand times the stream."""
+    monkeypatch.setattr(mllp_frames._Scan, "next_fs", lambda scan, at: scan.data.find(b"\x1c", at))
+    _Counted.looked_at = 0
+    stream = b"\x0b" * 5_000
+    FrameReader(10_000_000).feed(_Counted(stream))
+    assert _Counted.looked_at > 1000 * len(stream)

@@ -228,7 +228,7 @@ def test_a_partner_that_goes_is_one_question_and_its_return_closes_it(house: Ins
     house.prepare()
     house.dispatch()
     prove(house, S.DELIVERED, "dsn")
-    house.software.script(*[deferred("connect-failed")] * 12)
+    house.software.script(*[deferred("connect-failed")] * 18)  # one answer a message, though they bring the same document
     for _ in range(6):
         push(house)
         house.clock.advance(minutes=20)

@@ -221,7 +221,7 @@ def test_what_follows_an_unknown_original_is_sent_and_flagged(instance: Instance
 
 def test_a_fax_gets_a_follow_up_whose_cover_names_what_it_replaces(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     covers = []
-    monkeypatch.setattr("adapter.packaging.build.build_fax", lambda _, cover, __: covers.append(cover) or FaxContent(b"tiff", 2))
+    monkeypatch.setattr("adapter.packaging.build.build_fax", lambda _, cover, *__: covers.append(cover) or FaxContent(b"tiff", 2))
     first = instance.letter(_new(recipients=(FAX_DOCTOR,)))
     instance.dispatch(FAX)
     instance.letter(_replacing(recipients=(FAX_DOCTOR,)))
