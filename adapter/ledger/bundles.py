@@ -4,8 +4,9 @@ Law: CI-SIS volet 2.1 (one mail a recipient), Référentiel socle MSSanté #2 (o
 keeps a delivery of its own. Of those that are due together the first is claimed and brings the others; they share one Message-ID,
 so that a proof settles all of them.
 
-A Message-ID says which documents are in the mail: another composition is another Message-ID. Else a receiver that drops what it
-knows by its Message-ID could drop the one document that it never had.
+A Message-ID says which documents may be in the mail. What left under it goes again under it, also with fewer of them: who has the
+first drops the second, and has all of it. What stays behind loses it, and nothing ever joins: a receiver that drops what it knows
+by its Message-ID could else drop the one document that it never had, and a proof tell of one that was not in the mail.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ Row = Mapping[Any, Any]
 
 _NAMESPACE = uuid.UUID("0c7f5a0e-6b1d-5f7e-8a43-3f1d9f0b6f52")
 _ON_ITS_WAY = (S.CLAIMED.value, S.ON_WIRE.value, S.UNCLEAR.value)
-# What never leaves again: no mail bears its Message-ID any more.
+# What never leaves again, and what waits for a person: the mail that leaves without them keeps its Message-ID.
 _NEVER_AGAIN = (S.SUPERSEDED.value, S.CANCELLED.value)
+_STAYING = (S.PARKED.value, S.REFUSED.value)
 
 
 def is_brought_by_another(tx: Transaction) -> ColumnElement[bool]:
@@ -120,8 +122,25 @@ def _reference(name: str, row: Row) -> str:
 
 
 def _is_borne_elsewhere(tx: Transaction, rows: Sequence[Row]) -> bool:
-    """True while a document that may leave again later bears this Message-ID too: then this mail takes another."""
+    """True while a document that left, or is about to, bears this Message-ID too: then this mail takes another."""
+    found = select(tables.delivery.c.id).where(*_others_named_alike(rows, not_in=(*_NEVER_AGAIN, *_STAYING)))
+    return tx.execute(found.limit(1)).first() is not None
+
+
+def _others_named_alike(rows: Sequence[Row], *, not_in: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
     d = tables.delivery
-    others = (d.c.bundle == rows[0]["bundle"], d.c.reference == rows[0]["reference"], d.c.state.not_in(_NEVER_AGAIN))
-    ids = [row["id"] for row in rows]
-    return tx.execute(select(d.c.id).where(tables.HAS_BUNDLE, *others, d.c.id.not_in(ids)).limit(1)).first() is not None
+    alike = and_(tables.HAS_BUNDLE, d.c.bundle == rows[0]["bundle"], d.c.reference == rows[0]["reference"])
+    return alike, d.c.state.not_in(not_in), d.c.id.not_in([row["id"] for row in rows])
+
+
+def leave_behind(tx: Transaction, rows: Sequence[Row]) -> None:
+    """What bears the Message-ID of a mail that goes on the wire without it takes its own: it leaves alone, if a person lets it.
+
+    A proof of this mail could else tell that it arrived too. Where the mail had left with it before, it may be there all the
+    same: that is what the person is asked about.
+    """
+    if not rows[0]["bundle"]:
+        return
+    moving = [state.value for state in S if state.value not in _STAYING]
+    for row in tx.execute(moves.locked(*_others_named_alike(rows, not_in=moving))).mappings().all():
+        moves.change_values(tx, row, reference=own_reference(row))

@@ -254,17 +254,16 @@ def mark_on_wire(database: Database, holds: Sequence[Hold], sent_at: datetime) -
     """See `Ledger.mark_on_wire`."""
 
     def work(tx: Transaction) -> None:
-        for hold in sorted(holds):
-            _put_on_wire(tx, hold, sent_at)
+        bundles.leave_behind(tx, [_put_on_wire(tx, hold, sent_at) for hold in sorted(holds)])
 
     database.write(work)
 
 
-def _put_on_wire(tx: Transaction, hold: Hold, sent_at: datetime) -> None:
+def _put_on_wire(tx: Transaction, hold: Hold, sent_at: datetime) -> Row:
     row = _held(tx, *hold)
     if row["state"] != S.CLAIMED.value:
         raise _stale(hold[0])
-    moves.move_delivery(
+    return moves.move_delivery(
         tx,
         row,
         S.ON_WIRE,

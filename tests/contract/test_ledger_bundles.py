@@ -103,3 +103,21 @@ def test_parted_they_leave_alone_under_names_of_their_own(world: World) -> None:
     alone = claims(world)
     assert [one.companions for one in alone] == [(), ()]
     assert len({one.delivery.reference for one in alone} | {claim.delivery.reference}) == 3
+
+
+def test_what_goes_again_alone_keeps_the_name_and_what_waits_for_a_person_loses_it(world: World) -> None:
+    receipt = pair(world)
+    (claim,) = claims(world)
+    sent(world, claim, S.UNCLEAR)
+    world.clock.advance(seconds=1)
+    world.ledger.reap({})
+    (again,) = claims(world)
+    (companion,) = again.companions
+    world.ledger.settle_send(*hold_of(companion), Settlement(S.PARKED, "rendition-impossible"))
+    world.ledger.release_delivery(*hold_of(again))
+    (alone,) = claims(world)
+    assert alone.companions == () and alone.delivery.reference == claim.delivery.reference
+    sent(world, alone, S.UNCLEAR)
+    names = {delivery.id: delivery.reference for delivery in world.deliveries(receipt)}
+    assert names[alone.delivery.id] == claim.delivery.reference != names[companion.delivery.id]
+    assert world.prove(claim.delivery, S.DELIVERED) == 1 and sorted(states(world, receipt)) == ["delivered", "parked"]

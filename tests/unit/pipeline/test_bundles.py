@@ -345,6 +345,48 @@ def test_one_that_a_person_stops_leaves_the_other_the_message_id_that_it_had(hou
     assert sorted(states(house, receipt)) == ["accepted", "cancelled"]
 
 
+def unclear_then_one_parked(house: Instance, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A mail of two that may have arrived; then one of them can no longer be made, and the other goes again."""
+    receipt = two(house)
+    house.mail.script(unclear())
+    house.dispatch()
+    house.clock.advance(seconds=UNCLEAR_WAIT.total_seconds() + 1)
+    house.pipeline.settle_some()
+    with monkeypatch.context() as patched:
+        forbid_rendition(patched, SECOND.format(1))
+        house.dispatch()
+    return receipt
+
+
+def test_what_goes_again_without_one_that_waits_for_a_person_keeps_the_message_id_that_it_had(
+    house: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has the first mail drops the second one: nothing is there twice."""
+    receipt = unclear_then_one_parked(house, monkeypatch)
+    first, again = house.mail.parcels
+    assert unique_ids(opened(again)[1]) == [FIRST.format(1)] and again.reference == first.reference
+    assert sorted(states(house, receipt)) == ["accepted", "parked"]
+
+
+def test_what_stayed_behind_is_proved_by_no_mail_that_left_without_it(house: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were it told delivered and the first mail lost, nobody would ever send it."""
+    receipt = unclear_then_one_parked(house, monkeypatch)
+    prove(house, S.DELIVERED)
+    assert sorted(states(house, receipt)) == ["delivered", "parked"]
+
+
+def test_what_stayed_behind_goes_by_a_person_s_word_under_a_name_that_no_receiver_knows(
+    house: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under the name of the mail that left without it, a receiver could drop the one document that it never had."""
+    receipt = unclear_then_one_parked(house, monkeypatch)
+    house.resolve(Decision.RETRY.value)
+    house.dispatch()
+    *before, last = house.mail.parcels
+    assert unique_ids(opened(last)[1]) == [SECOND.format(1)] and last.reference not in {one.reference for one in before}
+    assert states(house, receipt) == ["accepted", "accepted"] and house.conservation().holds
+
+
 def test_a_fallback_by_another_channel_is_one_each(house: Instance) -> None:
     two(house, recipients=(DOCTOR, FAX_DOCTOR))
     house.dispatch()
