@@ -32,7 +32,7 @@ def arm(step: str, count: int, mark: Path) -> None:
                 die(mark)
             return original(self, *args, **kwargs)
         result = original(self, *args, **kwargs)
-        if result or name in ("mark_on_wire", "settle_send", "commit_effects"):
+        if result or name in ("mark_on_wire", "settle_send", "settle_together", "commit_effects"):
             seen += 1
         if seen == count:
             die(mark)

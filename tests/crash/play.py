@@ -21,6 +21,7 @@ from adapter.ledger.ledger import Ledger
 from adapter.model.delivery import OPEN_STATES, Delivery, DeliveryState
 from mssante.testing import ReceivedMail
 from tests.builders.cda import build_n1
+from tests.builders.hl7 import build_oru, to_professional
 
 HOSPITAL_IS = Sender("DPI", "BICETRE", "99900000086", "MAQUETTE", "Alix", "949990121", "Hôpital Bicêtre", "221")
 READER = To("99900000060", "ARCHETYPE", "Camille")
@@ -47,6 +48,16 @@ def letters(count: int, tag: str, flags: tuple[str, ...] = ("DESTMSSANTEPS",)) -
         cda = with_new_ids(base, document_id)
         made.append(Letter(control_id, document_id, mdm_t02(cda, control_id, HOSPITAL_IS, [READER], open_flags=flags)))
     return made
+
+
+def result_with_two_documents(control_id: str) -> tuple[Letter, Letter]:
+    """One ORU with two documents for one reader: two letters that one message carries."""
+    ids = [f"1.2.250.1.999.94.8.{number}" for number in (71, 72)]
+    reader = to_professional(rpps=READER.rpps, family=READER.family, given=READER.given)
+    first, second = (with_new_ids(build_n1(), one) for one in ids)
+    change = {"MSH-4": HOSPITAL_IS.facility}
+    message = build_oru(first, second, control_id=control_id, recipients=(reader,), change=change)
+    return Letter(control_id, ids[0], message), Letter(control_id, ids[1], message)
 
 
 def send_until_acknowledged(stage: Stage, letter: Letter, patience_seconds: float = 60.0) -> None:
@@ -86,16 +97,20 @@ def revived(stage: Stage, *launcher: str) -> Iterator[None]:
 
 def documents_received(mails: Iterable[ReceivedMail]) -> Counter[str]:
     """How often each document was received, read from the archives that the partner holds."""
-    seen: Counter[str] = Counter()
-    for mail in mails:
-        for part in email.message_from_bytes(mail.content, policy=email.policy.default).walk():
-            if part.get_content_type() != "application/zip":
-                continue
-            with zipfile.ZipFile(io.BytesIO(part.get_payload(decode=True))) as archive:  # type: ignore[arg-type]
-                cda = archive.read("IHE_XDM/SUBSET01/DOC00001.XML")
-            found = re.search(rb'<id root="(1\.2\.250\.1\.999\.94\.8\.\d+)"', cda)
-            assert found is not None, "a mail without one of our documents"
-            seen[found[1].decode()] += 1
+    return Counter(document for mail in mails for document in documents_in(mail))
+
+
+def documents_in(mail: ReceivedMail) -> list[str]:
+    """The documents of one mail, read from its archive."""
+    seen: list[str] = []
+    for part in email.message_from_bytes(mail.content, policy=email.policy.default).walk():
+        if part.get_content_type() != "application/zip":
+            continue
+        with zipfile.ZipFile(io.BytesIO(part.get_payload(decode=True))) as archive:  # type: ignore[arg-type]
+            documents = [archive.read(name) for name in archive.namelist() if re.search(r"SUBSET01/DOC\d+\.XML$", name)]
+        found = [re.search(rb'<id root="(1\.2\.250\.1\.999\.94\.8\.\d+)"', cda) for cda in documents]
+        assert found and all(found), "a mail without one of our documents"
+        seen += [one[1].decode() for one in found if one is not None]
     return seen
 
 
