@@ -34,7 +34,7 @@ from adapter.model.work_item import WorkAbout, WorkItem
 from adapter.packaging.parcel import SenderProfile
 from adapter.pipeline.patients import Routed
 from adapter.pipeline.plan import deliveries_of, open_questions, stable_id
-from adapter.pipeline.visibility import seen_by
+from adapter.pipeline.visibility import seen_now
 
 S = DeliveryState
 Resource = dict[str, Any]
@@ -148,11 +148,10 @@ class Corrector:
         if not (patient.birth_name and patient.birth_date):
             return StoredEffects(outcome=Parked("identity-incomplete", _INCOMPLETE_ADVICE))
         document = _next_version(before, patient, receipt_id)
-        # A change of visibility names the former number: what a person hid must not be seen again under the new one.
-        hidden = self._ledger.visibility_change(before.document.unique_id, legal_entity=before.legal_entity)
         submission = replace(
             before,
-            visibility=before.visibility if hidden is None else seen_by(before.visibility, hidden.hidden),
+            # A change of visibility names the former number: what a person hid must not be seen again under the new one.
+            visibility=seen_now(self._ledger, before).visibility,
             id=_submission_id(receipt_id),
             receipt_id=receipt_id,
             intent=Intent.REPLACE,

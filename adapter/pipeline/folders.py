@@ -28,7 +28,7 @@ from adapter.model.work_item import PARTNER_DOWN, WorkAbout, WorkItem
 from adapter.packaging.build import Document, written_templates
 from adapter.packaging.folder_files import Shelf, Shelved, build_file_set
 from adapter.packaging.parcel import SenderProfile
-from adapter.pipeline.visibility import seen_by
+from adapter.pipeline.visibility import seen_now
 from adapter.tracking.causes import opens_next_leg
 
 log = structlog.get_logger()
@@ -159,7 +159,8 @@ class FolderKeeper:
         if twin is not None:
             self._join(one, twin)
             return
-        if one.is_stale:
+        # Overtaken; or in the patient's record already by the API, before this practice had a folder.
+        if one.is_stale or one.state is DeliveryState.INTEGRATED:
             self._ledger.keep_folder_sets([self._row(one, Standing.SKIPPED)])
             return
         gift = self._gift(one, line)
@@ -189,11 +190,7 @@ class FolderKeeper:
     def _as_seen_now(self, one: Publication) -> StoredSubmission:
         """A submission with the newest visibility of its document: what was published before it was masked is masked."""
         stored = self._ledger.kept_submission(one.submission_id, legal_entity=self._entity)
-        submission = stored.translation.submission
-        change = self._ledger.visibility_change(submission.document.unique_id, legal_entity=self._entity)
-        if change is None:
-            return stored
-        seen = replace(submission, visibility=seen_by(submission.visibility, change.hidden))
+        seen = seen_now(self._ledger, stored.translation.submission)
         return replace(stored, translation=replace(stored.translation, submission=seen))
 
     def _join(self, one: Publication, twin: FolderSet) -> None:
@@ -289,13 +286,16 @@ class FolderKeeper:
         return len(staged)
 
     def _give_again(self) -> int:
-        """A person asked for a set once more: the same files under the same names."""
+        """A person asked for a set once more: under the same names, in the words that are true today."""
         asked = self._sets([Standing.AGAIN])
         for row in asked:
             for one in self._ledger.feed(self._readers, row.practice, row.position - 1, 1):
                 line = self._ledger.folder_sets_of_line(row.practice, one.line_id, legal_entity=self._entity)
                 known = None if one.is_stale else self._stage(self._gift(one, line))
-                self._stand([row], Standing.SKIPPED if known is None else Standing.STAGED)
+                if known is None:
+                    self._stand([row], Standing.SKIPPED)
+                else:  # what it is recognised by may have changed with its words
+                    self._ledger.keep_folder_sets([replace(row, known=known, standing=Standing.STAGED)])
         return self._finish() if asked else 0
 
     # ── withdrawing ───────────────────────────────────────────────────────────────────────────────────────────

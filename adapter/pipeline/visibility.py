@@ -20,7 +20,7 @@ from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery, DeliveryState, Purpose
 from adapter.model.effects import Ignored
 from adapter.model.plan import ChannelName, RecipientPlan
-from adapter.model.submission import AcksWanted, Intent, Visibility
+from adapter.model.submission import AcksWanted, Intent, Submission, Visibility
 from adapter.packaging.parcel import SenderProfile
 from adapter.pipeline.plan import deliveries_of, stable_id
 from adapter.routing.choose import RouteSettings
@@ -150,6 +150,14 @@ def seen_by(before: Visibility, hidden: frozenset[str]) -> Visibility:
     )
 
 
+def seen_now(ledger: Ledger, submission: Submission) -> Submission:
+    """The submission with the newest visibility of its document; itself when nobody changed it."""
+    change = ledger.visibility_change(submission.document.unique_id, legal_entity=submission.legal_entity)
+    if change is None or change.hidden == hidden_by(submission.visibility):
+        return submission
+    return replace(submission, visibility=seen_by(submission.visibility, change.hidden))
+
+
 # ── dispatch ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -157,11 +165,8 @@ def as_visible_now(ledger: Ledger, claim: Claimed) -> Claimed:
     """The claim with the newest visibility of its document: what leaves late leaves as it may be seen today."""
     if not isinstance(claim, ClaimedDelivery) or claim.submission.intent is Intent.CANCEL:
         return claim
-    submission = claim.submission
-    change = ledger.visibility_change(submission.document.unique_id, legal_entity=submission.legal_entity)
-    if change is None or change.hidden == hidden_by(submission.visibility):
-        return claim
-    return replace(claim, submission=replace(submission, visibility=seen_by(submission.visibility, change.hidden)))
+    now = seen_now(ledger, claim.submission)
+    return claim if now is claim.submission else replace(claim, submission=now)
 
 
 def masked_since(before: Claimed, now: Claimed, directory: Callable[[], Directory], settings: RouteSettings, on: date) -> str:

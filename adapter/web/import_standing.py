@@ -11,6 +11,7 @@ from adapter.model.publication import Publication, Readers
 from adapter.model.request import RequestStep
 from adapter.model.submission import Submission
 from adapter.packaging.published import Standing, document_reference, standings
+from adapter.pipeline.visibility import seen_now
 from adapter.web.fhir_http import gone, not_found
 
 Resource = dict[str, Any]
@@ -70,4 +71,5 @@ def publication_of(standing: Standing, publication_id: str) -> Publication | Non
 def _shown(ledger: Ledger, readers: Readers, standing: Standing) -> Shown:
     kept = ledger.kept_submission(standing.head.submission_id, legal_entity=readers.legal_entity).translation
     bundle: Resource = dict(kept.bundle)
-    return Shown(standing, kept.submission, bundle, document_reference(standing, kept.submission, bundle))
+    submission = seen_now(ledger, kept.submission)
+    return Shown(standing, submission, bundle, document_reference(standing, submission, bundle))

@@ -405,6 +405,17 @@ def test_masking_comes_through_the_cursor_under_the_same_number_and_the_content_
     assert api.sync(onward)[0] == []
 
 
+def test_what_was_hidden_before_it_was_published_is_never_shown_otherwise(town: Town, api: ImportApi) -> None:
+    """Nobody held it yet, so nobody is told of a change: the document itself must say it."""
+    root = "1.2.250.1.999.94.60.1"
+    cda = build_ldl_ses(document_id=f"{root}.1", set_id=root)
+    town.house.letter(build_mdm(cda, control_id="N1", recipients=town.to("cab-1")))
+    town.show_to("patient")
+    (reference,), _ = api.sync()
+    labels = [coding["code"] for label in reference["securityLabel"] for coding in label["coding"]]
+    assert "INVISIBLE_PATIENT" in labels
+
+
 def test_a_corrected_identity_comes_through_the_cursor_under_the_same_number(town: Town, api: ImportApi) -> None:
     old = replace(PATIENT, ipp="OLD")
     town.write(1, patient=old)
