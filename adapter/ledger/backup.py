@@ -55,7 +55,7 @@ def back_up(
         raise LedgerError("backup.failed", text, where=str(directory), remedy="See the disk's space and health.") from error
     finally:
         _remove(partial)
-    return Backup(target, counted, target.stat().st_size, _let_go(directory, generations))
+    return Backup(target, counted, target.stat().st_size, _let_go(directory, target, generations))
 
 
 def prove_backup(path: Path, vault: Vault) -> dict[str, int]:
@@ -110,8 +110,10 @@ def _prove(path: Path, expected: dict[str, int], vault: Vault) -> None:
             raise LedgerError("backup.other-key", "our key does not open the copy", where=str(path))
 
 
-def _let_go(directory: Path, generations: int) -> tuple[Path, ...]:
-    old = backups_in(directory)[:-generations]
+def _let_go(directory: Path, newest: Path, generations: int) -> tuple[Path, ...]:
+    """The oldest go, never the one just made: names later than its own are those of a clock that ran ahead, so they are older."""
+    by_age = sorted(backups_in(directory), key=lambda path: (path.name <= newest.name, path.name))
+    old = tuple(by_age[:-generations])
     for path in old:
         path.unlink(missing_ok=True)
     return old

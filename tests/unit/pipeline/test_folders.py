@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from adapter.model.folder import FolderFormat, Standing
+from adapter.model.publication import Readers
+from adapter.service.practice_folders import said_in_folder
 from tests.builders.directory import APHP_EJ
 from tests.builders.practices import Town, with_practices
 
@@ -159,6 +161,38 @@ def test_what_vanished_is_given_again_when_a_person_asks(town: Town) -> None:
     town.house.ledger.stand_folder_sets([row.publication_id], Standing.AGAIN, legal_entity=APHP_EJ)
     town.keeper().keep()
     assert {name: (town.path() / name).read_bytes() for name in town.names()} == before
+
+
+def test_what_is_given_again_in_other_words_is_recognised_all_the_same(town: Town) -> None:
+    """The text tells what became of the version before: told anew, it may say something else, and is another file."""
+    town.write(1)
+    town.keeper().keep()
+    first = town.names()
+    town.take(place="error")
+    town.round()
+    town.write(2)
+    town.keeper().keep()
+    for name in first:
+        (town.path() / "error" / name).rename(town.path() / "done" / name)
+    for name in town.names():
+        (town.path() / name).unlink()
+    town.round(seconds=90)
+    assert outcomes(town) == ["new:done:integrated", "replace:gone:"]
+    (row,) = town.house.ledger.folder_sets("cab-1", [Standing.GONE], legal_entity=APHP_EJ)
+    town.house.ledger.stand_folder_sets([row.publication_id], Standing.AGAIN, legal_entity=APHP_EJ)
+    town.keeper().keep()
+    town.round(seconds=90)
+    assert outcomes(town) == ["new:done:integrated", "replace:lying:"]
+
+
+def test_what_the_practice_integrated_by_the_api_is_not_put_in_its_folder_afterwards(town: Town) -> None:
+    """A folder opened for a practice that imports already: its feed is followed from the beginning."""
+    town.write()
+    (one,) = town.house.ledger.feed(Readers(APHP_EJ, ("cab-1",)), "cab-1", 0, 10)
+    said_in_folder(town.house.ledger, "cab-1", APHP_EJ)([one.id], "integrated")
+    town.keeper().keep()
+    assert town.names() == []
+    assert outcomes(town) == ["new:skipped:integrated"]
 
 
 def test_a_program_that_renames_or_changes_case_is_understood(town: Town) -> None:

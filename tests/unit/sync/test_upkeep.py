@@ -216,6 +216,17 @@ def test_only_the_last_generations_are_kept(house: Instance, tmp_path: Path) -> 
     assert [path.name[7:15] for path in backups_in(tmp_path / "copies")] == ["20261123", "20261124", "20261125"]
 
 
+def test_the_copy_just_made_stays_when_the_clock_went_back(house: Instance, tmp_path: Path) -> None:
+    """Copies named by a clock that ran ahead were made before it, whatever their names say."""
+    house.clock.advance(days=100)
+    for _ in range(3):
+        back_up(house, tmp_path / "copies").run(shift(house))
+        house.clock.advance(days=1)
+    house.clock.advance(days=-103)
+    back_up(house, tmp_path / "copies").run(shift(house))
+    assert [path.name[7:15] for path in backups_in(tmp_path / "copies")] == ["20261121", "20270302", "20270303"]
+
+
 def test_another_s_key_or_a_damaged_copy_is_told(house: Instance, tmp_path: Path) -> None:
     served(house, 1)
     back_up(house, tmp_path / "copies").run(shift(house))
