@@ -16,17 +16,13 @@ from functools import lru_cache
 from adapter.errors import InputError
 from adapter.formats.detect import is_hl7v2
 from adapter.formats.hl7v2_charset import choose_codec
+from adapter.formats.hl7v2_cutting import SHORT_LINE, count_sign, cut_lines, find_sign, nth_span, spans_between
 from adapter.model.confidential import Confidential
 from adapter.model.finding import Finding, Severity
 
 # Bounded: a repeated group keeps a mark for each turn, and a hostile prefix has millions.
 _PREFIX = re.compile(rb"(?:\xef\xbb\xbf|[\x0b \t\r\n]){0,64}")
 _NAME = re.compile(rb"[A-Z][A-Z0-9]{2}")
-# Lines up to this are cut as text by one split; longer ones hold a file and are cut where they are asked, without a copy.
-_SHORT_LINE = 4096
-_SMALL = 20_000
-# Real messages have some thirty lines. Above this they are not even cut: a list of millions of lines takes gigabytes.
-MOST_LINES = 100_000
 
 
 @dataclass(frozen=True)
@@ -181,7 +177,7 @@ class Segment(Confidential):
         """The fields of a short line as text, by number, escapes untouched; empty for a long line, which is cut by spans."""
         if self._texts is None:
             message = self.message
-            if self.end <= _SHORT_LINE:
+            if self.end <= SHORT_LINE:
                 self._texts = self.line[: self.end].decode(message.codec).split(message.separators.field)
                 if self.name == "MSH":
                     self._texts.insert(1, self.line[3:4].decode(message.codec))
@@ -250,13 +246,13 @@ class Segment(Confidential):
         return start, end
 
     def _parts(self, sign: bytes, start: int, end: int) -> list[tuple[int, int]]:
-        return _cut(self.line, sign, start, end) if self._has(sign) else [(start, end)]
+        return spans_between(self.line, sign, start, end) if self._has(sign) else [(start, end)]
 
     def _has(self, sign: bytes) -> bool:
         """Whether a sign stands anywhere in the line: a file has few, and each search goes through all of it."""
         known = self._signs.get(sign)
         if known is None:
-            known = self._signs[sign] = _find(self.line, sign, 0, self.end) >= 0
+            known = self._signs[sign] = find_sign(self.line, sign, 0, self.end) >= 0
         return known
 
     def _turn(self, field: int, repetition: int, start: int, end: int) -> tuple[int, int]:
@@ -270,7 +266,7 @@ class Segment(Confidential):
     def _part_of(self, sign: bytes, number: int, start: int, end: int) -> tuple[int, int]:
         if not self._has(sign):
             return (start, end) if number == 1 else (0, 0)
-        return _nth(self.line, sign, number, start, end)
+        return nth_span(self.line, sign, number, start, end)
 
     def _is_delimiters(self, field: int) -> bool:
         return self.name == "MSH" and field <= 2
@@ -300,38 +296,6 @@ class Segment(Confidential):
         return self._fields[field] if 0 < field < len(self._fields) else (0, 0)
 
 
-def _cut(line: bytes, sign: bytes, start: int, end: int) -> list[tuple[int, int]]:
-    """Spans between signs: nothing is copied, whatever the size."""
-    spans = []
-    at = _find(line, sign, start, end)
-    while at >= 0:
-        spans.append((start, at))
-        start = at + len(sign)
-        at = _find(line, sign, start, end)
-    spans.append((start, end))
-    return spans
-
-
-def _nth(line: bytes, sign: bytes, number: int, start: int, end: int) -> tuple[int, int]:
-    """The span of the number-th part, counted from 1; an empty one when there are fewer parts."""
-    for _ in range(number - 1):
-        at = _find(line, sign, start, end)
-        if at < 0:
-            return 0, 0
-        start = at + len(sign)
-    at = _find(line, sign, start, end)
-    return start, end if at < 0 else at
-
-
-def _find(line: bytes, sign: bytes, start: int, end: int) -> int:
-    """A search of one byte goes eighty times faster than of two, and a file has neither: samples exist that repeat by U+02DC."""
-    if len(sign) > 1:
-        start = line.find(sign[:1], start, end)
-        if start < 0:
-            return start
-    return line.find(sign, start, end)
-
-
 def read_message(content: bytes, default_charset: str = "utf-8") -> Message:
     """Cut a message into lines and read its delimiters and character set.
 
@@ -341,7 +305,10 @@ def read_message(content: bytes, default_charset: str = "utf-8") -> Message:
     if not is_hl7v2(content[start : start + 4]):
         raise InputError("hl7.not-hl7", "The content does not begin with an MSH segment.", where="MSH", remedy="Send HL7 v2 ER7.")
     body = content[start:] if start else content
-    lines, findings = _lines(body)
+    lines, has_line_feeds = cut_lines(body)
+    findings: tuple[Finding, ...] = ()
+    if has_line_feeds:
+        findings = (_warning("hl7.line-feeds", "Segments end with LF instead of CR.", "MSH", ""),)
     fields = lines[0].rstrip(b"\r\n").split(body[3:4], 18)
     label = _label(fields[17]) if len(fields) > 17 else ""
     odd = [] if body.isascii() else [line for line in lines if not line.isascii()]
@@ -351,62 +318,6 @@ def read_message(content: bytes, default_charset: str = "utf-8") -> Message:
     if separators.field + _signs(separators) != body[3:4].decode("ascii") + delimiters.decode(codec)[:4]:
         findings += (_warning("hl7.separators", "MSH-2 is not four distinct signs: the usual ones are taken.", "MSH-2", "102"),)
     return Message(content[:start], lines, separators, label, findings + said)
-
-
-def _lines(body: bytes) -> tuple[list[bytes], tuple[Finding, ...]]:
-    """Lines with their ends. Where MSH ends with CR, a lone LF is content; where it ends with LF, each line end counts."""
-    if b"\n" not in body:
-        return _cut_lines(body, b"\r"), ()
-    finding = _warning("hl7.line-feeds", "Segments end with LF instead of CR.", "MSH", "")
-    if b"\r" not in body:
-        return _cut_lines(body, b"\n"), (finding,)
-    if len(body) > 2 * MOST_LINES and count_sign(body, b"\r") + count_sign(body, b"\n") > 2 * MOST_LINES:
-        raise _too_many_lines()
-    lines = body.splitlines(keepends=True)
-    if b"\r" not in lines[0]:
-        return lines, (finding,)
-    joined: list[bytes] = []
-    pending: list[bytes] = []
-    for line in lines:
-        pending.append(line)
-        if line.endswith((b"\r", b"\r\n")):
-            joined.append(pending[0] if len(pending) == 1 else b"".join(pending))
-            pending = []
-    if pending:
-        joined.append(b"".join(pending))
-    return joined, (finding,)
-
-
-def _cut_lines(body: bytes, end: bytes) -> list[bytes]:
-    """Lines with their ends, all of one kind. `splitlines` looks at every byte; a search jumps over a file."""
-    if len(body) < _SMALL:
-        return body.splitlines(keepends=True)
-    lines, start = [], 0
-    while (at := body.find(end, start)) >= 0:
-        lines.append(body[start : at + 1])
-        start = at + 1
-        if len(lines) > 2 * MOST_LINES:
-            raise _too_many_lines()
-    if start < len(body):
-        lines.append(body[start:])
-    return lines
-
-
-def _too_many_lines() -> InputError:
-    return InputError("hl7.too-many-parts", "The message has more lines than any real one.", where="MSH")
-
-
-def count_sign(text: bytes, sign: bytes) -> int:
-    """How often a sign stands in a text. A search jumps over the file that a long text is made of; a count does not."""
-    if len(text) <= _SHORT_LINE:
-        return text.count(sign)
-    start = 0
-    for found in range(64):
-        at = _find(text, sign, start, len(text))
-        if at < 0:
-            return found
-        start = at + len(sign)
-    return text.count(sign, start) + 64
 
 
 @lru_cache(maxsize=1024)
