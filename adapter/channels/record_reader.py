@@ -30,7 +30,9 @@ _INS_OIDS = "1.2.250.1.213.1.4."
 
 @dataclass(frozen=True, repr=False)
 class FoundDocument(Confidential):
-    """One DocumentReference as the record tells it. `ins` are the matricules that it names, `hidden` the codes of its masking."""
+    """One DocumentReference as the record tells it. `ins` are the matricules that it names, `hidden` the codes of its masking,
+    `subject` its patient's place in the record.
+    """
 
     reference: str
     master_identifier: str
@@ -44,6 +46,7 @@ class FoundDocument(Confidential):
     hidden: tuple[str, ...]
     replaces: tuple[str, ...]
     ins: frozenset[str]
+    subject: str = ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,9 +75,10 @@ class RecordReader:
     def find_by_patient(self, system: str, ins: str, *, also_superseded: bool = False) -> list[FoundDocument]:
         """A patient's documents, current ones only by default. `system` is the URI of the matricule's authority."""
         statuses = "current,superseded" if also_superseded else "current"
+        subjects: dict[str, frozenset[str]] = {}
         found = self._search({"patient.identifier": f"{system}|{ins}", "status": statuses})
         # A server that does not know the parameter would answer with other people's documents.
-        return [one for one in found if not one.ins or ins in one.ins]
+        return [one for one in (self._with_subject(each, subjects) for each in found) if ins in one.ins]
 
     def find_by_identifier(self, identifier: str) -> list[FoundDocument]:
         """The documents of one master identifier (`urn:oid:…`, `urn:uuid:…`)."""
@@ -90,7 +94,7 @@ class RecordReader:
         resource = json_of(answer.body)
         if resource.get("resourceType") != "DocumentReference":
             raise InputError("record.not-a-document", "the record gives something else under this reference", where=reference)
-        return self._with_subject(_found(resource), resource)
+        return self._with_subject(_found(resource), {})
 
     def fetch(self, document: FoundDocument) -> FetchedDocument:
         """The document itself; InputError when it is not what its DocumentReference announces."""
@@ -135,14 +139,15 @@ class RecordReader:
                 raise InputError("record.other-host", "the next page lies on another host: it is not followed", where="ITI-67")
         raise UnavailableError("record.too-many", "the record has too many pages: narrow the search", where="ITI-67")
 
-    def _with_subject(self, document: FoundDocument, resource: Mapping[str, Any]) -> FoundDocument:
-        """The matricules of the patient, read from the record when the document does not contain them."""
-        subject = resource.get("subject")
-        named = str(subject.get("reference", "")) if isinstance(subject, dict) else ""
-        if document.ins or named.partition("/")[0] != "Patient":
+    def _with_subject(self, document: FoundDocument, known: dict[str, frozenset[str]]) -> FoundDocument:
+        """The matricules of the patient, read from the record when the document does not contain them; each subject once."""
+        subject = document.subject
+        if document.ins or subject.partition("/")[0] != "Patient":
             return document
-        patient = json_of(self._get(f"{self._base}/{named}", FHIR_JSON).body)
-        return replace(document, ins=frozenset(_matricules([patient])))
+        if subject not in known:
+            patient = json_of(self._get(f"{self._base}/{subject}", FHIR_JSON).body)
+            known[subject] = frozenset(_matricules([patient]))
+        return replace(document, ins=known[subject])
 
     def _get(self, url: str, accept: str, max_bytes: int = 0, query: Mapping[str, str] | None = None) -> Answer:
         try:
@@ -190,6 +195,7 @@ def _found(resource: Resource) -> FoundDocument:
         hidden=tuple(str(one["code"]) for one in labels if str(one.get("code", "")).startswith(("MASQUE", "INVISIBLE"))),
         replaces=tuple(str(value) for value in targets if value),
         ins=frozenset(_matricules(_dicts(resource.get("contained")))),
+        subject=str(_first(resource.get("subject")).get("reference", "")),
     )
 
 

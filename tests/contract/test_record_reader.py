@@ -163,6 +163,30 @@ def test_another_patients_document_is_left_out_of_the_answer() -> None:
         assert RecordReader(SharedRecordSettings(server.base_url)).find_by_patient(f"urn:oid:{INS_TEST}", "2") == []
 
 
+def nameless(subject: dict[str, Any]) -> dict[str, Any]:
+    """A DocumentReference that names its patient by reference only."""
+    return {key: value for key, value in announced().items() if key != "contained"} | {"subject": subject}
+
+
+@pytest.mark.parametrize(("ins", "count"), [("1", 2), ("2", 0)])
+def test_a_document_that_does_not_say_whose_it_is_is_somebodys_only_once_its_subject_was_read(ins: str, count: int) -> None:
+    """A server that does not know `patient.identifier` answers with everybody's documents."""
+    entries = [{"resource": nameless({"reference": "Patient/9"})}] * 2
+    searchset = json.dumps({"resourceType": "Bundle", "type": "searchset", "entry": entries}).encode()
+    patient = {"resourceType": "Patient", "id": "9", "identifier": [{"system": f"urn:oid:{INS_TEST}", "value": ins}]}
+    with FaultServer(Answer(200, searchset), Answer(200, json.dumps(patient).encode())) as server:
+        found = RecordReader(SharedRecordSettings(server.base_url)).find_by_patient(f"urn:oid:{INS_TEST}", "1")
+        assert [one.ins for one in found] == [frozenset({"1"})] * count
+        assert len(server.requests) == 2, "a subject is read once"
+
+
+@pytest.mark.parametrize("subject", [{}, {"reference": "https://elsewhere.example/Patient/9"}, {"display": "X"}])
+def test_a_document_whose_patient_cannot_be_known_is_nobodys(subject: dict[str, Any]) -> None:
+    searchset = json.dumps({"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": nameless(subject)}]}).encode()
+    with FaultServer(Answer(200, searchset)) as server:
+        assert RecordReader(SharedRecordSettings(server.base_url)).find_by_patient(f"urn:oid:{INS_TEST}", "1") == []
+
+
 @pytest.mark.parametrize(
     "reference", ["", "Patient/1", "DocumentReference/", "DocumentReference/1?x=2", "DocumentReference/../Patient"]
 )
