@@ -28,6 +28,8 @@ _ASSERTION_LIFE = timedelta(minutes=3)
 _MARGIN = timedelta(seconds=30)
 # For a server that does not say how long its token lives.
 _SHORT_LIFE_SECONDS = 60.0
+# No token is trusted longer, whatever its server says.
+_LONGEST_LIFE_SECONDS = 86_400.0
 
 Exchange = Callable[[str, str, bytes | None, Mapping[str, str]], tuple[int, bytes]]
 
@@ -156,8 +158,9 @@ def _may_see_assertion(endpoint: str, base_url: str) -> bool:
 
 
 def _life_seconds(told: Mapping[str, Any]) -> float:
-    life = told.get("expires_in")
-    return float(life) if isinstance(life, int | float) and not isinstance(life, bool) and life > 0 else _SHORT_LIFE_SECONDS
+    life: Any = told.get("expires_in")
+    is_told = isinstance(life, int | float) and not isinstance(life, bool) and life > 0
+    return float(min(life, _LONGEST_LIFE_SECONDS)) if is_told else _SHORT_LIFE_SECONDS
 
 
 def _json(body: bytes) -> dict[str, Any]:

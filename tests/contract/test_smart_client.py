@@ -93,6 +93,16 @@ def test_a_token_serves_until_thirty_seconds_before_its_end(tmp_path: Path, keys
             assert len(server.tokens) == tokens, seconds
 
 
+@pytest.mark.parametrize("life", [1e30, float("inf")])
+def test_a_life_beyond_all_measure_is_a_day(tmp_path: Path, keys: dict[str, Any], clock: Clock, life: float) -> None:
+    with TokenServer(public(keys, "ec"), expires_in=life) as server:
+        line = wire(server, write(tmp_path / "k", keys["ec"]), "ec", clock)
+        for hours, tokens in ((0, 1), (23, 1), (24, 2)):
+            clock.now = START + timedelta(hours=hours)
+            line.ask("GET", f"{server.base_url}/metadata")
+            assert len(server.tokens) == tokens
+
+
 @pytest.mark.parametrize("life", [None, 0, -5, "300", True])
 def test_a_life_that_is_not_told_is_short(tmp_path: Path, keys: dict[str, Any], clock: Clock, life: Any) -> None:
     with TokenServer(public(keys, "ec"), expires_in=life) as server:
