@@ -57,6 +57,9 @@ def find(
     """
     if bool(ins) is bool(identifier):
         raise typer.BadParameter("name a patient (--ins) or a document (--identifier), one of them")
+    if identifier and not identifier.startswith("urn:"):
+        # The audit names what was asked for: a matricule typed here would lie there in clear.
+        raise typer.BadParameter("a master identifier is a URI: urn:oid:… or urn:uuid:…", param_hint="--identifier")
     settings = read_config(config)
     legal_entity = chosen_entity(settings, entity)
     ledger = open_ledger(settings)
@@ -100,6 +103,7 @@ def fetch(
         reader, who = _reader(settings), by or operator_name()
         document = _one(reader, reference)
         if not _is_ours(ledger, document, legal_entity):
+            _audit(ledger, legal_entity, who, "record.read-refused", "document", document.reference)
             raise InputError("record.other-patient", "this legal entity knows no such patient", where=document.reference)
         _audit(ledger, legal_entity, who, "record.read", "document", document.master_identifier or document.reference)
         fetched = reader.fetch(document)
@@ -168,7 +172,7 @@ def _write(path: Path, content: bytes) -> None:
 def document_data(document: FoundDocument) -> dict[str, Any]:
     """A document of the record as plain data, without the patient's matricule."""
     data = asdict(document)
-    del data["ins"], data["url"]
+    del data["ins"], data["url"], data["subject"]
     return {**data, "hidden": list(document.hidden), "replaces": list(document.replaces)}
 
 

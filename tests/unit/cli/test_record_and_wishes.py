@@ -161,6 +161,7 @@ def test_a_patient_of_nobody_here_is_not_even_asked_about(
     assert tdu("record", "find", "--ins", "183092B05001243").exit_code == 1
     assert tdu("record", "find", "--ins", "123").exit_code == 2
     assert tdu("record", "find").exit_code == 2
+    assert tdu("record", "find", "--identifier", PATIENT.ins).exit_code == 2, "the audit would name it in clear"
     assert server.requests == []
 
 
@@ -183,7 +184,8 @@ def test_a_document_of_another_patient_or_not_as_announced_is_not_written(
         Answer(200, json.dumps(reference(PATIENT.ins)).encode()),
         Answer(200, CONTENT + b"!"),
     )
-    assert tdu("record", "fetch", "DocumentReference/7", "--out", out).exit_code == 1
+    assert tdu("record", "fetch", "DocumentReference/7", "--out", out, "--by", "curious").exit_code == 1
+    assert ("record.read-refused", "curious") in audited(instance)
     assert tdu("record", "fetch", "DocumentReference/7", "--out", out).exit_code == 1
     assert not out.exists()
 
