@@ -6,116 +6,13 @@ libxml2 once, into a dict, and what is read leaves a second dict: whatever that 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
 
 from lxml import etree
 
-from adapter.errors import MappingError
 from adapter.mapping.account import Account
+from adapter.mapping.xml_paths import PLAIN_NAMES, Step, full_attribute, full_tag, path_of, steps_of, value_path
 from adapter.model.effects import UnreadNode
-
-_V3 = "urn:hl7-org:v3"
-_PREFIXES = {
-    _V3: "",
-    "urn:hl7-org:sdtc": "sdtc:",
-    "urn:dicom-org:ps3-20": "ps3-20:",
-    "urn:oid:1.3.6.1.4.1.19376.1.3.2": "lab:",
-    "urn:ihe:pharm": "pharm:",
-    "http://www.w3.org/2001/XMLSchema-instance": "xsi:",
-}
-_NAMESPACES = {prefix: namespace for namespace, prefix in _PREFIXES.items()}
-
-
-class _PlainNames(dict[str, str]):
-    """`{urn:hl7-org:v3}id` → `id`; known extension namespaces get their usual prefix, whatever the file's own."""
-
-    def __missing__(self, tag: str) -> str:
-        namespace, _, name = tag[1:].rpartition("}")
-        plain = _PREFIXES.get(namespace, f"{{{namespace}}}") + name if tag.startswith("{") else tag
-        if len(self) < _MOST_NAMES:
-            self[tag] = plain
-        return plain
-
-
-_MOST_NAMES = 4096
-_PLAIN_NAMES = _PlainNames()
-
-
-@lru_cache(maxsize=1024)
-def _full_tag(name: str) -> str:
-    """The way back, for elements: `id` → `{urn:hl7-org:v3}id`."""
-    prefix, colon, local = name.rpartition(":")
-    return f"{{{_NAMESPACES.get(prefix + colon, _V3)}}}{local}"
-
-
-@lru_cache(maxsize=256)
-def _full_attribute(name: str) -> str:
-    """An attribute has a namespace only when it has a prefix."""
-    return _full_tag(name) if ":" in name else name
-
-
-def local_name(name: str) -> str:
-    """A plain name without its prefix or namespace."""
-    return name.rpartition("}")[2].rpartition(":")[2]
-
-
-# -- paths -------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Step:
-    """One step of a path: `name`, `name[@attribute=value]`, `name[child/@code=value]`, `@attribute`, `text()`."""
-
-    name: str
-    test_path: str = ""
-    test_value: str = ""
-    is_child: bool = False  # an element by its name
-
-
-class _Value(NamedTuple):
-    """A path to an attribute: the steps to its element (none: this one), its name. The name is empty for a path to an element."""
-
-    above: tuple[_Step, ...]
-    attribute: str
-
-
-_STEP = re.compile(r"(?P<name>@?[\w.:*-]+(?:\(\))?|\.|\*\*)(?:\[(?P<test>[^=\]]+)=(?P<value>[^\]]*)\])?$")
-
-
-@lru_cache(maxsize=4096)
-def _steps(path: str) -> tuple[_Step, ...]:
-    steps = []
-    for raw in re.split(r"/(?![^\[]*\])", path):
-        match = _STEP.match(raw)
-        if match is None:
-            raise MappingError("mapping.bad-path", f"cannot read path step {raw!r}", where=path)
-        name = match["name"]
-        steps.append(_Step(name, match["test"] or "", match["value"] or "", name[0] not in "@.*" and name != "text()"))
-    return tuple(steps)
-
-
-@lru_cache(maxsize=4096)
-def _value_path(path: str) -> _Value:
-    steps = _steps(path)
-    last = steps[-1]
-    return _Value(steps[:-1], last.name[1:]) if last.name[0] == "@" and not last.test_path else _Value(steps, "")
-
-
-def _path(element: etree._Element) -> str:
-    """A readable path with positions, from below the document element."""
-    parts: list[str] = []
-    current, parent = element, element.getparent()
-    while parent is not None:
-        twins = list(parent.iterchildren(str(current.tag)))
-        position = f"[{twins.index(current) + 1}]" if len(twins) > 1 else ""
-        parts.append(_PLAIN_NAMES[str(current.tag)] + position)
-        current, parent = parent, parent.getparent()
-    return "/".join(reversed(parts)) or "."
-
 
 # -- the source --------------------------------------------------------------------------------------------------------------
 
@@ -190,7 +87,7 @@ class XmlSource:
         for name, value in node.left.items():
             if not value or value.isspace():
                 continue
-            plain = _PLAIN_NAMES[name]
+            plain = PLAIN_NAMES[name]
             pattern = self._ignored_attributes.get(plain) or self.ignoring(node, f"@{plain}", inside=True)
             if pattern:
                 ignored[pattern] = ignored.get(pattern, 0) + 1
@@ -207,7 +104,7 @@ class XmlSource:
         """True when an attribute of a node holds a value that nothing read and no pattern covers."""
         ignored = self._ignored_attributes
         for name, value in node.left.items():
-            if name not in ignored and _is_said(value) and not self._is_ignored_attribute(node, _PLAIN_NAMES[name]):
+            if name not in ignored and _is_said(value) and not self._is_ignored_attribute(node, PLAIN_NAMES[name]):
                 return True
         return False
 
@@ -222,7 +119,7 @@ class XmlSource:
         for above, path in paths:
             current = node.element if inside else node.element.getparent()
             for name in reversed(above):
-                if current is None or _PLAIN_NAMES[str(current.tag)] != name:
+                if current is None or PLAIN_NAMES[str(current.tag)] != name:
                     break
                 current = current.getparent()
             else:
@@ -279,7 +176,7 @@ class XmlNode:
     def __init__(self, source: XmlSource, element: etree._Element) -> None:
         self.source = source
         self.element = element
-        self.name = _PLAIN_NAMES[element.tag]
+        self.name = PLAIN_NAMES[element.tag]
         if found := element.items():
             self.attributes = dict(found)  # type: ignore[arg-type] # text, in a parsed file
             self.left = self.attributes.copy()
@@ -293,7 +190,7 @@ class XmlNode:
     @property
     def path(self) -> str:
         """Where this is."""
-        return _path(self.element)
+        return path_of(self.element)
 
     def read(self) -> str:
         """The element's own text, trimmed."""
@@ -307,14 +204,14 @@ class XmlNode:
         if value is None:
             if ":" not in name:
                 return ""
-            name = _full_attribute(name)
+            name = full_attribute(name)
             value = self.attributes.get(name, "")
         self.left.pop(name, None)
         return value.strip()
 
     def look(self, name: str) -> str:
         """An attribute, without reading it: what decides how a node is understood may still be unread data."""
-        return self.attributes.get(_full_attribute(name) if ":" in name else name, "").strip()
+        return self.attributes.get(full_attribute(name) if ":" in name else name, "").strip()
 
     @property
     def is_grown(self) -> bool:
@@ -362,7 +259,7 @@ class XmlNode:
 
     def first_value(self, path: str) -> str:
         """The first value at a path, read: as `select` and `read` do, without a node for an attribute."""
-        above, attribute = _value_path(path)
+        above, attribute = value_path(path)
         for node in self._follow(above):
             if value := node.get(attribute) if attribute else node.read():
                 return value
@@ -390,10 +287,10 @@ class XmlNode:
         return self.element
 
     def select(self, path: str) -> list[XmlNode]:
-        """Nodes at a relative path: see `_Step` for the grammar; a leading `.` is this node."""
-        return self._follow(_steps(path))
+        """Nodes at a relative path: see `Step` for the grammar; a leading `.` is this node."""
+        return self._follow(steps_of(path))
 
-    def _follow(self, steps: tuple[_Step, ...]) -> list[XmlNode]:
+    def _follow(self, steps: tuple[Step, ...]) -> list[XmlNode]:
         nodes = [self]
         for step in steps:
             name = step.name
@@ -409,7 +306,7 @@ class XmlNode:
 
     def _candidates(self, name: str) -> list[XmlNode]:
         if name[0] == "@":
-            return [XmlAttribute(self, name[1:])] if _full_attribute(name[1:]) in self.attributes else _NO_NODES
+            return [XmlAttribute(self, name[1:])] if full_attribute(name[1:]) in self.attributes else _NO_NODES
         if name == ".":
             return [self]
         if name == "text()":
@@ -419,7 +316,7 @@ class XmlNode:
     def _tests(self, path: str, value: str) -> bool:
         """A predicate looks without reading: what selects a node may still be unread data, so it is not marked."""
         if path[0] == "@":
-            return _full_attribute(path[1:]) in self.attributes and self.look(path[1:]) == value
+            return full_attribute(path[1:]) in self.attributes and self.look(path[1:]) == value
         return any(node.said() == value for node in self.select(path))
 
     def said(self) -> str:
@@ -428,7 +325,7 @@ class XmlNode:
 
     def descendants(self, name: str) -> Iterator[XmlNode]:
         """Every node of a name below this one, in the order of the source: only what leads to one is looked at."""
-        found = set(self.element.iter(_full_tag(name)))
+        found = set(self.element.iter(full_tag(name)))
         if found:
             yield from self._below(found, {above for element in found for above in element.iterancestors()})
 

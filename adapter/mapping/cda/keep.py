@@ -10,7 +10,8 @@ from __future__ import annotations
 from adapter.fhir import profiles as p
 from adapter.mapping.cda.context import EntryContext, Fhir, read_actors
 from adapter.mapping.cda.header import template_of
-from adapter.mapping.xml_source import XmlNode, local_name
+from adapter.mapping.xml_paths import local_name
+from adapter.mapping.xml_source import XmlNode
 from adapter.model.identity import INS_OIDS, ins_is_valid
 
 _ACTORS = {"author": "assignedAuthor", "performer": "assignedEntity"}
