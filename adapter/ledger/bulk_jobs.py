@@ -66,11 +66,11 @@ class BulkJob:
 
 @dataclass(frozen=True)
 class BulkPart:
-    """One file: `documents` are the keys of those in it; size in bytes."""
+    """One file: `documents` are the keys of those in it, each with the publication that it stood by then; size in bytes."""
 
     number: int
     kind: str
-    documents: tuple[str, ...]
+    documents: Mapping[str, str]
     lines: int
     size: int
     sha256: str
@@ -81,7 +81,7 @@ class NewPart(Confidential):
     """A file to keep."""
 
     kind: str
-    documents: tuple[str, ...]
+    documents: Mapping[str, str]
     content: bytes
     lines: int
     sha256: str
@@ -183,7 +183,7 @@ def keep_parts(database: Database, job: BulkJob, at: Mapping[str, int], parts: S
         _change(tx, job, {"asked": _asked_text(asked), "done": done, "lease_until": tx.now + lease})
         last = tx.execute(select(func.max(bulk_part.c.number)).where(bulk_part.c.job_id == job.id)).scalar() or 0
         for number, part in enumerate(parts, start=last + 1):
-            values = {"job_id": job.id, "number": number, "kind": part.kind, "publications": json.dumps(part.documents)}
+            values = {"job_id": job.id, "number": number, "kind": part.kind, "publications": json.dumps(dict(part.documents))}
             values |= {"lines": part.lines, "size": len(part.content), "sha256": part.sha256}
             tx.execute(insert(bulk_part).values(**values))
             tx.keep(job.legal_entity, part_id(job.id, number), PayloadKind.EXPORT_PART, part.content)
@@ -275,5 +275,5 @@ def _job(row: Mapping[Any, Any]) -> BulkJob:
 
 
 def _part(row: Mapping[Any, Any]) -> BulkPart:
-    documents = tuple(json.loads(row["publications"]))
+    documents = dict(json.loads(row["publications"]))
     return BulkPart(row["number"], row["kind"], documents, row["lines"], row["size"], row["sha256"])

@@ -41,7 +41,7 @@ class _Heap:
     """Lines of one kind on their way into a file."""
 
     lines: list[bytes] = field(default_factory=list)
-    documents: dict[str, None] = field(default_factory=dict)
+    documents: dict[str, str] = field(default_factory=dict)
     size: int = 0
 
     def add(self, shown: Shown, resource: dict[str, Any]) -> None:
@@ -49,12 +49,12 @@ class _Heap:
         line = written(resource)
         self.lines.append(line)
         self.size += len(line) + 1
-        self.documents[shown.standing.key] = None
+        self.documents[shown.standing.key] = shown.standing.head.id
 
     def part(self, kind: str) -> NewPart:
         """The file."""
         content = b"".join(line + b"\n" for line in self.lines)
-        return NewPart(kind, tuple(self.documents), content, len(self.lines), hashlib.sha256(content).hexdigest())
+        return NewPart(kind, dict(self.documents), content, len(self.lines), hashlib.sha256(content).hexdigest())
 
 
 class ExportMaker:

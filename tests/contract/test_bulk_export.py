@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ import pytest
 
 from adapter.audit.trail import seal_audit
 from adapter.errors import StaleClaimError
+from adapter.model.publication import Readers
 from adapter.web import bulk_making
 from adapter.web.bulk_making import ExportMaker
+from tests.builders.adt import build_adt
+from tests.builders.cda import PATIENT
 from tests.builders.directory import APHP_EJ
 from tests.builders.import_client import ImportApi, issue_of, ward_house
 from tests.builders.ledger import World
 from tests.builders.practices import Town
+from tests.unit.pipeline.test_patients import decide
 
 pytestmark = pytest.mark.contract
 ASYNC = {"Prefer": "respond-async"}
@@ -152,6 +157,26 @@ def test_what_is_stale_meanwhile_is_gone_and_asked_for_anew(town: Town, api: Imp
     town.write(1, cancels=True)
     assert issue_of(api.get(one["url"]))[:2] == (410, "deleted")
     assert exported(town, api, "?_type=Bundle")["output"] == []
+
+
+def test_a_file_made_before_an_identity_was_corrected_is_gone_and_receives_nothing(town: Town, api: ImportApi) -> None:
+    town.write(1, patient=replace(PATIENT, ipp="OLD"))
+    (one,) = exported(town, api, "?_type=Bundle")["output"]
+    town.house.letter(build_adt("A40", ipp="NEW", merged=("OLD",)))
+    decide(town.house, "correct")
+    town.publish()
+    assert issue_of(api.get(one["url"]))[:2] == (410, "deleted")
+    fetched = [p.fetched_at for p in town.house.ledger.feed(Readers(APHP_EJ, ("cab-1",)), "cab-1", 0, 10)]
+    assert fetched == [None, None], "the correction was never given, so it is not received"
+    (anew,) = exported(town, api, "?_type=Bundle")["output"]
+    assert len(lines(api, anew)) == 1
+
+
+def test_a_file_made_before_a_masking_is_gone(town: Town, api: ImportApi) -> None:
+    town.write(1)
+    (one,) = exported(town, api, "?_type=DocumentReference")["output"]
+    town.show_to("patient")
+    assert issue_of(api.get(one["url"]))[:2] == (410, "deleted")
 
 
 def test_a_client_sees_its_own_exports_of_its_own_practices(town: Town, api: ImportApi) -> None:
