@@ -159,7 +159,9 @@ class _Deposit:
             raise refused("record.condition", "ifNoneExist") from None
         if not plan.conditions:  # it would find everything
             raise refused("record.condition", "ifNoneExist")
-        found = self._changes.find(kind, plan.conditions)
+        # What another structure fed is not there for this one: neither its metadata nor that it exists.
+        own = self._client.speaks_for
+        found = [row for row in self._changes.find(kind, plan.conditions) if row.organisation == own]
         if len(found) > 1:
             raise refused("record.several", "ifNoneExist")
         return found[0] if found else None

@@ -25,6 +25,7 @@ from adapter.ledger.record_rows import (
 )
 from adapter.record import parameters as table
 
+_WHOSE = frozenset({"patient", "patient.identifier"})
 FindPatients = Callable[[Sequence[Condition]], Sequence[Row]]
 
 RULES = {
@@ -35,10 +36,14 @@ RULES = {
 
 @dataclass(frozen=True)
 class Plan:
-    """A search as the store takes it; `patient_ids` None: the caller did not say whose."""
+    """A search as the store takes it; `patient_ids` None: the caller did not say whose.
+
+    `names_patient`, `names_resource`: it says a number, and not only of which system one may be.
+    """
 
     conditions: tuple[Condition, ...]
     patient_ids: tuple[str, ...] | None
+    names_patient: bool
     names_resource: bool
 
 
@@ -47,15 +52,20 @@ def plan_of(kind: str, query: Query, base: str, find_patients: FindPatients) -> 
     conditions: list[Condition] = []
     patients: tuple[str, ...] | None = None
     for criterion in query.criteria:
-        if criterion.name in ("patient", "patient.identifier"):
+        if criterion.name in _WHOSE:
             found = _patients(criterion, base, find_patients)
             patients = found if patients is None else tuple(one for one in patients if one in found)
         else:
             conditions.append(_condition(criterion, base))
     if patients is not None:
         conditions.append(WithIds(patients) if kind == "Patient" else OfPatients(patients))
-    names = any(criterion.name in ("_id", "identifier") for criterion in query.criteria)
-    return Plan(tuple(conditions), patients, names)
+    named = {criterion.name for criterion in query.criteria if _says_which(criterion)}
+    return Plan(tuple(conditions), patients, bool(named & _WHOSE), bool(named & {"_id", "identifier"}))
+
+
+def _says_which(criterion: Criterion) -> bool:
+    """`system|` finds everybody who has a number there: it names nobody."""
+    return all(value.code for value in criterion.values if isinstance(value, Token))
 
 
 def _patients(criterion: Criterion, base: str, find_patients: FindPatients) -> tuple[str, ...]:

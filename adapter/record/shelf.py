@@ -242,7 +242,7 @@ class Shelf:
         plan = searching.plan_of(kind, query, self._policy.base, lambda c: rows.find("Patient", c))
         sight = None
         if kind in DOCUMENT_KINDS:
-            if plan.patient_ids is None and not plan.names_resource and must_name_patient(client):
+            if not plan.names_patient and not plan.names_resource and must_name_patient(client):
                 raise refused("record.patient-wanted", "patient")
             sight = self._sight(rows, client, plan.patient_ids or ())
             for patient_id in plan.patient_ids or ():

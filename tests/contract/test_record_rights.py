@@ -122,6 +122,46 @@ def test_readers_must_say_whose_documents_they_look_for(shelf: Shelf) -> None:
 # ── wishes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("system", [r.INS_TEST_SYSTEM, r.URI])
+def test_a_system_alone_names_nobody(shelf: Shelf, system: str) -> None:
+    feed(shelf, 1)
+    feed(shelf, 2, ins=r.INS_TWO)
+    asked = [("DocumentReference", "patient.identifier"), ("DocumentReference", "identifier"), ("Patient", "identifier")]
+    for client in (r.DOCTOR, r.PORTAL):
+        for kind, name in (*asked, ("List", "patient.identifier"), ("List", "identifier")):
+            wanted = (400, "record.patient-wanted")
+            assert status_of(shelf.search, client, kind, [(name, f"{system}|")], strict=False) == wanted, (kind, name)
+
+
+def hidden_from_the_other(shelf: Shelf, way: str, number: int) -> str:
+    """What another feeder learns who makes a document under a condition that finds a masked one of the hospital's."""
+    made = r.transaction(number, b"other", organisation=r.TOWN)
+    condition = f"identifier={r.URI}|{r.unique_of(1)}"
+    if way == "transaction":
+        made["entry"][1]["request"]["ifNoneExist"] = condition
+        answer = shelf.provide(r.OTHER_FEEDER, r.written(made))
+        return str(answer["entry"][1]["response"]["location"].split("/")[1])
+    single = r.resource_in(made, "DocumentReference")
+    single["meta"] = {"profile": [r.PDSM + "pdsm-simplified-publish"]}
+    single["subject"] = {"identifier": {"system": r.INS_TEST_SYSTEM, "value": r.INS_ONE}}
+    attachment = single["content"][0]["attachment"]
+    del attachment["url"]
+    attachment["data"] = "b3RoZXI="
+    held, _ = shelf.publish(r.OTHER_FEEDER, single, condition)
+    return held.row.id
+
+
+@pytest.mark.parametrize("way", ["transaction", "simple"])
+def test_a_condition_finds_nothing_that_another_structure_fed(shelf: Shelf, way: str) -> None:
+    answer = feed(shelf, 1, "N", "MASQUE_PS")
+    theirs = answer["entry"][1]["response"]["location"].split("/")[1]
+    assert hidden_from_the_other(shelf, way, 2) != theirs
+    assert seen(shelf, r.FEEDER) == {"1"}
+    assert {held.row.organisation for held in shelf.search(r.OTHER_FEEDER, "DocumentReference", PATIENT, strict=False).found} == {
+        r.TOWN
+    }
+
+
 def consent(kind: str, *actions: str, patient: r.Resource | None = None) -> r.Resource:
     provision: r.Resource = {"type": kind}
     if actions:
