@@ -17,7 +17,7 @@ from adapter.coordination.held import HeldDocument
 from adapter.coordination.team import care_team_of
 from adapter.coordination.treatments import PRESCRIPTIONS, STATEMENTS, treatments_of
 from adapter.errors import InputError
-from adapter.fhir.search import Kind, Parameter, Query, SearchRules, Token, parameters, read_query, token_holds
+from adapter.fhir.search import Criterion, Kind, Parameter, Query, SearchRules, Token, parameters, read_query, token_holds
 from adapter.ledger.import_records import Sought
 from adapter.model.parties import Professional
 from adapter.routing.directory import Directory
@@ -57,11 +57,13 @@ class ImportCoordination:
     def _answer(self, ask: Ask, kind: str) -> Resource:
         rules = SearchRules(PATIENT_PARAMETERS, zone=self._door.settings.zone)
         query = read_query(ask.pairs, rules, strict=wants_strict(ask.request))
-        if not query.criteria:
-            text = "Un patient est nécessaire, par son identifiant."
+        if not query.criteria or not all(_says_who(criterion) for criterion in query.criteria):
+            text = "Un patient est nécessaire, et un seul, par son identifiant."
             remedy = "Ajouter patient.identifier=système|valeur."
             raise InputError("search.no-patient", text, where="patient.identifier", remedy=remedy)
-        found = self._made[kind]([self._held(shown) for shown in self._documents(ask, query)])
+        documents = self._documents(ask, query)
+        _check_one_patient(documents, query)
+        found = self._made[kind]([self._held(shown) for shown in documents])
         client = ask.caller.client.name
         self._door.audit(ask.caller, "import.searched", "client", client, f"{kind} {len(found)}")
         address = f"{self._door.url(kind)}?{urlencode(ask.pairs)}"
@@ -98,6 +100,21 @@ class ImportCoordination:
             if view is not None and view.facts.doctor is not None:
                 return view.facts.doctor
         return None
+
+
+def _says_who(criterion: Criterion) -> bool:
+    """One number: neither several, nor every number of a system."""
+    return len(criterion.values) == 1 and all(value.code for value in criterion.values if isinstance(value, Token))
+
+
+def _check_one_patient(documents: list[Shown], query: Query) -> None:
+    """A number without its system may be two patients': then their treatments would be told as one's."""
+    for value in (one for criterion in query.criteria for one in criterion.values if isinstance(one, Token)):
+        systems = [{system for system, code in says_patient(one, {}) if token_holds(value, system, code)} for one in documents]
+        if systems and not set.intersection(*systems):
+            text = "Plusieurs patients portent ce numéro, dans des systèmes différents."
+            remedy = "Donner le système : patient.identifier=système|valeur."
+            raise InputError("search.several-patients", text, where="patient.identifier", remedy=remedy)
 
 
 def _is_of(shown: Shown, query: Query) -> bool:

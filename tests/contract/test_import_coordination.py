@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.builders.cda import INS_TEST_OID, matricule
+from tests.builders.cda import INS_TEST_OID, PATIENT, build_ldl_ses, matricule
+from tests.builders.hl7 import build_mdm
 from tests.builders.import_client import ImportApi, issue_of
 from tests.builders.practices import Town
 
@@ -84,6 +86,28 @@ def test_without_a_patient_nothing_is_told(api: ImportApi, town: Town, kind: str
     town.write(1)
     assert issue_of(api.get(kind))[::2] == (400, "search.no-patient")
     assert issue_of(api.get(kind, params={"name": "EXEMPLE"}))[::2] == (400, "search.unknown-parameter")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_patients_are_never_told_as_one(api: ImportApi, town: Town, kind: str) -> None:
+    town.write(1, patient=replace(PATIENT, ipp="P-1"))
+    town.write(1, number=2, patient=replace(PATIENT, ipp="P-2"))
+    system = f"urn:oid:{INS_TEST_OID}"
+    for asked in (f"{system}|", f"{MINE},P-2", "P-1,P-2"):
+        assert issue_of(api.get(kind, params={"patient.identifier": asked}))[::2] == (400, "search.no-patient"), asked
+
+
+def test_a_number_that_two_patients_bear_asks_for_its_system(api: ImportApi, town: Town) -> None:
+    number = matricule("2740994043217")
+    town.write(1)
+    other = replace(PATIENT, ipp=number, ins=matricule("2740994043218"))
+    cda = build_ldl_ses(document_id="1.2.250.1.999.94.60.2.1", set_id="1.2.250.1.999.94.60.2", patient=other)
+    town.house.letter(build_mdm(cda, control_id="N2-1", recipients=town.to("cab-1"), patient=other))
+    town.publish()
+    assert len(api.sync()[0]) == 2
+    answer = api.get("CareTeam", params={"patient.identifier": number})
+    assert issue_of(answer)[::2] == (400, "search.several-patients")
+    assert len(_found(api, "CareTeam")) == 1
 
 
 def test_each_type_needs_its_scope_and_each_reading_leaves_a_trace(town: Town, api: ImportApi) -> None:
