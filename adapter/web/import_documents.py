@@ -136,7 +136,13 @@ class ImportDocuments:
         if told["roles"] != _roles_digest(readers):
             text = "Les fonctions ouvertes à ce client ont changé : la synchronisation doit repartir du début."
             raise refusal(HTTPStatus.GONE, "expired", "sync.roles-changed", text, CURSOR, "Appeler $sync sans curseur.")
-        return {practice: int(told["at"].get(practice, 0)) for practice in readers.practices}
+        positions = {practice: int(told["at"].get(practice, 0)) for practice in readers.practices}
+        heads = {one: self._door.ledger.feed_head(one, legal_entity=readers.legal_entity) for one in readers.practices}
+        if any(position > heads[practice] for practice, position in positions.items()):
+            # A copy was put back: places are given anew, and what they are given to would stay unread.
+            text = "Le service est reparti d’une sauvegarde : la synchronisation doit repartir du début."
+            raise refusal(HTTPStatus.GONE, "expired", "sync.feed-restored", text, CURSOR, "Appeler $sync sans curseur.")
+        return positions
 
     def _entry(self, shown: Shown) -> Found:
         return Found(self._door.url(f"DocumentReference/{shown.standing.key}"), shown.reference)

@@ -153,7 +153,7 @@ _MORE_REFUSALS = {
         428: "If-Match is missing.",
     },
     "form": {408: "The form came too slowly.", 413: "The form is too large.", 415: "Not a form."},
-    "sync": {410: "The client's roles changed: begin again without a cursor."},
+    "sync": {410: "The client's roles changed, or a backup was restored: begin again without a cursor."},
 }
 
 

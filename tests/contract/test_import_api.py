@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from adapter.audit.trail import seal_audit
+from adapter.fhir.search import PageTokens
 from tests.builders.adt import build_adt
 from tests.builders.cda import PATIENT, build_ldl_ses
 from tests.builders.directory import APHP_EJ
@@ -383,6 +385,19 @@ def test_not_fetched_in_time_alarms_and_a_late_import_still_counts(town: Town, a
     api.get(reference["content"][0]["attachment"]["url"])
     api.acknowledge(reference["id"], "integrated")
     assert state(town, receipt) == "integrated" and town.house.reasons() == []
+
+
+def test_a_cursor_from_before_a_restored_copy_begins_again(town: Town, api: ImportApi) -> None:
+    town.write(1)
+    _, onward = api.sync()
+    tokens = PageTokens(town.house.ledger.seal_token, town.house.ledger.open_token)
+    told = tokens.read("import-sync/soft", httpx.URL(onward).params["cursor"])
+    assert told["at"] == {"cab-1": 1}
+    ahead = tokens.issue("import-sync/soft", told | {"at": {"cab-1": 2}})
+    answer = api.get("DocumentReference/$sync", params={"cursor": ahead})
+    assert issue_of(answer) == (410, "expired", "sync.feed-restored")
+    town.write(1, number=2)
+    assert len(api.sync(onward)[0]) == 1
 
 
 # ── masking and identity, through the same cursor ─────────────────────────────────────────────────────────────
