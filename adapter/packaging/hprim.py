@@ -24,6 +24,7 @@ from enum import StrEnum
 
 from adapter.model.confidential import Confidential
 from adapter.model.identity import PatientIdentity
+from adapter.packaging.follow_up import civil_day
 
 END_OF_LETTER = "****FIN****"
 END_OF_FILE = "****FINFICHIER****"
@@ -90,10 +91,10 @@ def _header(letter: HprimLetter) -> list[str]:
         _flat(streets[0] if streets else "", NAME_WIDTH),
         _flat(" ".join(streets[1:]), NAME_WIDTH),
         _flat(town, NAME_WIDTH),
-        french_day(patient.birth_date),
+        _french_day(patient.birth_date),
         _health_number(patient),
         _code(letter.file_number, FILE_NUMBER_WIDTH),
-        french_day(letter.written_on),
+        civil_day(letter.written_on),  # of an instant, the day that it was in France
         _party(letter.sender_code, letter.sender_name),
         _party(letter.recipient_code, letter.recipient_name),
     ]
@@ -121,8 +122,8 @@ def _code(value: str, width: int) -> str:
     return flat if len(flat) <= width else ""
 
 
-def french_day(value: str) -> str:
-    """`2026-11-21T…` as `21/11/2026`; empty for a date that is not whole: half a date would be taken for another one."""
+def _french_day(value: str) -> str:
+    """`1961-04-12` as `12/04/1961`; empty for a date that is not whole: half a date would be taken for another one."""
     match = _DAY.match(value)
     return "/".join(reversed(match.groups())) if match else ""
 

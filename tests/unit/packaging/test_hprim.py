@@ -47,6 +47,19 @@ def as_medshake_reads(text: bytes) -> dict[str, str]:
     }
 
 
+@pytest.mark.parametrize(
+    ("written_on", "day"),
+    [
+        ("2026-11-20T23:30:00+00:00", "21/11/2026"),
+        ("2026-11-20T23:30:00", "20/11/2026"),
+        ("2026-11-20", "20/11/2026"),
+        ("2026-11", ""),
+    ],
+)
+def test_the_day_of_a_document_is_that_of_french_civil_time(written_on: str, day: str) -> None:
+    assert as_medshake_reads(write_hprim(replace(LETTER, written_on=written_on)))["date"] == day
+
+
 def test_a_practice_program_reads_every_line_of_the_header() -> None:
     read = as_medshake_reads(write_hprim(LETTER))
     assert read == {
