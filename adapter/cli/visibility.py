@@ -105,10 +105,15 @@ def visibility_data(state: VisibilityState, hidden: frozenset[str], order: str) 
     }
 
 
-def _holder_data(holder: Holder) -> dict[str, str]:
+def _holder_data(holder: Holder) -> dict[str, Any]:
     is_patient = holder.recipient.kind is RecipientKind.PATIENT
     name = "Le patient" if is_patient else holder.recipient.display
-    return {"name": name, "channel": holder.delivery.channel.value, "state": holder.delivery.state.value}
+    return {
+        "name": name,
+        "channel": holder.delivery.channel.value,
+        "state": holder.delivery.state.value,
+        "has_newer": holder.has_newer,
+    }
 
 
 def visibility_lines(data: dict[str, Any]) -> list[str]:
@@ -125,5 +130,6 @@ def visibility_lines(data: dict[str, Any]) -> list[str]:
             f"  {data['not_sent_yet']} delivery(ies) not sent yet: leave as the document may be seen then, or are asked about"
         )
     cannot = "holds it since before, and cannot be changed: call them if they must not keep it"
-    lines += [f"  {one['name']} ({one['channel']}): {cannot}" for one in data["cannot_be_changed"]]
+    newer = "has a newer version too: change that one, this one stays as it is"
+    lines += [f"  {one['name']} ({one['channel']}): {newer if one['has_newer'] else cannot}" for one in data["cannot_be_changed"]]
     return lines

@@ -84,7 +84,8 @@ class Delivery:
     `fence` grows with each claim: a write with an old fence is refused. `replaces_sent_on` tells a newer version
     that the older one left (or may have left) on that date. `partner` is the HL7 partner it goes to, so that a slow one holds
     its own messages only; deliveries of one `sequence` leave one after the other. Those of one `bundle` leave together while they
-    can, in one mail: then they bear one `reference`.
+    can, in one mail: then they bear one `reference`. `superseded_by`: the delivery, or submission, of the newer version that took
+    its place for this role, whether or not this one had left.
     """
 
     id: str
@@ -110,6 +111,7 @@ class Delivery:
     partner: str = ""
     sequence: str = ""
     bundle: str = ""
+    superseded_by: str = ""
 
 
 class OutcomeKind(StrEnum):

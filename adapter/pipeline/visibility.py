@@ -42,9 +42,14 @@ class Holder(Confidential):
     delivery: Delivery
 
     @property
+    def has_newer(self) -> bool:
+        """True when a newer version is for them too: that one is to be changed."""
+        return bool(self.delivery.superseded_by)
+
+    @property
     def can_be_changed(self) -> bool:
         """True when a change of metadata reaches them."""
-        return self.delivery.channel in CHANGEABLE
+        return self.delivery.channel in CHANGEABLE and not self.has_newer
 
 
 @dataclass(frozen=True, repr=False)

@@ -154,6 +154,20 @@ def test_the_next_version_is_the_authors_and_leaves_as_they_say(house: Instance)
     assert b"INVISIBLE_PATIENT" not in replaced.transaction
 
 
+def test_who_has_a_newer_version_is_not_promised_a_change_of_the_older(house: Instance) -> None:
+    """The order would be superseded and nobody told: whoever hides must name the newer one."""
+    sent(house)
+    house.letter(letter(2, "RPL2", **REPLACES))
+    house.record.script(TAKEN)
+    house.dispatch(RECORD)
+    state = state_of(house.ledger, UID, APHP_EJ)
+    assert state is not None
+    (record,) = [one for one in state.holders if one.delivery.channel is RECORD]
+    assert (record.has_newer, record.can_be_changed) == (True, False)
+    newest = state_of(house.ledger, f"{ROOT}.2", APHP_EJ)
+    assert newest is not None and any(one.can_be_changed for one in newest.holders)
+
+
 def test_a_record_that_takes_no_change_is_a_persons_work(tmp_path: Path) -> None:
     house = Instance(tmp_path)
     sent(house)
