@@ -149,6 +149,12 @@ class PracticeFolder:
             _sync(self._path)
         return len(strays)
 
+    def clear_aside(self) -> None:
+        """Throw away what is aside, once nothing waits to be exposed: a death may leave a set that nobody knows of."""
+        for entry in os.scandir(self._path / _WORK):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+
     def prune(self, before: float) -> int:
         """Delete files of ours in `done/` and `withdrawn/` untouched since (seconds of the epoch): they hold patients' data."""
         old = [

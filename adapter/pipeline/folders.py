@@ -133,6 +133,7 @@ class FolderKeeper:
     def _round(self) -> int:
         moved = self._finish() + self._withdraw_stale() + self._hear() + self._give_again() + self._give()
         self._folder.sweep(one.known.stem for one in self._sets(WATCHED))
+        self._folder.clear_aside()
         self._prune()
         return moved
 

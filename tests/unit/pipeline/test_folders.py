@@ -195,6 +195,24 @@ def test_what_the_practice_integrated_by_the_api_is_not_put_in_its_folder_afterw
     assert outcomes(town) == ["new:skipped:integrated"]
 
 
+def test_a_set_left_aside_by_a_death_and_overtaken_meanwhile_does_not_stay_on_disk(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town.write(1)
+
+    def dies(*_: object) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as death, pytest.raises(RuntimeError):
+        death.setattr(town.house.ledger, "keep_folder_sets", dies)
+        town.keeper().keep()
+    assert [path.name for path in (town.path() / ".work").iterdir() if path.is_dir()]
+    town.write(2)
+    town.new_keeper().keep()
+    assert outcomes(town) == ["new:skipped:", "replace:lying:"]
+    assert [path.name for path in (town.path() / ".work").iterdir()] == ["lock"]
+
+
 def test_a_program_that_renames_or_changes_case_is_understood(town: Town) -> None:
     town.write(number=1)
     town.write(number=2)
