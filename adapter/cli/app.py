@@ -24,6 +24,7 @@ ROOMS = {
     "coverage": "offline",
     "explain": "offline",
     "form": "forms",
+    "fax": "fax",
     "trace": "desk",
     "queue": "desk",
     "resolve": "desk",
@@ -31,13 +32,13 @@ ROOMS = {
     "importers": "importers",
     "sandbox": "sandbox",
     "replay": "replaying",
-    "export": "bulk",
-    "import": "bulk",
     "sync": "sync",
     "report": "report",
     "visibility": "visibility",
     "patient": "patients",
     "record": "record",
+    "export": "bulk",
+    "import": "bulk",
 }
 
 

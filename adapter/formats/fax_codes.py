@@ -15,15 +15,30 @@ _QR = zxingcpp.barcode_formats_from_str("QRCode")
 # Dots of a standard page are twice as high as wide: what has fewer rows than this was sent so.
 _STANDARD_ROWS = 1500
 
+Corners = tuple[tuple[float, float], ...]
+
 
 def read_codes(page: Image.Image, is_enough: Callable[[set[bytes]], bool] = lambda _: False) -> set[bytes]:
     """The content of every QR code on a page. `is_enough`, asked after each look, spares the slower ones."""
-    found: set[bytes] = set()
+    return set(locate_codes(page, is_enough))
+
+
+def locate_codes(page: Image.Image, is_enough: Callable[[set[bytes]], bool] = lambda _: False) -> dict[bytes, Corners]:
+    """The same, each with its corners: top left, top right, bottom right, bottom left as the code itself is turned, in dots."""
+    found: dict[bytes, Corners] = {}
     for look in _looks(page):
-        found |= {code.bytes for code in zxingcpp.read_barcodes(look, formats=_QR) if code.valid}
-        if is_enough(found):
+        across, down = page.width / look.width, page.height / look.height
+        for code in zxingcpp.read_barcodes(look, formats=_QR):
+            if code.valid:
+                found.setdefault(code.bytes, _corners(code.position, across, down))
+        if is_enough(set(found)):
             break
     return found
+
+
+def _corners(at: zxingcpp.Position, across: float, down: float) -> Corners:
+    points = (at.top_left, at.top_right, at.bottom_right, at.bottom_left)
+    return tuple((point.x * across, point.y * down) for point in points)
 
 
 def _looks(page: Image.Image) -> Iterator[Image.Image]:

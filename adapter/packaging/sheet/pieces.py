@@ -13,6 +13,7 @@ from adapter.packaging.page.layout import (
     LINE,
     NAVY,
     TINT,
+    Colour,
     Fill,
     Mark,
     Stroke,
@@ -110,7 +111,7 @@ def tick_boxes(item: Item, name: str, tip: str, width: float) -> tuple[list[Mark
         if x and x + wide > width:
             x, y = 0.0, y + TICK_HEIGHT
         top = y + (TICK_HEIGHT - BOX) / 2
-        marks += frame(x, top, BOX, BOX, 0.35)
+        marks += frame(x, top, BOX, BOX, 0.35, INK)  # black: a grey line between two rows of a fax is lost
         marks.append(Words(x + BOX + BOX_GAP, y + 3.9, words, "", ANSWER_SIZE, INK))
         field = f"{name}.{number}" if item.get("repeats") else name
         kind = "box" if item.get("repeats") else "tick"
@@ -133,14 +134,14 @@ def identity_marks(item: Item, x: float, width: float) -> list[Mark]:
     return [Words(x, 15.0, visible(item["text"]), "", 7.0, GREY), *frame(x, 16.0, width, 5.6)]
 
 
-def frame(x: float, y: float, width: float, height: float, thick: float = 0.25) -> tuple[Mark, ...]:
+def frame(x: float, y: float, width: float, height: float, thick: float = 0.25, colour: Colour = LINE) -> tuple[Mark, ...]:
     """A frame to write in. White inside, so that it is found at once."""
     right, bottom = x + width, y + height
     return (
-        Stroke(x, y, right, y, thick, LINE),
-        Stroke(right, y, right, bottom, thick, LINE),
-        Stroke(right, bottom, x, bottom, thick, LINE),
-        Stroke(x, bottom, x, y, thick, LINE),
+        Stroke(x, y, right, y, thick, colour),
+        Stroke(right, y, right, bottom, thick, colour),
+        Stroke(right, bottom, x, bottom, thick, colour),
+        Stroke(x, bottom, x, y, thick, colour),
     )
 
 

@@ -1,0 +1,148 @@
+"""From received pages to the draft of a form: boxes read, handwriting as pictures, notes outside the fields, pages put together.
+
+Nothing here reads handwriting, and no page is joined to another when there is more than one way to do so: two patients may send
+the same form in one call.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from PIL import Image
+
+from adapter.formats.sheet_boxes import page_noise, read_boxes
+from adapter.formats.sheet_ink import Area, Ink, ink_of, share, square_mm
+from adapter.formats.sheet_marks import DOTS_PER_MM, SIZE, Straight
+from adapter.model.confidential import Confidential
+from adapter.model.finding import Finding, Severity
+from adapter.model.paper_draft import BoxReading, BoxState, DraftAnswer, FormDraft, SheetPage, Snippet
+from adapter.model.sheet import CODE_CORNERS, CORNER_SIDE, CORNERS, PAGE_HEIGHT, PAGE_WIDTH, Place, PlaceKind, Sheet
+
+# Square millimetres of ink that make a field written in: less than the figure 1 takes.
+WRITTEN_LEAST = 0.5
+# Of the cells of `_CELL` millimetres that a note outside the fields fills at least one to this share.
+NOTE_LEAST = 0.14
+
+_CELL = 4
+_INSET = 0.8  # of a field, so that its frame is not taken for writing
+_PICTURE_EDGE = 2.0  # of a snippet: letters leave their field
+_MARGIN = 6.0  # of a page: tag lines of fax machines, black edges
+_NEAR_FIELD = 2.5  # writing that leaves a field belongs to it
+
+
+@dataclass(frozen=True, repr=False)
+class PrintedForm(Confidential):
+    """A form as it is printed today: its places, and its empty pages as masks (`sheet_ink.printed_mask`)."""
+
+    sheet: Sheet
+    printed: tuple[Image.Image, ...]
+
+
+def read_page(straight: Straight, form: PrintedForm) -> SheetPage:
+    """One page of a form: its boxes, its handwriting, and what is to be said of it."""
+    code = straight.code
+    image = straight.image
+    if image is None:
+        return SheetPage(code.page, (), (), straight.findings, b"")
+    places = form.sheet.pages[code.page - 1]
+    ink = ink_of(image, form.printed[code.page - 1])
+    boxes = read_boxes(ink, places, code.page)
+    snippets = tuple(_snippets(image, ink, places, code.page))
+    notes = tuple(_notes(ink, places, f"{code.slug} page {code.page}"))
+    return SheetPage(code.page, boxes, snippets, (*straight.findings, *notes), _png(image))
+
+
+def drafts_of(form: Sheet, pages: Sequence[SheetPage]) -> tuple[FormDraft, ...]:
+    """The drafts that these pages of one form make: one, or one a page when a page came twice and not the same."""
+    ordered = sorted(pages, key=lambda page: page.number)
+    if len({page.number for page in ordered}) == len(ordered):
+        return (_draft(form, ordered, ()),)
+    said = Finding(
+        Severity.WARNING, "sheet.pages-not-joined", "The same page of this form came more than once: pages are not put together.",
+        form.slug, "Join by hand those that belong to one patient.",
+    )  # fmt: skip
+    return tuple(_draft(form, [page], (said,)) for page in ordered)
+
+
+def _draft(form: Sheet, pages: Sequence[SheetPage], said: tuple[Finding, ...]) -> FormDraft:
+    findings = list(said)
+    found = {page.number for page in pages}
+    for number in range(1, len(form.pages) + 1):
+        if number not in found:
+            text = "A page of this form was not received."
+            findings.append(Finding(Severity.WARNING, "sheet.page-missing", text, f"{form.slug} page {number}", "Ask for it."))
+    answers = tuple(answer for page in pages for answer in _answers(page.boxes))
+    findings += [finding for page in pages for finding in page.findings]
+    return FormDraft(form.slug, form.version, form.title, len(form.pages), tuple(pages), answers, tuple(findings))
+
+
+def _answers(boxes: Sequence[BoxReading]) -> Iterator[DraftAnswer]:
+    """The questions that bear a mark; one with a doubt has no value, only candidates."""
+    for (link_id, row), group in groupby(boxes, key=lambda box: (box.place.link_id, box.place.row)):
+        marked = [box for box in group if box.state is not BoxState.EMPTY]
+        if not marked:
+            continue
+        doubts = tuple(dict.fromkeys(doubt for box in marked for doubt in box.doubts))
+        single = marked[0].place.kind is PlaceKind.ONE
+        sure = [box for box in marked if box.state is BoxState.TICKED and not (single and doubts)]
+        yield DraftAnswer(
+            link_id, row, marked[0].place.asked, tuple(box.place.value for box in sure),
+            min((box.confidence for box in marked), default=0.0), tuple(box.place.value for box in marked), doubts,
+        )  # fmt: skip
+
+
+# -- writing ------------------------------------------------------------------------------------------------------------
+
+
+def _snippets(image: Image.Image, ink: Ink, places: Sequence[Place], page: int) -> Iterator[Snippet]:
+    fields = [place for place in places if place.kind is PlaceKind.WRITING]
+    inside = [Area(place.x, place.y, place.width, place.height).grown(-_INSET) for place in fields]
+    noise = page_noise([share(ink.raw.crop(area.dots)) for area in inside])
+    for place, area in zip(fields, inside, strict=True):
+        faint = (share(ink.raw.crop(area.dots)) - noise) * area.width * area.height
+        if square_mm(ink.clean.crop(area.dots)) >= WRITTEN_LEAST or faint >= 4 * WRITTEN_LEAST:
+            around = Area(place.x, place.y, place.width, place.height).grown(_PICTURE_EDGE)
+            yield Snippet(place, page, _png(image.crop(_within(around))))
+
+
+def _within(area: Area) -> tuple[int, int, int, int]:
+    left, top, right, bottom = area.dots
+    return max(left, 0), max(top, 0), min(right, SIZE[0]), min(bottom, SIZE[1])
+
+
+def _png(image: Image.Image) -> bytes:
+    """Black and white: a fax has no more."""
+    out = io.BytesIO()
+    image.point([0 if tone < 128 else 255 for tone in range(256)], mode="1").save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+# -- notes outside the fields ---------------------------------------------------------------------------------------------
+
+
+def _notes(ink: Ink, places: Sequence[Place], where: str) -> Iterator[Finding]:
+    """A note in the margin, a stamp: said, with its place, for no field holds it."""
+    whole = Area(0, 0, PAGE_WIDTH, PAGE_HEIGHT)
+    left_over = ink.written(whole)
+    for area in _spoken_for(places):
+        left_over.paste(0, area.dots)
+    cells = left_over.resize((SIZE[0] // (_CELL * DOTS_PER_MM), SIZE[1] // (_CELL * DOTS_PER_MM)), Image.Resampling.BOX)
+    box = cells.point([255 if tone >= 255 * NOTE_LEAST else 0 for tone in range(256)]).getbbox()
+    if box:
+        left, top, right, bottom = (edge * _CELL for edge in box)
+        text = "Something is written outside the fields: look at the page."
+        yield Finding(Severity.WARNING, "sheet.written-outside", text, f"{where}: {left}-{right} × {top}-{bottom} mm")
+
+
+def _spoken_for(places: Sequence[Place]) -> Iterator[Area]:
+    yield from (Area(0, 0, PAGE_WIDTH, _MARGIN), Area(0, PAGE_HEIGHT - _MARGIN, PAGE_WIDTH, _MARGIN))
+    yield from (Area(0, 0, _MARGIN, PAGE_HEIGHT), Area(PAGE_WIDTH - _MARGIN, 0, _MARGIN, PAGE_HEIGHT))
+    (left, top), _, (right, bottom), _ = CODE_CORNERS
+    yield Area(left, top, right - left, bottom - top).grown(2.0)
+    for x, y in CORNERS:
+        yield Area(x - CORNER_SIDE / 2, y - CORNER_SIDE / 2, CORNER_SIDE, CORNER_SIDE).grown(1.5)
+    for place in places:
+        yield Area(place.x, place.y, place.width + place.reach, place.height).grown(_NEAR_FIELD)

@@ -1,0 +1,73 @@
+"""A received file to its pages, one image at a time: TIFF as fax machines write it, PDF as scanners do, or one picture.
+
+Sizes are bounded before anything is unpacked: a page is at most `MAX_DOTS`, whatever its file says.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pypdfium2
+from PIL import Image, UnidentifiedImageError
+
+from adapter.errors import InputError
+from adapter.formats.pdf import ONE_AT_A_TIME, inspect_pdf
+from adapter.formats.pdf_form import is_pdf
+
+MAX_PAGES = 200
+MAX_DOTS = 40_000_000  # A4 at 600 dots an inch
+_PDF_DPI = 204
+_PICTURES = ("TIFF", "PNG", "JPEG")
+
+
+def pages_of(content: bytes) -> Iterator[Image.Image]:
+    """The pages in their order. Raises InputError `fax-page.*`, `pdf.*` when reached: pages before it were given."""
+    yield from _pdf_pages(content) if is_pdf(content) else _picture_pages(content)
+
+
+def _picture_pages(content: bytes) -> Iterator[Image.Image]:
+    try:
+        with Image.open(io.BytesIO(content), formats=_PICTURES) as file:
+            number = 0
+            while True:
+                if number >= MAX_PAGES:
+                    raise InputError("fax-page.too-many", f"the file has more than {MAX_PAGES} pages", remedy="Split it.")
+                file.seek(number)
+                _refuse_too_large(file.width * file.height, number)
+                yield file.convert("L")
+                number += 1
+    except EOFError:
+        return
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError, TypeError, KeyError) as error:
+        said = "the file is no TIFF, PDF, PNG or JPEG, or it is damaged"
+        raise InputError("fax-page.unreadable", said, remedy="Ask for the fax again.") from error
+
+
+def _pdf_pages(content: bytes) -> Iterator[Image.Image]:
+    facts = inspect_pdf(content)
+    if facts.pages > MAX_PAGES:
+        raise InputError("fax-page.too-many", f"the file has more than {MAX_PAGES} pages", remedy="Split it.")
+    for number in range(facts.pages):
+        with ONE_AT_A_TIME:
+            try:
+                document = pypdfium2.PdfDocument(content)
+                try:
+                    page = document[number]
+                    wide, high = page.get_size()
+                    _refuse_too_large(round(wide * high * (_PDF_DPI / 72) ** 2), number)
+                    image = page.render(scale=_PDF_DPI / 72, grayscale=True).to_pil().copy()
+                finally:
+                    document.close()
+            except pypdfium2.PdfiumError as error:
+                raise InputError(
+                    "fax-page.unreadable", "a page of the PDF cannot be drawn", where=f"page {number + 1}"
+                ) from error
+        yield image
+
+
+def _refuse_too_large(dots: int, number: int) -> None:
+    if dots > MAX_DOTS:
+        raise InputError(
+            "fax-page.too-large", f"a page has more than {MAX_DOTS} dots", where=f"page {number + 1}", remedy="Scan it coarser."
+        )
