@@ -34,9 +34,7 @@ def kept_alive(ledger: Ledger, delivery: Delivery, lease: timedelta, *companions
         thread.join()
 
 
-def _extend(
-    ledger: Ledger, delivery: Delivery, lease: timedelta, done: threading.Event, companions: tuple[Hold, ...]
-) -> None:
+def _extend(ledger: Ledger, delivery: Delivery, lease: timedelta, done: threading.Event, companions: tuple[Hold, ...]) -> None:
     while not done.wait(lease.total_seconds() / 3):
         try:
             ledger.extend_lease(delivery.id, delivery.fence, lease, *companions)
