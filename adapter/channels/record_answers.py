@@ -22,6 +22,8 @@ from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 
 Resource = dict[str, Any]
 _GRAVE = frozenset({"fatal", "error"})
+# The record refuses a replacement, because it does not hold what is replaced.
+ORIGINAL_ABSENT = "record-original-absent"
 
 
 @lru_cache(maxsize=1)

@@ -20,6 +20,17 @@ _MHD_BUNDLE = f"{_MHD}IHE.MHD.Comprehensive.ProvideBundle"
 _MHD_PATCH = f"{_MHD}IHE.MHD.Patch.Parameters"
 
 
+def without_replacements(transaction: bytes) -> bytes:
+    """A deposit whose documents replace nothing; what they say of each other stays."""
+    bundle = json.loads(transaction)
+    for entry in bundle["entry"]:
+        resource = entry.get("resource", {})
+        others = [one for one in resource.pop("relatesTo", []) if one.get("code") != "replaces"]
+        if others:
+            resource["relatesTo"] = others
+    return json.dumps(bundle, ensure_ascii=False, separators=(",", ":")).encode()
+
+
 def wanted_of(change: RecordChange) -> dict[str, Any]:
     """The elements that the change sets, by name."""
     wanted: dict[str, Any] = {"status": change.status} if change.status else {}

@@ -17,8 +17,8 @@ from uuid import uuid4
 
 from adapter.channels.base import Capabilities
 from adapter.channels.fhir_wire import FHIR_JSON, Answer, AnswerLostError, FhirWire, SharedRecordSettings
-from adapter.channels.record_answers import is_named, json_of, outcome_of_transaction, refusal_of, resources_in
-from adapter.channels.record_changes import differing, json_patch, patch_transaction, wanted_of
+from adapter.channels.record_answers import ORIGINAL_ABSENT, is_named, json_of, outcome_of_transaction, refusal_of, resources_in
+from adapter.channels.record_changes import differing, json_patch, patch_transaction, wanted_of, without_replacements
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
 from adapter.model.plan import ChannelName
@@ -62,7 +62,7 @@ class SharedRecordChannel:
         content = parcel.content
         match content:
             case RecordContent():
-                return self._post(self._base(parcel.address), content.transaction)
+                return self._deposit(self._base(parcel.address), content.transaction)
             case RecordChange():
                 return self._change(self._base(parcel.address), content)
         return SendOutcome(OutcomeKind.REFUSED, "rendition-impossible", detail="not a record transaction")
@@ -107,6 +107,14 @@ class SharedRecordChannel:
         return chosen.rstrip("/")
 
     # ── a document ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _deposit(self, base: str, transaction: bytes) -> SendOutcome:
+        """Post it; a replacement whose original the record never had goes in as a new document, and says so (seam 6)."""
+        outcome = self._post(base, transaction)
+        if outcome.cause != ORIGINAL_ABSENT:
+            return outcome
+        alone = self._post(base, without_replacements(transaction))
+        return replace(alone, detail=" ".join(filter(None, (alone.detail, "the record never had what it replaces"))))
 
     def _post(self, base: str, transaction: bytes) -> SendOutcome:
         if len(transaction) > self._settings.max_transaction_bytes:

@@ -6,6 +6,7 @@ import base64
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,28 @@ def test_what_the_record_says_of_the_patients_account_is_heard(code: str, cause:
     got = sent_to(Answer(403, json.dumps(said).encode()))
     assert (got.kind, got.cause) == (OutcomeKind.REFUSED, cause)
     assert SECRET_NAME not in repr(got)
+
+
+def test_a_replacement_of_what_the_record_never_had_goes_in_as_new_and_says_so() -> None:
+    issue = {"severity": "error", "code": "not-found", "details": {"coding": [{"code": "record.replaced-unknown"}]}}
+    said = json.dumps({"resourceType": "OperationOutcome", "issue": [issue]}).encode()
+    sent = parcel()
+    assert isinstance(sent.content, RecordContent)
+    bundle = json.loads(sent.content.transaction)
+    relations = [{"code": "replaces", "target": {"display": "v1"}}, {"code": "transforms", "target": {"display": "the CDA"}}]
+    document = next(one["resource"] for one in bundle["entry"] if one["resource"]["resourceType"] == "DocumentReference")
+    document["relatesTo"] = relations
+    replacing = replace(sent, content=replace(sent.content, transaction=json.dumps(bundle).encode()))
+    with FaultServer(Answer(422, said), Success()) as server:
+        got = channel(server.base_url).send(replacing)
+        posted = [json.loads(body) for _, _, _, body in server.requests]
+    assert (got.kind, got.proves) == (OutcomeKind.ACCEPTED, DeliveryState.INTEGRATED)
+    assert "never had" in got.detail
+    told = [[one["resource"].get("relatesTo") for one in body["entry"]] for body in posted]
+    assert relations in told[0] and [relations[1]] in told[1]
+    with FaultServer(Answer(422, said)) as server:
+        refused = channel(server.base_url).send(replacing)
+    assert (refused.kind, refused.cause) == (OutcomeKind.REFUSED, "record-original-absent")
 
 
 def test_a_success_that_does_not_speak_of_every_entry_is_unclear() -> None:
