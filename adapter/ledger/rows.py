@@ -106,7 +106,8 @@ class Sealed:
         query = select(chunk.c.row_id, chunk.c.kind, chunk.c.sealed)
         query = query.where(chunk.c.row_id.in_(sorted(set(row_ids))), chunk.c.kind.in_([kind.value for kind in kinds]))
         self._chunks: dict[tuple[str, str], list[bytes]] = {}
-        for row_id, kind, sealed in connection.execute(query.order_by(chunk.c.row_id, chunk.c.kind, chunk.c.number)):
+        rows = connection.execute(query.order_by(chunk.c.row_id, chunk.c.kind, chunk.c.number)) if row_ids else ()
+        for row_id, kind, sealed in rows:
             self._chunks.setdefault((row_id, kind), []).append(bytes(sealed))
 
     def has(self, row_id: str, kind: PayloadKind) -> bool:
