@@ -1,5 +1,5 @@
 # Everything that a newcomer needs: `make demo`, then `make test`. Stamps make a second run quick.
-# Works as root and not: real servers (PostgreSQL, mail, fax) are tested as root only, and say so in one loud line otherwise.
+# Works as root and not: real servers (PostgreSQL, mail) are tested as root only, and say so in one loud line otherwise.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,11 +10,12 @@ PYTEST_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check approve bench soak wheel wheel-compiled lock packages reference clean
+.PHONY: help demo test fax check approve bench soak wheel wheel-compiled lock packages reference clean
 
 help:
 	@echo "make demo            install, then the whole story with built-in partners (artefacts in demo-out/)"
 	@echo "make test            install what tests need, then every test"
+	@echo "make fax             calls through a real HylaFAX and two soft modems (ten minutes, a quiet machine)"
 	@echo "make check           ruff, mypy, import-linter and the fast tests"
 	@echo "make approve CASE=x  rewrite the expected outputs of fixtures/cases/x, after a look at them"
 	@echo "make bench           figures of speed"
@@ -42,11 +43,15 @@ demo: $(VENV)/.runtime
 # Debian packages of tests, as root only. policy-rc.d: none of them may start a system daemon.
 packages:
 	@if [ "$$(id -u)" != 0 ]; then \
-	    echo ">>> NOT ROOT: tests with real servers (PostgreSQL, mail, fax) are skipped. For all of them: sudo make test"; \
+	    echo ">>> NOT ROOT: tests with real servers (PostgreSQL, mail) are skipped. For all of them: sudo make test"; \
 	else sh tests/install-debian-packages.sh tests/debian-packages.txt; fi
 
 test: $(VENV)/.dev packages
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --timeout 300 $(PYTEST_ARGS)
+
+# Calls over two soft modems, in line time: on a busy machine they break, so they are no part of `make test`.
+fax: $(VENV)/.dev packages
+	$(BIN)/python -m pytest -n 0 -m fax --timeout 600 tests/contract/test_hylafax_channel.py $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

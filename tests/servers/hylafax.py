@@ -118,9 +118,10 @@ def start_hylafax() -> HylaFax:
     """A server of one's own; call `why_not` first."""
     home = Path(tempfile.mkdtemp(prefix="tdufax"))
     home.chmod(0o755)
-    devices = Path("/dev/shm") / home.name.replace("_", "x")
+    name = home.name.replace("_", "x")
+    devices = Path("/dev/shm") / name
     devices.mkdir()
-    paths = (str(devices / "ttyA"), str(devices / "ttyB"))
+    paths = (str(devices / f"tty{name}A"), str(devices / f"tty{name}B"))  # locks bear the last name alone: no two servers' alike
     fax = HylaFax(home, _free_port(), paths)
     _make_spool(fax)
     fax.fault()
