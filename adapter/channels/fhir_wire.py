@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from adapter.channels.smart_client import SmartClient, SmartSettings
 from adapter.channels.tls_verdict import await_verdict
+from adapter.model.confidential import Confidential
 
 FHIR_JSON = "application/fhir+json"
 
@@ -49,8 +50,8 @@ class SharedRecordSettings:
     max_document_bytes: int = 67_108_864
 
 
-@dataclass(frozen=True)
-class Answer:
+@dataclass(frozen=True, repr=False)
+class Answer(Confidential):
     """What came back whole."""
 
     status: int

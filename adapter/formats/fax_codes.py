@@ -1,6 +1,6 @@
 """Reads the codes of a received page: at any rotation, skewed, with specks and lost rows. Images in, bytes out.
 
-Several looks at the same page, cheapest first, until nothing new is found: as it came, enlarged and smoothed, without its
+Several looks at the same page, cheapest first, until what was found is enough: as it came, enlarged and smoothed, without its
 specks. Measured (docs/reference/fax-annex.md): one of these looks reads what the others miss.
 """
 
@@ -18,13 +18,10 @@ _STANDARD_ROWS = 1500
 Corners = tuple[tuple[float, float], ...]
 
 
-def read_codes(page: Image.Image, is_enough: Callable[[set[bytes]], bool] = lambda _: False) -> set[bytes]:
-    """The content of every QR code on a page. `is_enough`, asked after each look, spares the slower ones."""
-    return set(locate_codes(page, is_enough))
-
-
 def locate_codes(page: Image.Image, is_enough: Callable[[set[bytes]], bool] = lambda _: False) -> dict[bytes, Corners]:
-    """The same, each with its corners: top left, top right, bottom right, bottom left as the code itself is turned, in dots."""
+    """The content of every QR code on a page, with its corners: top left, top right, bottom right, bottom left as the code itself
+    is turned, in dots. `is_enough`, asked after each look, spares the slower ones.
+    """
     found: dict[bytes, Corners] = {}
     for look in _looks(page):
         across, down = page.width / look.width, page.height / look.height

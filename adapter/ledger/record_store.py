@@ -94,11 +94,6 @@ class RecordRows:
         query = select(record_link.c.to_id).where(record_link.c.from_id == resource_id)
         return tuple(self._connection.execute(query.order_by(record_link.c.to_id)).scalars())
 
-    def leading_to(self, resource_id: str) -> tuple[str, ...]:
-        """The ids of what leads to a resource."""
-        query = select(record_link.c.from_id).where(record_link.c.to_id == resource_id)
-        return tuple(self._connection.execute(query.order_by(record_link.c.from_id)).scalars())
-
     def audited(
         self, prefix: str, narrowed: Mapping[str, str], between: tuple[datetime, datetime] | None, after: int, limit: int
     ) -> list[AuditRow]:

@@ -6,7 +6,7 @@ A lease that runs out sends `claimed` back to `queued`, but `on_wire` to `unclea
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -138,15 +138,3 @@ class SendOutcome:
     partner_reference: str = ""
     detail: str = ""
     retry_after_seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class DeliveryKey:
-    """What makes a document delivery unique: the same one is never planned twice, whatever door it came by."""
-
-    document_id: str
-    version: int
-    intent: str
-    role_id: str
-    channel: ChannelName
-    purpose: Purpose = field(default=Purpose.DOCUMENT)

@@ -84,9 +84,7 @@ class ImportCoordination:
         return found
 
     def _held(self, shown: Shown) -> HeldDocument:
-        entity = shown.submission.legal_entity
-        kept = self._door.ledger.kept_submission(shown.standing.head.submission_id, legal_entity=entity)
-        return HeldDocument(shown.submission, shown.bundle, kept.plan.recipients, tuple(steps_of(self._door.ledger, shown)))
+        return HeldDocument(shown.submission, shown.bundle, shown.recipients, tuple(steps_of(self._door.ledger, shown)))
 
     def _team(self, held: list[HeldDocument]) -> list[Resource]:
         team = care_team_of(held, self._declared_doctor(held), self._directory())

@@ -7,6 +7,7 @@ from typing import Any
 
 from adapter.ledger.ledger import Ledger
 from adapter.model.confidential import Confidential
+from adapter.model.plan import RecipientPlan
 from adapter.model.publication import Publication, Readers
 from adapter.model.request import RequestStep
 from adapter.model.submission import Submission
@@ -19,12 +20,13 @@ Resource = dict[str, Any]
 
 @dataclass(frozen=True, repr=False)
 class Shown(Confidential):
-    """One document: how it stands, its envelope, its FHIR document, its DocumentReference."""
+    """One document: how it stands, its envelope, its FHIR document, its DocumentReference, whom it was planned for."""
 
     standing: Standing
     submission: Submission
     bundle: Resource
     reference: Resource
+    recipients: tuple[RecipientPlan, ...]
 
 
 def shown_of(ledger: Ledger, readers: Readers, keys: list[str]) -> list[Shown]:
@@ -69,7 +71,8 @@ def publication_of(standing: Standing, publication_id: str) -> Publication | Non
 
 
 def _shown(ledger: Ledger, readers: Readers, standing: Standing) -> Shown:
-    kept = ledger.kept_submission(standing.head.submission_id, legal_entity=readers.legal_entity).translation
-    bundle: Resource = dict(kept.bundle)
-    submission = seen_now(ledger, kept.submission)
-    return Shown(standing, submission, bundle, document_reference(standing, submission, bundle))
+    kept = ledger.kept_submission(standing.head.submission_id, legal_entity=readers.legal_entity)
+    bundle: Resource = dict(kept.translation.bundle)
+    submission = seen_now(ledger, kept.translation.submission)
+    reference = document_reference(standing, submission, bundle)
+    return Shown(standing, submission, bundle, reference, kept.plan.recipients)

@@ -19,7 +19,7 @@ from adapter.channels.hylafax import HylaFaxChannel, HylaFaxSettings
 from adapter.fhir.canonical import canonical_json
 from adapter.formats.detached_jws import SigningKey
 from adapter.formats.fax_annex import gather, inflate, put_together, read_code
-from adapter.formats.fax_codes import read_codes
+from adapter.formats.fax_codes import locate_codes
 from adapter.model.delivery import DeliveryState, OutcomeKind
 from adapter.model.evidence import Evidence
 from adapter.packaging.fax_annex import annex_of
@@ -117,7 +117,7 @@ def test_every_page_arrives_is_confirmed_and_the_annex_gives_the_document_back(h
     assert evidence.detail.startswith(f"{content.pages}/{content.pages} pages, confirmed ")
     pages = _received(hylafax, since)
     assert [page.height for page in pages[-content.pages :]] == [HEIGHT] * content.pages
-    found = {code for page in pages for code in read_codes(page)}
+    found = {code for page in pages for code in locate_codes(page)}
     ((document_id, gathered),) = gather(code for code in map(read_code, found) if code is not None).items()
     whole = put_together(document_id, gathered)
     assert whole is not None and inflate(whole.deflated) == canonical_json(bundle)
@@ -167,7 +167,7 @@ def test_a_call_cut_on_its_second_page_is_resumed_and_no_page_is_missing(hylafax
     hylafax.fault()
     evidence = _delivered(channel, "cut", content, cursor)
     assert (evidence.proves, evidence.detail[:9]) == (DeliveryState.DELIVERED, f"{content.pages}/{content.pages} pages"[:9])
-    found = {code for page in _received(hylafax, since) for code in read_codes(page)}
+    found = {code for page in _received(hylafax, since) for code in locate_codes(page)}
     ((document_id, gathered),) = gather(code for code in map(read_code, found) if code is not None).items()
     whole = put_together(document_id, gathered)
     assert whole is not None and inflate(whole.deflated) == canonical_json(bundle)

@@ -16,7 +16,7 @@ from PIL import Image, ImageSequence
 from adapter.fhir.canonical import canonical_json
 from adapter.formats.detached_jws import SigningKey, TrustedKey, verify
 from adapter.formats.fax_annex import gather, inflate, put_together, read_code
-from adapter.formats.fax_codes import read_codes
+from adapter.formats.fax_codes import locate_codes
 from adapter.model.submission import Intent
 from adapter.packaging.fax_annex import FaxAnnex, annex_of
 from adapter.packaging.fax_page import WIDTH, FaxCover, RowsPerDot, build_fax
@@ -43,7 +43,7 @@ def test_the_pages_of_a_fax_give_back_the_very_document_and_who_sent_it(case: st
     found: set[bytes] = set()
     for page in ImageSequence.Iterator(Image.open(io.BytesIO(fax.tiff))):
         assert page.width == WIDTH
-        found |= read_codes(page, lambda seen: set(annex.codes) <= seen)
+        found |= set(locate_codes(page, lambda seen: set(annex.codes) <= seen))
     codes = [code for code in map(read_code, found) if code is not None]
     ((document_id, gathered),) = gather(codes).items()
     whole = put_together(document_id, gathered)

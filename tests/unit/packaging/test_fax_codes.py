@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from adapter.formats.fax_annex import CODE_BYTES, Annex, write_codes
-from adapter.formats.fax_codes import read_codes
+from adapter.formats.fax_codes import locate_codes
 from adapter.packaging.fax_codes import Room, place_codes
 
 FINE, STANDARD = Room(1728, 240, 2250), Room(1728, 120, 1125, rows_per_dot=2)
@@ -29,7 +29,7 @@ def _pages(codes: tuple[bytes, ...], room: Room) -> list[Image.Image]:
 
 
 def _read(sheets: list[Image.Image], wanted: tuple[bytes, ...]) -> set[bytes]:
-    return {code for sheet in sheets for code in read_codes(sheet, lambda found: set(wanted) <= found)}
+    return {code for sheet in sheets for code in locate_codes(sheet, lambda found: set(wanted) <= found)}
 
 
 @pytest.mark.parametrize("room", [FINE, STANDARD])
@@ -78,7 +78,7 @@ def test_a_skewed_page_with_specks_and_a_lost_row_is_read() -> None:
 
 
 def test_a_page_without_codes_gives_none() -> None:
-    assert read_codes(Image.new("1", (1728, 2292), 255)) == set()
+    assert locate_codes(Image.new("1", (1728, 2292), 255)) == {}
 
 
 def test_a_full_code_holds_what_the_format_says() -> None:
