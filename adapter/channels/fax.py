@@ -24,15 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from adapter.channels.base import Capabilities
+from adapter.channels.fax_line import checked_call, fax_capabilities, refused
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
-from adapter.model.plan import ChannelName
 from adapter.packaging.parcel import FaxContent, Parcel
 
 # Causes that a report may give; any other word is a broken transmission.
 REPORTED_CAUSES = frozenset({"line-busy", "no-fax-answer", "no-such-number", "transmission-broken"})
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-_NUMBER = re.compile(r"\+?\d{3,15}")
 _BATCH = 100
 _REPORTS = (".done.json", ".failed.json")
 
@@ -59,26 +58,15 @@ class FaxSpoolChannel:
     @property
     def capabilities(self) -> Capabilities:
         """What fax can do: no reading receipt exists."""
-        return Capabilities(
-            name=ChannelName.FAX,
-            renditions=("fax",),
-            proves=(DeliveryState.ACCEPTED, DeliveryState.DELIVERED),
-            final_state=DeliveryState.DELIVERED,
-            size_limit_bytes=self._settings.size_limit_bytes,
-            resend_is_safe=True,
-        )
+        return fax_capabilities(self._settings.size_limit_bytes)
 
     def send(self, parcel: Parcel) -> SendOutcome:
         """Spool the pages and their job; the same reference again is recognised."""
-        content = parcel.content
-        if not isinstance(content, FaxContent):
-            return _refused("rendition-impossible", "not fax pages")
-        if len(content.tiff) > self._settings.size_limit_bytes:
-            return _refused("too-large", f"{len(content.tiff)} bytes")
-        number = re.sub(r"[ .\-()/]", "", parcel.address)
-        if not _NUMBER.fullmatch(number):
-            return _refused("no-such-number", "not a telephone number")
-        job = _job(parcel, content, number) | {"dial": self._settings.dials}
+        call = checked_call(parcel, self._settings.size_limit_bytes)
+        if isinstance(call, SendOutcome):
+            return call
+        content = call.content
+        job = _job(parcel, content, call.number) | {"dial": self._settings.dials}
         try:
             return self._known(parcel.reference, job) or self._full() or self._spool(parcel.reference, content, job)
         except OSError as error:
@@ -140,7 +128,7 @@ class FaxSpoolChannel:
             # Its evidence may not be committed yet, and putting it away would take a new job along: not now.
             return SendOutcome(OutcomeKind.DEFERRED, "partner-busy", detail="the last failure is not put away yet")
         if job is not None and _read(path).get("sha256") != job["sha256"]:
-            return _refused("conflict", "other pages are spooled under this reference")
+            return refused("conflict", "other pages are spooled under this reference")
         return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=name)
 
     def _full(self) -> SendOutcome | None:
@@ -264,10 +252,6 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _json(value: dict[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, indent=1).encode("utf-8")
-
-
-def _refused(cause: str, detail: str) -> SendOutcome:
-    return SendOutcome(OutcomeKind.REFUSED, cause, detail=detail)
 
 
 def _deferred(error: OSError) -> SendOutcome:

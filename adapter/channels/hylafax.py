@@ -15,13 +15,12 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from adapter.channels.base import Capabilities
+from adapter.channels.fax_line import OutgoingFax, checked_call, fax_capabilities, refused
 from adapter.channels.fnp import FaxServer, FnpError, Job, JobOrder, JobState
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
-from adapter.model.plan import ChannelName
-from adapter.packaging.parcel import FaxContent, Parcel
+from adapter.packaging.parcel import Parcel
 
-_NUMBER = re.compile(r"\+?\d{3,15}")
 _URGENT_PRIORITY, _ORDINARY_PRIORITY = 63, 127
 # HylaFAX's words on a job that it gave up, by what they begin with or hold; any other is a broken transmission.
 _CAUSES = (
@@ -85,31 +84,19 @@ class HylaFaxChannel:
     @property
     def capabilities(self) -> Capabilities:
         """What fax can do: no reading receipt exists. A second hand-over is safe: the first is looked for."""
-        return Capabilities(
-            name=ChannelName.FAX,
-            renditions=("fax",),
-            proves=(DeliveryState.ACCEPTED, DeliveryState.DELIVERED),
-            final_state=DeliveryState.DELIVERED,
-            size_limit_bytes=self._settings.size_limit_bytes,
-            resend_is_safe=True,
-        )
+        return fax_capabilities(self._settings.size_limit_bytes)
 
     def send(self, parcel: Parcel) -> SendOutcome:
         """Queue the pages, unless the server has them already."""
-        content = parcel.content
-        if not isinstance(content, FaxContent):
-            return _refused("rendition-impossible", "not fax pages")
-        if len(content.tiff) > self._settings.size_limit_bytes:
-            return _refused("too-large", f"{len(content.tiff)} bytes")
-        number = re.sub(r"[ .\-()/]", "", parcel.address)
-        if not _NUMBER.fullmatch(number):
-            return _refused("no-such-number", "not a telephone number")
+        call = checked_call(parcel, self._settings.size_limit_bytes)
+        if isinstance(call, SendOutcome):
+            return call
         if not parcel.urgent and (wait := self._wait()):
             return SendOutcome(OutcomeKind.DEFERRED, "outside-hours", retry_after_seconds=wait)
         try:
             with self._server() as server:
                 known = _standing(server, parcel.reference)
-                return known or self._submit(server, parcel, content, number)
+                return known or self._submit(server, parcel, call)
         except FnpError as error:
             return _failed(error)
 
@@ -123,7 +110,7 @@ class HylaFaxChannel:
         if job is None:
             return None
         if job.state is JobState.FAILED:
-            return _refused(cause_of(job), _pages_of(job))
+            return refused(cause_of(job), _pages_of(job))
         return _accepted(job)
 
     def collect(self, cursor: str) -> tuple[tuple[Evidence, ...], str]:
@@ -153,18 +140,18 @@ class HylaFaxChannel:
         hours = self._settings.hours
         return hours.seconds_until_open(self._clock()) if hours is not None else 0.0
 
-    def _submit(self, server: FaxServer, parcel: Parcel, content: FaxContent, number: str) -> SendOutcome:
+    def _submit(self, server: FaxServer, parcel: Parcel, call: OutgoingFax) -> SendOutcome:
         order = JobOrder(
             reference=parcel.reference,
-            number=number,
-            tiff=content.tiff,
+            number=call.number,
+            tiff=call.content.tiff,
             sender=self._settings.sender,
             priority=_URGENT_PRIORITY if parcel.urgent else _ORDINARY_PRIORITY,
             max_tries=self._settings.max_tries,
             max_dials=self._settings.max_dials,
             modem=self._settings.modem,
         )
-        return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=str(server.submit(order)), detail=content.note)
+        return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=str(server.submit(order)), detail=call.content.note)
 
 
 def cause_of(job: Job) -> str:
@@ -223,7 +210,3 @@ def _unreachable(error: FnpError) -> str:
             return "connect-failed"
         case _:
             return "partner-error"
-
-
-def _refused(cause: str, detail: str) -> SendOutcome:
-    return SendOutcome(OutcomeKind.REFUSED, cause, detail=detail)

@@ -55,7 +55,7 @@ def test_an_accepted_fax_is_in_the_spool_with_its_job(channel: FaxSpoolChannel, 
     outcome = channel.send(parcel)
     assert (outcome.kind, outcome.proves) == (OutcomeKind.ACCEPTED, DeliveryState.ACCEPTED)
     job = json.loads((spool / "TDU-0001.json").read_bytes())
-    assert (job["number"], job["pages"], job["urgent"]) == ("0199000001", 2, True)
+    assert (job["number"], job["pages"], job["urgent"]) == ("+33199000001", 2, True)
     assert isinstance(parcel.content, FaxContent)
     assert (spool / job["file"]).read_bytes() == parcel.content.tiff
     assert sorted(p.name for p in spool.iterdir()) == ["TDU-0001.json", "TDU-0001.tiff"]
@@ -218,7 +218,7 @@ def test_a_delivered_fax_is_never_sent_again(channel: FaxSpoolChannel, spool: Pa
 
 def test_a_failed_fax_refuses_with_its_cause_and_may_go_again(channel: FaxSpoolChannel, spool: Path) -> None:
     channel.send(_parcel())
-    FaxSink(spool, spool.parent / "r", causes={"0199000001": "line-busy"}, now=lambda: AT).run_once()
+    FaxSink(spool, spool.parent / "r", causes={"+33199000001": "line-busy"}, now=lambda: AT).run_once()
     (proof,), cursor = channel.collect("")
     assert (proof.proves, proof.cause) == (DeliveryState.REFUSED, "line-busy")
     assert channel.send(_parcel()).kind is OutcomeKind.DEFERRED, "a new job now would be put away with the old report"
@@ -301,4 +301,4 @@ def test_a_running_sink_receives_what_is_spooled(channel: FaxSpoolChannel, spool
     finally:
         sink.stop()
     assert [proof.proves for proof in proofs] == [DeliveryState.DELIVERED]
-    assert sink.numbers() == ["0199000001"]
+    assert sink.numbers() == ["+33199000001"]
