@@ -33,6 +33,15 @@ def locate_codes(page: Image.Image, is_enough: Callable[[set[bytes]], bool] = la
     return found
 
 
+def quarter_turns(corners: Corners) -> int:
+    """How many quarter turns clockwise lay a code upright, and with it the page that it was printed on: 0 to 3."""
+    (left, top), (right, beside) = corners[0], corners[1]
+    across, down = right - left, beside - top
+    if abs(across) >= abs(down):
+        return 0 if across > 0 else 2
+    return 3 if down > 0 else 1
+
+
 def _corners(at: zxingcpp.Position, across: float, down: float) -> Corners:
     points = (at.top_left, at.top_right, at.bottom_right, at.bottom_left)
     return tuple((point.x * across, point.y * down) for point in points)

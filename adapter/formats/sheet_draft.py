@@ -29,6 +29,7 @@ NOTE_LEAST = 0.14
 _CELL = 4
 _INSET = 0.8  # of a field, so that its frame is not taken for writing
 _PICTURE_EDGE = 2.0  # of a snippet: letters leave their field
+_CHOICE_EDGE = 5.0  # of a picture of boxes: what is written beside them, and most of their question
 _MARGIN = 6.0  # of a page: tag lines of fax machines, black edges
 _NEAR_FIELD = 2.5  # writing that leaves a field belongs to it
 
@@ -106,6 +107,16 @@ def _snippets(image: Image.Image, ink: Ink, places: Sequence[Place], page: int) 
         if square_mm(ink.clean.crop(area.dots)) >= WRITTEN_LEAST or faint >= 4 * WRITTEN_LEAST:
             around = Area(place.x, place.y, place.width, place.height).grown(_PICTURE_EDGE)
             yield Snippet(place, page, _png(image.crop(_within(around))))
+
+
+def picture_of(page: SheetPage, boxes: Sequence[BoxReading]) -> bytes:
+    """These boxes of a page with their labels, as a picture (PNG): what a person looks at to decide between them."""
+    places = [box.place for box in boxes]
+    left, top = min(place.x for place in places), min(place.y for place in places)
+    right = max(place.x + place.width + place.reach for place in places)
+    below = max(place.y + place.height for place in places)
+    around = Area(left, top, right - left, below - top).grown(_CHOICE_EDGE)
+    return _png(Image.open(io.BytesIO(page.png)).convert("L").crop(_within(around)))
 
 
 def _within(area: Area) -> tuple[int, int, int, int]:

@@ -18,12 +18,31 @@ from adapter.formats.pdf_form import is_pdf
 MAX_PAGES = 200
 MAX_DOTS = 40_000_000  # A4 at 600 dots an inch
 _PDF_DPI = 204
+# A page so wide and no higher was sent at standard resolution, whose dots are twice as high as wide.
+FAX_DOTS, STANDARD_ROWS = 1728, 1500
 _PICTURES = ("TIFF", "PNG", "JPEG")
 
 
 def pages_of(content: bytes) -> Iterator[Image.Image]:
     """The pages in their order. Raises InputError `fax-page.*`, `pdf.*` when reached: pages before it were given."""
     yield from _pdf_pages(content) if is_pdf(content) else _picture_pages(content)
+
+
+def upright_png(page: Image.Image, turns: int) -> bytes:
+    """A page for a person to look at: black and white, turned by so many quarters clockwise, as high as it is on paper."""
+    tall = page.resize((page.width, page.height * 2)) if _is_standard(page) else page
+    straight = tall.rotate(-90 * turns, expand=True) if turns else tall
+    out = io.BytesIO()
+    straight.point([0 if tone < 128 else 255 for tone in range(256)], mode="1").save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def _is_standard(page: Image.Image) -> bool:
+    """True when dots are twice as high as wide: as its file says, else by the shape of a fax page."""
+    across, down = page.info.get("dpi", (0, 0))
+    if across > 0 and down > 0:
+        return bool(down < 0.75 * across)
+    return page.width == FAX_DOTS and page.height <= STANDARD_ROWS
 
 
 def _picture_pages(content: bytes) -> Iterator[Image.Image]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
 from adapter.errors import InputError
 from adapter.formats.fax_annex import MAGIC, Code, Gathered, gather, read_code
-from adapter.formats.fax_codes import Corners, locate_codes
+from adapter.formats.fax_codes import Corners, locate_codes, quarter_turns
 from adapter.formats.sheet_draft import PrintedForm, drafts_of, read_page
 from adapter.formats.sheet_marks import page_codes, straighten
 from adapter.model.confidential import Confidential
@@ -40,12 +40,16 @@ class ReceivedPage(Confidential):
 
 @dataclass(frozen=True, repr=False)
 class Received(Confidential):
-    """What pages held. `documents`: gathered codes by document id; `unknown`: where the pages of neither kind are."""
+    """What pages held. `documents`: gathered codes by document id; `unknown`: where the pages of neither kind are.
+
+    `turns`: of the pages that bear a code (source, rank), how many quarter turns clockwise lay them upright.
+    """
 
     documents: Mapping[bytes, Gathered]
     drafts: tuple[FormDraft, ...]
     findings: tuple[Finding, ...]
     unknown: tuple[str, ...]
+    turns: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 @dataclass
@@ -57,6 +61,7 @@ class _Desk:
     sheets: dict[str, Sheet] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    turns: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
 def read_received(pages: Iterable[ReceivedPage], printed: Printed) -> Received:
@@ -65,13 +70,16 @@ def read_received(pages: Iterable[ReceivedPage], printed: Printed) -> Received:
     for page in pages:
         _sort(page, printed, desk)
     drafts = tuple(draft for slug, found in desk.forms.items() for draft in drafts_of(desk.sheets[slug], found))
-    return Received(gather(desk.codes), drafts, tuple(desk.findings), tuple(desk.unknown))
+    return Received(gather(desk.codes), drafts, tuple(desk.findings), tuple(desk.unknown), desk.turns)
 
 
 def _sort(page: ReceivedPage, printed: Printed, desk: _Desk) -> None:
     located = locate_codes(page.image, _has_form_code)
     forms = page_codes(located)
     annexes = [content for content in located if content.startswith(MAGIC)]
+    ours = [*(corners for _, corners in forms), *(located[content] for content in annexes)]
+    if ours:
+        desk.turns[page.source, page.rank] = quarter_turns(ours[0])
     for content in annexes:
         _annex_code(content, page, desk)
     if len(forms) > 1:
@@ -115,7 +123,7 @@ def _set_aside(page: ReceivedPage, desk: _Desk, code: str, text: str) -> None:
 
 
 def _read_form_page(page: ReceivedPage, code: PageCode, corners: Corners, form: PrintedForm, desk: _Desk) -> None:
-    read = read_page(straighten(page.image, code, corners), form)
+    read = replace(read_page(straighten(page.image, code, corners), form), source=page.source, rank=page.rank)
     if not read.png:
         desk.findings += read.findings
         desk.unknown.append(page.where)

@@ -59,13 +59,18 @@ class Snippet(Confidential):
 
 @dataclass(frozen=True, repr=False)
 class SheetPage(Confidential):
-    """One received page of a form, read. `png`: the whole page, upright, at 8 dots a millimetre."""
+    """One received page of a form, read. `png`: the whole page, upright, at 8 dots a millimetre.
+
+    `source` and `rank`: from which file or receipt it came, its rank there from 1.
+    """
 
     number: int
     boxes: tuple[BoxReading, ...]
     snippets: tuple[Snippet, ...]
     findings: tuple[Finding, ...]
     png: bytes
+    source: str = ""
+    rank: int = 0
 
 
 @dataclass(frozen=True, repr=False)

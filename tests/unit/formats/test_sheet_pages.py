@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from adapter.errors import InputError
-from adapter.formats.sheet_pages import MAX_DOTS, pages_of
+from adapter.formats.fax_codes import locate_codes, quarter_turns
+from adapter.formats.sheet_pages import MAX_DOTS, pages_of, upright_png
+from adapter.packaging.fax_codes import Room, place_codes
 from adapter.packaging.tiff_f import write_tiff_f
 from tests.builders.pdf_forms import blank
 
@@ -57,3 +59,21 @@ def test_a_damaged_pdf_is_refused_with_a_sentence() -> None:
     with pytest.raises(InputError) as refused:
         list(pages_of(b"%PDF-1.7\nnothing"))
     assert refused.value.code.startswith("pdf.")
+
+
+@pytest.mark.parametrize(("dots", "high"), [((204, 196), 1000), ((204, 98), 2000)])
+def test_a_page_to_look_at_is_as_high_as_it_is_on_paper(dots: tuple[int, int], high: int) -> None:
+    (page,) = pages_of(write_tiff_f([Image.new("1", (1728, 1000), 255)], dots))
+    shown = Image.open(io.BytesIO(upright_png(page, 0)))
+    assert (shown.mode, shown.size) == ("1", (1728, high))
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_page_to_look_at_is_turned_upright_by_its_code(turns: int) -> None:
+    page = Image.new("L", (1600, 1700), 255)
+    ((code, place),) = place_codes([b"TDU:upright"], Room(1600, 40, 1000))[0]
+    page.paste(code, place)
+    turned = page.rotate(90 * turns, expand=True)
+    corners = next(iter(locate_codes(turned).values()))
+    shown = Image.open(io.BytesIO(upright_png(turned, quarter_turns(corners))))
+    assert shown.convert("L").tobytes() == page.tobytes()
