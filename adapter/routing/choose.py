@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+from adapter.formats.phone_number import national
 from adapter.model.finding import Finding, Severity
 from adapter.model.identity import INS_TEST_OIDS
 from adapter.model.parties import Recipient, RecipientKind
@@ -31,7 +32,6 @@ from adapter.routing.equipment import (
     since_words,
     software_of,
 )
-from adapter.routing.identifiers import dialled_number
 from adapter.routing.policy import DROP_FOLDER, Objection, PolicyTable, facts_of, shipped_policy
 
 # A recipient that nothing knows: when all are so, the door refuses. The others park: a person can settle them.
@@ -149,7 +149,7 @@ def can_resolve_any(submission: Submission, directory: Directory, on: date) -> t
 
 def _line_to_ring(line: str) -> Finding:
     """An urgent request does not wait for a written answer."""
-    text = f"Demande urgente : appeler aussi la ligne du senior du service, {dialled_number(line)}."
+    text = f"Demande urgente : appeler aussi la ligne du senior du service, {national(line)}."
     return Finding(Severity.WARNING, "route.urgent-line", text, "urgence")
 
 

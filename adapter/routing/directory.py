@@ -100,9 +100,12 @@ class Directory:
         for unit in entries.units:
             self._units.setdefault((unit.legal_entity, unit.code), []).append(unit)
         self._by_mailbox: dict[str, list[Role]] = {}
+        self._by_fax: dict[str, list[Role]] = {}
         for role in self._roles.all():
             if role.mailbox:
                 self._by_mailbox.setdefault(role.mailbox, []).append(role)
+            if role.fax:
+                self._by_fax.setdefault(role.fax, []).append(role)
 
     # ── lookups ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -119,6 +122,14 @@ class Directory:
     def role(self, role_id: str) -> Role | None:
         """A role by the id that plans and deliveries give it, whatever its dates."""
         return next((role for role in self._roles.all() if role.id == role_id), None)
+
+    def holders_of_fax(self, number: str, on: date) -> tuple[Role, ...]:
+        """Who has this fax number (E.164) that day."""
+        return tuple(role for role in self._by_fax.get(number, ()) if role.period.holds(on))
+
+    def fax_numbers(self, on: date) -> tuple[str, ...]:
+        """Every fax number (E.164) that somebody has that day, in order."""
+        return tuple(sorted(number for number in self._by_fax if self.holders_of_fax(number, on)))
 
     def finess_of(self, role: Role) -> tuple[str, str]:
         """The FINESS of the structure where a role is held, and of its legal entity."""

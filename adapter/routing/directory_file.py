@@ -99,17 +99,17 @@ def _read_tables(files: Mapping[str, bytes], problems: list[str]) -> tuple[str, 
         name = top.text("name") or name
         top.close()
         for kind in _TABLES:
-            tables.setdefault(kind, []).extend(_tables_of(data, kind, file, problems))
+            tables.setdefault(kind, []).extend(_tables_of(data, kind, file, problems, files[file].decode("utf-8")))
     return name, tables
 
 
-def _tables_of(data: Mapping[str, Any], kind: str, file: str, problems: list[str]) -> list[Reader]:
+def _tables_of(data: Mapping[str, Any], kind: str, file: str, problems: list[str], text: str) -> list[Reader]:
     value = data.get(kind, [])
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         problems.append(f"{file}: {kind} must be a list of tables ([[{kind}]])")
         return []
     return [
-        Reader(item, f"{file}: {kind}[{n}] ({item.get('key') or item.get('rpps') or item.get('domain') or '?'})", problems)
+        Reader(item, f"{file}: {kind}[{n}] ({item.get('key') or item.get('rpps') or item.get('domain') or '?'})", problems, text)
         for n, item in enumerate(value, 1)
     ]
 
@@ -147,7 +147,7 @@ def _organisation(r: Reader) -> Organisation:
         insee=r.text("insee"),
         address=r.text("address"),
         phone=r.phone("phone"),
-        fax=r.phone("fax"),
+        fax=r.fax(),
         mailbox=r.mailbox(),
         equipment=r.equipment(),
         aliases=r.texts("aliases"),
@@ -167,7 +167,7 @@ def _department(r: Reader) -> Department:
         pole=r.text("pole"),
         speciality=r.text("speciality"),
         mailbox=r.mailbox(),
-        fax=r.phone("fax"),
+        fax=r.fax(),
         senior_line=r.phone("senior_line"),
         local_application=r.text("local_application"),
         period=r.period(),
@@ -195,7 +195,7 @@ def _role(r: Reader, rpps: str, person: str) -> PractitionerRole:
         organisation=r.text("organisation", required=True),
         department=r.text("department"),
         mailbox=r.mailbox(),
-        fax=r.phone("fax"),
+        fax=r.fax(),
         inbox=r.text("inbox"),
         phone=r.phone("phone"),
         period=r.period(),
@@ -320,7 +320,7 @@ def _unit(r: Reader) -> Unit:
         department=r.text("department", required=True),
         pole=r.text("pole"),
         mailbox=r.mailbox(),
-        fax=r.phone("fax"),
+        fax=r.fax(),
         senior_line=r.phone("senior_line"),
         local_application=r.text("local_application"),
         period=r.period(),

@@ -42,11 +42,6 @@ def _luhn(digits: str) -> bool:
     return total % 10 == 0
 
 
-def dialled_number(value: str) -> str:
-    """`+33199001234` → `01 99 00 12 34`, as a person dials it; any other number as it is."""
-    return " ".join(re.findall("..", "0" + value[3:])) if re.match(r"\+33[0-9]{9}\Z", value) else value
-
-
 def international_number(value: str) -> str:
     """`01 99 00 12 34` → `+33199001234`; an international number loses its blanks only."""
     bare = re.sub(r"[\s.\-()]", "", value)

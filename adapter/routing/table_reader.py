@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from itertools import combinations
 from typing import Any
 
+from adapter.formats.phone_number import REFUSED_FOR_FAX, NumberKind, e164, kind_of
 from adapter.model.plan import ChannelName
 from adapter.routing.entries import NAMED_CHANNELS, Equipment, Period
 from adapter.routing.identifiers import finess_is_valid, international_number, is_international_number, is_mail_address
 
 
 class Reader:
-    """One table of a file; each wrong or unknown field is noted, none stops the reading."""
+    """One table of a file; each wrong or unknown field is noted, none stops the reading.
 
-    def __init__(self, table: Mapping[str, Any], place: str, problems: list[str]) -> None:
+    `text` is the file that it was read from: where a value stands in it, the line is told.
+    """
+
+    def __init__(self, table: Mapping[str, Any], place: str, problems: list[str], text: str = "") -> None:
         self._table = table
         self._place = place
         self._problems = problems
         self._left = set(table)
+        self._text = text
 
     def text(self, key: str, *, required: bool = False) -> str:
         """A text, empty when absent."""
@@ -93,11 +99,23 @@ class Reader:
         return self.checked("mailbox", is_mail_address, "is not a mail address").lower()
 
     def phone(self, key: str) -> str:
-        """A number in international form."""
-        value = international_number(self.text(key))
+        """A number in international form, for a person to ring: a range that numbering tables do not know is let pass."""
+        written = self.text(key)
+        value = e164(written) or international_number(written)
         if value and not is_international_number(value):
             self.complain(key, "is not a telephone number")
         return value
+
+    def fax(self, key: str = "fax") -> str:
+        """A number in E.164 that a fax may dial: software calls it, and whoever is behind it reads about patients."""
+        written = self.text(key)
+        kind = kind_of(written) if written else NumberKind.FIXED
+        if kind not in REFUSED_FOR_FAX:
+            return e164(written)
+        what = "is no number that exists" if kind is NumberKind.NONE else "is a short or charged number, which no fax may dial"
+        remedy = "write the practice's own line, as 01 99 00 12 34 or +33199001234"
+        self.complain(key, f"{what}{self._line_of(key, written)}: {remedy}")
+        return ""
 
     def equipment(self) -> tuple[Equipment, ...]:
         """The dated channels of this end."""
@@ -125,7 +143,7 @@ class Reader:
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             self.complain(key, "must be a list of tables")
             return []
-        return [Reader(item, f"{self._place}.{key}[{n}]", self._problems) for n, item in enumerate(value, 1)]
+        return [Reader(item, f"{self._place}.{key}[{n}]", self._problems, self._text) for n, item in enumerate(value, 1)]
 
     def close(self) -> None:
         """Note every key that nothing asked for: a misspelt key must not be silence."""
@@ -135,6 +153,12 @@ class Reader:
     def complain(self, key: str, what: str) -> None:
         """Note one problem."""
         self._problems.append(f"{self._place}.{key} {what}")
+
+    def _line_of(self, key: str, written: str) -> str:
+        """` (line 12)` for a value of a TOML file; nothing for a CSV, whose place is a line already."""
+        stands = re.compile(rf"""\s*{re.escape(key)}\s*=\s*["']{re.escape(written)}["']""")
+        lines = [str(number) for number, line in enumerate(self._text.splitlines(), 1) if stands.match(line)]
+        return f" (line {', '.join(lines)})" if lines else ""
 
     def _take(self, key: str) -> Any:
         self._left.discard(key)

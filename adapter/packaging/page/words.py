@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from adapter.formats.phone_number import national
 from adapter.model.confidential import Confidential
 
 Resource = Mapping[str, Any]
@@ -136,11 +137,12 @@ def reach_facts(resource: Resource) -> Iterator[Fact]:
 
 
 def phone_words(value: str) -> str:
-    """French numbers in pairs that no line end parts, anything else as it is."""
+    """French numbers in pairs that no line end parts, others of the world in their own groups, anything else as it is."""
     digits = re.sub(r"[ .\-]", "", value)
     match = re.fullmatch(r"(0|\+33)(\d)(\d{2})(\d{2})(\d{2})(\d{2})", digits)
     if match is None:
-        return value
+        words = national(digits)
+        return value if words == digits else words.replace(" ", "\u00a0")
     lead = f"+33 {match[2]}" if match[1] == "+33" else f"0{match[2]}"
     return "\u00a0".join((lead, *match.groups()[2:])).replace(" ", "\u00a0")
 

@@ -665,7 +665,15 @@ def test_periods_are_told_in_french(start: str, end: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [("0199000001", "01 99 00 00 01"), ("+33199000001", "+33 1 99 00 00 01"), ("01.99.00.00.01", "01 99 00 00 01"), ("15", "15")],
+    [
+        ("0199000001", "01 99 00 00 01"),
+        ("+33199000001", "+33 1 99 00 00 01"),
+        ("01.99.00.00.01", "01 99 00 00 01"),
+        ("15", "15"),
+        ("+262262201234", "0262 20 12 34"),
+        ("+32 2 555 12 34", "+32 2 555 12 34"),
+        ("+12", "+12"),
+    ],
 )
 def test_telephone_numbers_are_told_in_pairs(value: str, words: str) -> None:
     assert phone_words(value) == words.replace(" ", "\u00a0")

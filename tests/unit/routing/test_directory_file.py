@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -193,3 +194,46 @@ def test_each_mistake_of_a_list_of_domains_has_its_line(line: str, sentence: str
 def test_an_unknown_column_of_a_list_of_domains_is_told() -> None:
     with pytest.raises(ConfigurationError, match="unknown columns: colour"):
         load_directory({"x.toml": small_text().encode(), "domains.csv": b"domain,colour\na.fr,red\n"})
+
+
+def with_fax(number: str) -> str:
+    return small_text().replace("01 99 00 00 02", number)
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [("01 99 00 00 02", "+33199000002"), ("+33 (0)2 61 91 00 02", "+33261910002"), ("0262 20 12 34", "+262262201234")],
+)
+def test_every_fax_of_the_directory_is_kept_as_e164(written: str, kept: str) -> None:
+    loaded = load_directory({"x.toml": with_fax(written).encode()})
+    assert kept in loaded.fax_numbers(date(2026, 11, 22))
+    assert [role.id for role in loaded.holders_of_fax(kept, date(2026, 11, 22))] == ["role:fictif"]
+    assert loaded.holders_of_fax("+33199009999", date(2026, 11, 22)) == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ("01 99 00", "is no number that exists"),
+        ("+33 262 20 12", "is no number that exists"),
+        ("0892 12 34 56", "is a short or charged number"),
+        ("3646", "is a short or charged number"),
+    ],
+)
+def test_a_fax_that_nobody_may_dial_is_told_with_file_line_and_remedy(written: str, sentence: str) -> None:
+    text = with_fax(written)
+    line = next(number for number, each in enumerate(text.splitlines(), 1) if each == f'fax = "{written}"')
+    with pytest.raises(ConfigurationError) as told:
+        load_directory({"x.toml": text.encode()})
+    place = rf"x\.toml: practitioner\[1\] \(99900000029\)\.role\[1\]\.fax {sentence}"
+    assert re.search(rf"{place}.*\(line {line}\): write the practice's own line", str(told.value))
+
+
+def test_a_unit_table_tells_the_line_of_its_fax_once() -> None:
+    said = problems("1,U,hospital,site,ward,,,0199,,,,\n", more=WARD)
+    assert "units.csv: line 2.fax is no number that exists: write" in said
+
+
+def test_a_line_to_ring_may_be_of_a_range_that_no_table_knows() -> None:
+    loaded = load_directory({"x.toml": (small_text(more=WARD) + 'senior_line = "06 39 98 12 34"\n').encode()})
+    assert loaded.entries.departments[0].senior_line == "+33639981234"
