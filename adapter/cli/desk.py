@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from adapter.cli.call_lines import call_data, call_lines
 from adapter.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -120,6 +121,7 @@ def timeline_data(timeline: Timeline) -> dict[str, Any]:
             for e in timeline.events
         ],
         "work_items": [work_item_data(item) for item in timeline.work_items],
+        "calls": [call_data(call) for call in timeline.calls],
     }
 
 
@@ -160,6 +162,7 @@ def timeline_lines(timeline: Timeline, zone: str) -> list[str]:
         who = names.get(event.about_id, event.about.value)
         instant = event.at.astimezone(civil)
         lines.append(f"  {instant:%Y-%m-%d %H:%M:%S.%f}  {event.kind:<16} {who}  {event.detail}".rstrip())
+    lines += call_lines(timeline.calls, names, civil)
     waiting = [item for item in timeline.work_items if not item.decision]
     return [*lines, *(f"  waits for a person: {i.id} {i.reason} – {i.advice} {i.phone_line}".rstrip() for i in waiting)]
 

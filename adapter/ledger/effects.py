@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 
 from adapter.errors import LedgerError, StaleClaimError, StalePlanError
-from adapter.ledger import ack_marks, moves, tables
+from adapter.ledger import ack_marks, fax_calls, moves, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.evidence import Reactions, apply_evidence
 from adapter.ledger.lookup import lookups_of
@@ -87,6 +87,7 @@ def _commit(
         tally.touched |= telling.apply(stored.identity_updates)
     if stored.evidences:
         apply_evidence(tx, stored.evidences, receipt["legal_entity"], reactions)
+    fax_calls.keep_calls(tx, receipt["legal_entity"], receipt_id, "", stored.calls)
     items = _with_parked_item(tx, receipt, stored)
     add_work_items(tx, items)
     if isinstance(stored.outcome, Parked):

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_,
 from adapter.errors import LedgerError
 from adapter.ledger import tables
 from adapter.ledger.database import Database
+from adapter.ledger.fax_calls import calls_about
 from adapter.ledger.lookup import NORMALISERS, normalise
 from adapter.ledger.patient_wishes import PATIENT_WORD
 from adapter.ledger.purged import particulars_left, submission_left
@@ -120,6 +121,7 @@ def _timeline(connection: Connection, database: Database, receipt_id: str) -> Ti
         events=tuple(event_value(row) for row in events),
         work_items=tuple(_work_items(connection, ids)),
         answers=tuple(answers),
+        calls=calls_about(connection, database.vault, ids),
     )
 
 

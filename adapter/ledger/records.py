@@ -11,6 +11,7 @@ from adapter.model.confidential import Confidential
 from adapter.model.delivery import Delivery, DeliveryState
 from adapter.model.effects import Ignored, Parked, Translation
 from adapter.model.evidence import Evidence
+from adapter.model.fax_call import FaxCall
 from adapter.model.finding import Finding
 from adapter.model.patient import IdentityUpdate, PatientView
 from adapter.model.plan import ChannelName, RoutePlan
@@ -101,13 +102,17 @@ class StoredSubmission(Confidential):
 
 @dataclass(frozen=True, repr=False)
 class StoredEffects(Confidential):
-    """All that preparing one receipt leaves. `outcome` is set when it gives nothing to send, or waits for a person."""
+    """All that preparing one receipt leaves. `outcome` is set when it gives nothing to send, or waits for a person.
+
+    `calls`: the fax calls that brought it.
+    """
 
     submissions: tuple[StoredSubmission, ...] = ()
     work_items: tuple[WorkItem, ...] = ()
     outcome: Ignored | Parked | None = None
     evidences: tuple[Evidence, ...] = ()
     identity_updates: tuple[IdentityUpdate, ...] = ()
+    calls: tuple[FaxCall, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -261,10 +266,21 @@ class SubmissionTrace:
 
 
 @dataclass(frozen=True)
+class KeptCall:
+    """A fax call under its row's id, and the delivery or receipt that it is about. `is_purged`: its proofs and log are gone."""
+
+    id: str
+    about_id: str
+    call: FaxCall
+    is_purged: bool = False
+
+
+@dataclass(frozen=True)
 class Timeline:
     """Everything the ledger knows of one receipt, its events in time order.
 
-    `answers`: what its sender was told of the receipt itself, for want of a document.
+    `answers`: what its sender was told of the receipt itself, for want of a document. `calls`: the fax calls of its deliveries,
+    or those that brought it.
     """
 
     receipt: Receipt
@@ -273,6 +289,7 @@ class Timeline:
     events: tuple[LoggedEvent, ...] = ()
     work_items: tuple[WorkItem, ...] = ()
     answers: tuple[Delivery, ...] = ()
+    calls: tuple[KeptCall, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -315,3 +332,5 @@ class PayloadKind(StrEnum):
     PUBLISHED_PDF = "published-pdf"
     EXPORT_PART = "export-part"
     RECORD = "record"
+    FAX_CALL = "fax-call"
+    FAX_LOG = "fax-log"

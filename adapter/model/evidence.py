@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from adapter.model.delivery import DeliveryState
+from adapter.model.fax_call import FaxCall
 
 # Sources that speak for who opened the mail, not for who carried it; and how the causes begin that only a reader gives.
 READERS = frozenset({"mdn", "ko-mail"})
@@ -21,6 +22,7 @@ class Evidence:
 
     `also`: what else may name the delivery, surest first (other Message-IDs that a receipt quotes, its envelope id, which is the
     delivery's own id). `recipient`: whom the receipt says that it speaks for; another than ours and it proves nothing.
+    `calls`: the telephone calls that led to it, for a fax.
     """
 
     reference: str
@@ -31,3 +33,4 @@ class Evidence:
     detail: str = ""
     also: tuple[str, ...] = field(default=(), repr=False)
     recipient: str = field(default="", repr=False)
+    calls: tuple[FaxCall, ...] = field(default=(), repr=False)

@@ -14,7 +14,14 @@ from __future__ import annotations
 
 from alembic import context
 
-from adapter.ledger import bulk_tables, folder_tables, import_tables, record_tables, statistics_tables  # noqa: F401 - same schema
+from adapter.ledger import (  # noqa: F401 - same schema
+    bulk_tables,
+    fax_call_tables,
+    folder_tables,
+    import_tables,
+    record_tables,
+    statistics_tables,
+)
 from adapter.ledger.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
