@@ -3,6 +3,7 @@
 Law of the spool (a fax engine, or `demo/fax_partner`, is the other side):
 - `<name>.tiff` then `<name>.json` appear, each whole, by rename; a job exists when its JSON does;
 - the engine writes `<name>.done.json` (`pages`, `at`) or `<name>.failed.json` (`cause`, `at`) beside them, by rename;
+- `cause` is a code of the causes table, or the engine's own words, read like a HylaFAX server's (`mappings/fax/said.csv`);
 - `dial: false` in the job (a test instance): the engine must not call the number, and may report as if it had;
 - a report that says neither pages nor cause is left alone: it may still be being written;
 - a report is moved to `collected/` one round after its evidence was committed, and the pages, which are a patient's, deleted.
@@ -25,12 +26,11 @@ from typing import Any
 
 from adapter.channels.base import Capabilities
 from adapter.channels.fax_line import checked_call, fax_capabilities, refused
+from adapter.channels.fax_words import cause_reported
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
 from adapter.packaging.parcel import FaxContent, Parcel
 
-# Causes that a report may give; any other word is a broken transmission.
-REPORTED_CAUSES = frozenset({"line-busy", "no-fax-answer", "no-such-number", "transmission-broken"})
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _BATCH = 100
 _REPORTS = (".done.json", ".failed.json")
@@ -227,10 +227,7 @@ def _evidence(path: Path) -> Evidence | None:
     detail = f"{confirmed}/{expected} pages" if confirmed is not None else ""
     if not failed and confirmed >= expected:
         return Evidence(reference, DeliveryState.DELIVERED, at, "fax", detail=detail)
-    cause = str(report.get("cause", ""))
-    return Evidence(
-        reference, DeliveryState.REFUSED, at, "fax", cause if cause in REPORTED_CAUSES else "transmission-broken", detail
-    )
+    return Evidence(reference, DeliveryState.REFUSED, at, "fax", cause_reported(str(report.get("cause", ""))), detail)
 
 
 def _instant(path: Path, report: dict[str, Any]) -> datetime:

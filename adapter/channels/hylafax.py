@@ -16,24 +16,13 @@ from zoneinfo import ZoneInfo
 
 from adapter.channels.base import Capabilities
 from adapter.channels.fax_line import OutgoingFax, checked_call, fax_capabilities, refused
+from adapter.channels.fax_words import cause_said
 from adapter.channels.fnp import FaxServer, FnpError, Job, JobOrder, JobState
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
 from adapter.packaging.parcel import Parcel
 
 _URGENT_PRIORITY, _ORDINARY_PRIORITY = 63, 127
-# HylaFAX's words on a job that it gave up, by what they begin with or hold; any other is a broken transmission.
-_CAUSES = (
-    ("busy signal", "line-busy"),
-    ("no answer", "no-fax-answer"),
-    ("no carrier", "no-fax-answer"),
-    ("no local dialtone", "line-out-of-order"),
-    ("reject", "number-rejected"),
-    ("invalid dialing", "no-such-number"),
-    ("unknown phone number", "no-such-number"),
-    ("kill time expired", "fax-gave-up"),
-    ("aborted by request", "fax-removed"),
-)
 _CONFIRMED = re.compile(r"SEND FAX .*\(page (\d+) of (\d+)")
 _WITH_CORRECTION = "SEND send PPS"
 
@@ -110,7 +99,7 @@ class HylaFaxChannel:
         if job is None:
             return None
         if job.state is JobState.FAILED:
-            return refused(cause_of(job), _pages_of(job))
+            return refused(cause_said(job.status), _pages_of(job))
         return _accepted(job)
 
     def collect(self, cursor: str) -> tuple[tuple[Evidence, ...], str]:
@@ -154,12 +143,6 @@ class HylaFaxChannel:
         return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=str(server.submit(order)), detail=call.content.note)
 
 
-def cause_of(job: Job) -> str:
-    """The cause of the table for what HylaFAX says of a job that it gave up."""
-    said = job.status.lower()
-    return next((cause for words, cause in _CAUSES if words in said), "transmission-broken")
-
-
 def _standing(server: FaxServer, reference: str) -> SendOutcome | None:
     """The outcome for a reference that the server has, waiting, on the line or done. A failure is forgotten: it goes anew."""
     job = server.find(reference)
@@ -181,7 +164,7 @@ def _evidence(job: Job, log: str, at: datetime) -> Evidence:
     """What a job that is over proves: every page confirmed, or why not."""
     if job.state is JobState.DONE and job.pages >= job.total > 0:
         return Evidence(job.reference, DeliveryState.DELIVERED, at, "fax", detail=_proof(job, log))
-    return Evidence(job.reference, DeliveryState.REFUSED, at, "fax", cause_of(job), _pages_of(job))
+    return Evidence(job.reference, DeliveryState.REFUSED, at, "fax", cause_said(job.status), _pages_of(job))
 
 
 def _proof(job: Job, log: str) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from adapter.channels import fax
-from adapter.channels.fax import REPORTED_CAUSES, FaxSpoolChannel, FaxSpoolSettings, spool_name
+from adapter.channels.fax import FaxSpoolChannel, FaxSpoolSettings, spool_name
+from adapter.channels.fax_words import UNKNOWN_WORDS, rows_said
 from adapter.demo.fax_partner import FaxSink
 from adapter.model.delivery import DeliveryState, OutcomeKind
 from adapter.packaging.parcel import FaxContent, MailContent, Parcel
@@ -279,7 +280,7 @@ def test_any_reference_is_a_safe_file_name(channel: FaxSpoolChannel, spool: Path
 def test_every_cause_is_in_the_table(channel: FaxSpoolChannel) -> None:
     known = set(load_causes())
     ours = {"rendition-impossible", "too-large", "no-such-number", "partner-busy", "conflict", "spool-full", "spool-unwritable"}
-    assert known >= ours | REPORTED_CAUSES | {"no-answer"}
+    assert known >= ours | {cause for _, cause in rows_said()} | {"no-answer", UNKNOWN_WORDS}
 
 
 def test_capabilities_say_what_fax_proves(channel: FaxSpoolChannel) -> None:
