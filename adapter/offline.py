@@ -69,7 +69,7 @@ def inspect(arrival: Arrival) -> tuple[ContentKind, tuple[Finding, ...]]:
     if inspector is None:
         raise InputError(
             "content.unknown",
-            "This is neither HL7 v2, nor CDA, nor FHIR, nor a form, nor a PDF.",
+            "This is neither HL7 v2, nor CDA, nor FHIR, nor a form, nor a PDF, nor fax pages.",
             remedy="Give one of these formats.",
         )
     return kind, inspector(arrival).findings
@@ -96,6 +96,9 @@ def effects_of(arrival: Arrival, kind: ContentKind) -> tuple[Effect, ...]:
     receipt_id = stable_id("offline", arrival.form, str(len(arrival.content)))
     if kind is ContentKind.MAIL:
         return understand_mail(arrival, receipt_id, inboxes=_AT_THE_KEYBOARD)
+    if kind is ContentKind.FAX:
+        remedy = "`tdu fax read` tells what pages carry."
+        raise InputError("fax.is-pages", "A fax is pages: what it carries may need other calls.", remedy=remedy)
     return READERS[kind](arrival, receipt_id)
 
 

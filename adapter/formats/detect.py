@@ -1,4 +1,5 @@
-"""Says what bytes are from their first ones: HL7 v2, CDA, form (JSON, or a PDF that names its form), mail or unknown.
+"""Says what bytes are from their first ones: HL7 v2, CDA, form (JSON, or a PDF that names its form), mail, fax pages
+(TIFF) or unknown.
 
 Only the kind is decided here: whether the content is right is its reader's business.
 """
@@ -11,6 +12,8 @@ from adapter.formats.pdf_form import form_code_of, is_pdf
 from adapter.model.receipt import ContentKind
 
 _BOM = b"\xef\xbb\xbf"
+# Both orders of bytes: fax machines and servers write their pages so, and nobody sends us anything else in one.
+_TIFF = (b"II*\0", b"MM\0*")
 _LEADING = b"\x0b \t\r\n"
 # Prolog and comments of a CDA are short; an XML that hides its root behind more than this is not worth looking at.
 _PROLOG_BYTES = 256 * 1024
@@ -40,6 +43,8 @@ def detect_content(content: bytes) -> ContentKind:
         return ContentKind.FORM
     if is_pdf(content):
         return ContentKind.PDF
+    if content[:4] in _TIFF:
+        return ContentKind.FAX
     return ContentKind.MAIL if is_mail(content) else ContentKind.UNKNOWN
 
 

@@ -43,6 +43,7 @@ class Received(Confidential):
     """What pages held. `documents`: gathered codes by document id; `unknown`: where the pages of neither kind are.
 
     `turns`: of the pages that bear a code (source, rank), how many quarter turns clockwise lay them upright.
+    `codes`: every annex code as read, doubled and conflicting ones too; `others`: the pages (source, rank) without any of them.
     """
 
     documents: Mapping[bytes, Gathered]
@@ -50,6 +51,8 @@ class Received(Confidential):
     findings: tuple[Finding, ...]
     unknown: tuple[str, ...]
     turns: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    codes: tuple[Code, ...] = ()
+    others: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass
@@ -62,6 +65,7 @@ class _Desk:
     findings: list[Finding] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     turns: dict[tuple[str, int], int] = field(default_factory=dict)
+    others: list[tuple[str, int]] = field(default_factory=list)
 
 
 def read_received(pages: Iterable[ReceivedPage], printed: Printed) -> Received:
@@ -70,11 +74,12 @@ def read_received(pages: Iterable[ReceivedPage], printed: Printed) -> Received:
     for page in pages:
         _sort(page, printed, desk)
     drafts = tuple(draft for slug, found in desk.forms.items() for draft in drafts_of(desk.sheets[slug], found))
-    return Received(gather(desk.codes), drafts, tuple(desk.findings), tuple(desk.unknown), desk.turns)
+    findings, unknown, others = tuple(desk.findings), tuple(desk.unknown), tuple(desk.others)
+    return Received(gather(desk.codes), drafts, findings, unknown, desk.turns, tuple(desk.codes), others)
 
 
 def _sort(page: ReceivedPage, printed: Printed, desk: _Desk) -> None:
-    located = locate_codes(page.image, _has_form_code)
+    located = locate_codes(page.image, lambda found: _has_form_code(found) or _has_all_codes(found, desk))
     forms = page_codes(located)
     annexes = [content for content in located if content.startswith(MAGIC)]
     ours = [*(corners for _, corners in forms), *(located[content] for content in annexes)]
@@ -82,6 +87,8 @@ def _sort(page: ReceivedPage, printed: Printed, desk: _Desk) -> None:
         desk.turns[page.source, page.rank] = quarter_turns(ours[0])
     for content in annexes:
         _annex_code(content, page, desk)
+    if not annexes:
+        desk.others.append((page.source, page.rank))
     if len(forms) > 1:
         said = "The page bears the codes of several form pages: none is read."
         desk.findings.append(Finding(Severity.WARNING, "sheet.several-codes", said, page.where, "Send one sheet a page."))
@@ -93,6 +100,20 @@ def _sort(page: ReceivedPage, printed: Printed, desk: _Desk) -> None:
 
 def _has_form_code(found: set[bytes]) -> bool:
     return any(content.startswith(b"TDU:") for content in found)
+
+
+def _has_all_codes(found: set[bytes], desk: _Desk) -> bool:
+    """True when this page bears codes, and with those before it every document is complete: no slower look is worth it."""
+    read = [code for content in found if content.startswith(MAGIC) and (code := _code_or_none(content)) is not None]
+    gathered = gather([*desk.codes, *read])
+    return bool(read) and all(gathered[code.name.document_id].is_complete for code in read)
+
+
+def _code_or_none(content: bytes) -> Code | None:
+    try:
+        return read_code(content)
+    except InputError:
+        return None
 
 
 def _annex_code(content: bytes, page: ReceivedPage, desk: _Desk) -> None:

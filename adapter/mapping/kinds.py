@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from adapter.formats.detect import detect_content
 from adapter.mapping.from_adt import envelope_adt, inspect_adt, is_adt, understand_adt
 from adapter.mapping.from_cda import inspect_cda, understand_cda
+from adapter.mapping.from_fax import inspect_fax
 from adapter.mapping.from_fhir import inspect_fhir, understand_fhir
 from adapter.mapping.from_form import inspect_form, understand_form
 from adapter.mapping.from_hl7v2 import envelope_hl7v2, inspect_hl7v2, understand_hl7v2
 from adapter.mapping.from_mail import inspect_mail, understand_mail
 from adapter.mapping.from_pdf import inspect_pdf_file, understand_pdf
 from adapter.model.effects import Effect
+from adapter.model.fax_in import is_fax_door
 from adapter.model.inbox import DOOR
 from adapter.model.patient import SamePerson
 from adapter.model.receipt import Arrival, ContentKind, Inspection
@@ -24,9 +26,13 @@ Envelope = Callable[[Arrival, str], tuple[Submission, ...]]
 
 
 def kind_of(arrival: Arrival) -> ContentKind:
-    """What an arrival is: a named form, a mail because a mailbox held it, or what its bytes say."""
+    """What an arrival is: a named form, a mail because a mailbox held it, a fax because a line brought it, else what its bytes
+    say.
+    """
     if arrival.door.startswith(DOOR):
         return ContentKind.MAIL
+    if is_fax_door(arrival.door) and not arrival.form:
+        return ContentKind.FAX
     return ContentKind.FORM if arrival.form else detect_content(arrival.content)
 
 
@@ -51,6 +57,7 @@ INSPECTORS: Mapping[ContentKind, Inspect] = {
     ContentKind.FHIR: inspect_fhir,
     ContentKind.PDF: inspect_pdf_file,
     ContentKind.MAIL: inspect_mail,
+    ContentKind.FAX: inspect_fax,
 }
 READERS: Mapping[ContentKind, Understand] = {
     ContentKind.HL7V2: understand_hl7,

@@ -28,6 +28,8 @@ class ContentKind(StrEnum):
     FHIR = "fhir"
     PDF = "pdf"
     MAIL = "mail"
+    # Pages as a fax line brought them, or a TIFF.
+    FAX = "fax"
     # An order of ours: what a person decided about a document that left under another identity.
     CORRECTION = "correction"
     UNKNOWN = "unknown"

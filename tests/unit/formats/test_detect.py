@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from adapter.formats.detect import detect_content
@@ -61,3 +63,8 @@ def test_json_with_a_resource_type_is_fhir_unless_it_answers_a_form() -> None:
 
 def test_a_pdf_that_names_no_form_is_a_document() -> None:
     assert detect_content(b"%PDF-1.4") is ContentKind.PDF
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_pages_of_a_fax_are_known_by_their_tiff_in_both_orders_of_bytes(order: str) -> None:
+    assert detect_content(struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8)) is ContentKind.FAX
