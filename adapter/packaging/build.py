@@ -25,6 +25,7 @@ from adapter.packaging.cda_out.structured import structured_model, write_as_n3
 from adapter.packaging.code_tables import PDF_FORMAT, format_of
 from adapter.packaging.fax_annex import annex_of
 from adapter.packaging.fax_page import FaxCover, build_fax
+from adapter.packaging.fax_pdf import build_fax_pdf
 from adapter.packaging.follow_up import follow_up_sentence
 from adapter.packaging.hl7.mdm import LocalDocument
 from adapter.packaging.hl7.messages import ack_message, document_message
@@ -34,7 +35,7 @@ from adapter.packaging.mhd import Rendition, build_iti65
 from adapter.packaging.mhd_change import build_change
 from adapter.packaging.mhd_values import ANY_FORMAT, format_of_source
 from adapter.packaging.names import names_of
-from adapter.packaging.parcel import Content, Fetchable, InboxContent, Parcel, SenderProfile
+from adapter.packaging.parcel import Content, FaxForm, Fetchable, InboxContent, Parcel, SenderProfile
 from adapter.packaging.pdf import render_pdf, stamp_pdf
 
 # How a peer whose acknowledgements nobody receives stands in the place of a partner.
@@ -147,10 +148,7 @@ def _content(
         case ChannelName.SHARED_RECORD:
             return _for_record(delivery, document, leg, sender, sent_at)
         case ChannelName.FAX:
-            cover = _cover(document, recipient, leg, sender, delivery, sent_at)
-            annex = annex_of(document.submission, document.bundle, sender.fax_key)
-            fax = build_fax(readable_pdf(document, ""), cover, sender.stamp, annex.codes)
-            return replace(fax, note=annex.note)
+            return _fax(delivery, document, _cover(document, recipient, leg, sender, delivery, sent_at), sender)
         case ChannelName.HL7_PUSH:
             cda = travelling_cda(document, readable_pdf(document, sender.stamp))
             carried = LocalDocument(document.submission, cda, sender.mailbox)
@@ -159,6 +157,17 @@ def _content(
             return _fetchable(document, sender)
         case _:
             assert_never(delivery.channel)
+
+
+def _fax(delivery: Delivery, document: Document, cover: FaxCover, sender: SenderProfile) -> Content:
+    """Pages for a line, or a PDF for a provider that draws them again: then each send is told apart from the one before."""
+    annex = annex_of(document.submission, document.bundle, sender.fax_key)
+    if sender.fax_form is FaxForm.PDF:
+        pdf = readable_pdf(document, sender.stamp)
+        pages = build_fax_pdf(pdf, cover, delivery.fence, sender.stamp, annex.codes)
+        return replace(pages, note=pages.note or annex.note)
+    fax = build_fax(readable_pdf(document, ""), cover, sender.stamp, annex.codes)
+    return replace(fax, note=annex.note)
 
 
 def _fetchable(document: Document, sender: SenderProfile) -> InboxContent:

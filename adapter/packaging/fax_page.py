@@ -97,6 +97,32 @@ def build_fax(
     return FaxContent(write_tiff_f(sheets, (DPI[0], DPI[1] // rows)), total)
 
 
+@dataclass(frozen=True, repr=False)
+class Furniture(Confidential):
+    """What stands around a document's own pages, for a form of the fax that draws those itself: the cover, the strip of `HEADER`
+    rows above each page, and the annex's sheets without their codes.
+    """
+
+    cover: Image.Image
+    strips: tuple[Image.Image, ...]
+    annexes: tuple[Image.Image, ...]
+
+
+def furniture(cover: FaxCover, pages: int, annexes: int, stamp: str = "") -> Furniture:
+    """The same as `build_fax` draws, for so many pages of the document and so many sheets of codes."""
+    total = 1 + pages + annexes
+    first = _cover_page(cover, total)
+    if stamp:
+        _stamp(first, visible(stamp))
+    strips = []
+    for number in range(2, pages + 2):
+        strip = Image.new("1", (WIDTH, HEADER), 255)
+        _header(strip, cover, number, total)
+        strips.append(strip)
+    sheets = (_annex_page(cover, number, total, stamp) for number in range(pages + 2, total + 1))
+    return Furniture(first, tuple(strips), tuple(sheets))
+
+
 def _at(sheet: Image.Image, rows: RowsPerDot) -> Image.Image:
     """The sheet with this many fine rows in one: black when any of them is, so that no thin line is lost."""
     if rows is RowsPerDot.FINE:

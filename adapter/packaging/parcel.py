@@ -6,6 +6,7 @@ Everything that travels (instants, ids, boundaries) comes from the stored delive
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from adapter.formats.detached_jws import SigningKey
 from adapter.model.confidential import Confidential
@@ -60,6 +61,25 @@ class FaxContent(Confidential):
 
 
 @dataclass(frozen=True, repr=False)
+class FaxPdfContent(Confidential):
+    """The same pages as one PDF, for a provider that rasterises them itself. `attempt` grows with each send and travels, so that
+    an answer to an earlier try is not taken for one to this.
+    """
+
+    pdf: bytes
+    pages: int
+    attempt: int
+    note: str = ""
+
+
+class FaxForm(StrEnum):
+    """What the way out of the fax takes: pages ready for the line, or a PDF."""
+
+    TIFF = "tiff"
+    PDF = "pdf"
+
+
+@dataclass(frozen=True, repr=False)
 class Hl7Content(Confidential):
     """An HL7 v2 message and its MSH-10, which the partner's answer must name. `proves` is what its AA proves."""
 
@@ -86,7 +106,7 @@ class InboxContent(Confidential):
     names: tuple[str, ...] = ()
 
 
-Content = MailContent | RecordContent | RecordChange | FaxContent | Hl7Content | InboxContent
+Content = MailContent | RecordContent | RecordChange | FaxContent | FaxPdfContent | Hl7Content | InboxContent
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,7 +160,7 @@ class SenderProfile:
     `mailbox` is its application box, `mail_label` the RFC 5322 display name, `source_oid` the OID of the sending system
     (XDM/MHD sourceId), `product_reference` the Convergence NIL (X-MSS-NIL), `phone` the call-back number of cover sheets,
     `fax_number` our own line, `reply_to` a human mailbox or empty. `stamp` is printed on every page of a test instance.
-    `fax_key` signs the machine-readable annex of a fax, None: there is none.
+    `fax_key` signs the machine-readable annex of a fax, None: there is none; `fax_form`: what the fax's way out takes.
     `hl7` is how it speaks to local software. `legacy_receipts`: mailboxes, in lower case, whose MDN are written in the old form.
     """
 
@@ -158,3 +178,4 @@ class SenderProfile:
     legacy_receipts: frozenset[str] = frozenset()
     hl7: Hl7Sender = field(default_factory=Hl7Sender)
     fax_key: SigningKey | None = None
+    fax_form: FaxForm = FaxForm.TIFF
