@@ -56,6 +56,13 @@ def build_fax_pdf(pdf: bytes, cover: FaxCover, attempt: int, stamp: str = "", co
         return FaxPdfContent(_saved(target), 1 + count + len(groups), attempt, note)
 
 
+def sheet_as_pdf(sheet: Image.Image, attempt: int) -> FaxPdfContent:
+    """One drawn sheet (a cancellation) as a PDF."""
+    with pikepdf.new() as target:
+        _put_image(target, _new_page(target), sheet)
+        return FaxPdfContent(_saved(target), 1, attempt)
+
+
 def _opened(pdf: bytes) -> pikepdf.Pdf:
     try:
         source = pikepdf.open(io.BytesIO(pdf))
@@ -104,7 +111,10 @@ def _put_page(target: pikepdf.Pdf, sheet: pikepdf.Page, page: pikepdf.Page) -> N
     own = target.copy_foreign(form)
     sheet.add_resource(own, pikepdf.Name.XObject, name)
     place = pikepdf.Rectangle(left, top - high * scale, left + wide * scale, top)
-    sheet.contents_add(sheet.calc_form_xobject_placement(own, name, place, allow_shrink=True))
+    placed = sheet.calc_form_xobject_placement(
+        own, name, place, invert_transformations=True, allow_shrink=True, allow_expand=False
+    )
+    sheet.contents_add(placed)
 
 
 def _shown_size(form: pikepdf.Object) -> tuple[float, float]:

@@ -49,9 +49,9 @@ def _changed(content: pikepdf.Object, resources: pikepdf.Object) -> Iterator[Any
                 yield order
             case "g" | "rg" | "k" | "G" | "RG" | "K":
                 spaces[side] = _DIRECT[operator]
-                yield _pure(order.operands, side)
+                yield _pure(list(order.operands), side)
             case "sc" | "scn" | "SC" | "SCN" if spaces[side] == len(order.operands):
-                yield _pure(order.operands, side)
+                yield _pure(list(order.operands), side)
             case _:
                 yield order
 
