@@ -12,33 +12,34 @@ Several processes may watch one folder: claims are made under a lock on `.work/l
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-import stat
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from threading import Event
-from typing import IO, Any
+from typing import Any
 
 import structlog
 
+from adapter.intake.claims import (
+    SIDE_CARS,
+    ClaimedFolder,
+    document_in,
+    document_of,
+    files_of,
+    free_name,
+    move,
+    names_in,
+    side_car_names,
+)
 from adapter.intake.committer import Count, Intake, NotKeptError, TryLaterError, count_nothing
 from adapter.intake.name_pattern import NamePattern, with_name_facts
 from adapter.model.finding import Finding, Severity
 from adapter.model.receipt import Answer, Arrival, Principal, Verdict
 
 log = structlog.get_logger()
-
-UNFINISHED = (".tmp", ".part", ".filepart")
-
-# By its name alone a side-car is known as one, so it is never taken for a form when its document is not there yet.
-SIDE_CARS = (".side.json", ".xml.json", ".cda.json", ".hl7.json", ".er7.json", ".pdf.json", ".txt.json")
-LONELY_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,6 @@ class FolderSettings:
     settle_seconds: float = 2.0
     max_file_bytes: int = 67_108_864
     name_pattern: str = ""
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """How a file looked, and since when it looks so."""
-
-    size: int
-    changed_ns: int
-    since: float
 
 
 class DropFolder:
@@ -80,11 +72,8 @@ class DropFolder:
         self._settings = settings
         self._intake = intake
         self._clock = clock
-        self._monotonic = monotonic
-        self._new_id = new_id
         self._count = count
-        self._sightings: dict[str, Sighting] = {}
-        self._work = settings.path / ".work"
+        self._folder = ClaimedFolder(settings.path, settings.settle_seconds, monotonic=monotonic, new_id=new_id)
         self._names = NamePattern(settings.name_pattern)
 
     def run(self, stop: Event) -> None:
@@ -98,91 +87,34 @@ class DropFolder:
 
     def poll_once(self) -> int:
         """One round: claims left by a crash first, then new files. Returns how many files found their place."""
-        for folder in (self._work, self._settings.path / "done", self._settings.path / "error"):
-            folder.mkdir(parents=True, exist_ok=True)
+        self._folder.open()
         settled = 0
         try:
-            for claim in self._claims():
+            for claim in self._folder.claims():
                 settled += self._with_claim(claim)
         except TryLaterError as error:
             # The claim stays: the next round takes it up again, and so does any other process.
             log.warning("folder.later", folder=self._settings.name, code=error.code)
         return settled
 
-    def _claims(self) -> Iterator[Path]:
-        """What a crash or a refusal of the ledger left, then new claims, each made when its turn comes."""
-        yield from sorted(path for path in self._work.iterdir() if path.is_dir())
-        for name in self._ready_names():
-            claim = self._claim(name)
-            if claim is not None:
-                yield claim
-
-    # ── finding ───────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _ready_names(self) -> list[str]:
-        """Documents that have not changed for the settling time, in name order."""
-        now = self._monotonic()
-        seen: dict[str, Sighting] = {}
-        for entry in os.scandir(self._settings.path):
-            looked = _look(entry, now)
-            if looked is None:
-                continue
-            before = self._sightings.get(entry.name)
-            same = before is not None and (before.size, before.changed_ns) == (looked.size, looked.changed_ns)
-            seen[entry.name] = before if same and before is not None else looked
-        self._sightings = seen
-        ready = [name for name, sighting in sorted(seen.items()) if now - sighting.since >= self._settings.settle_seconds]
-        return [name for name in ready if self._is_document(name, now)]
-
-    def _is_document(self, name: str, now: float) -> bool:
-        if not name.endswith(SIDE_CARS):
-            return not (name.endswith(".json") and name.removesuffix(".json") in self._sightings)
-        # A side-car alone for an hour is told to a person, like any file that we can do nothing with.
-        return document_of(name) not in self._sightings and now - self._sightings[name].since >= LONELY_SECONDS
-
-    # ── claiming ──────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _claim(self, name: str) -> Path | None:
-        """Move a document and its side-car to a claim of ours; None when another process was quicker."""
-        claim = self._work / self._new_id()
-        with _locked(self._work / "lock"):
-            if not (self._settings.path / name).exists():
-                return None
-            claim.mkdir()
-            for side_car in _side_car_names(name):
-                if (self._settings.path / side_car).is_file():
-                    (self._settings.path / side_car).rename(claim / side_car)
-            (self._settings.path / name).rename(claim / name)
-        return claim
-
     def _with_claim(self, claim: Path) -> int:
         """Settle one claim, unless another process holds it; 1 when its file found its place."""
-        with self._held(claim) as mine:
+        with self._folder.held(claim) as mine:
             if not mine:
                 return 0
-            names = sorted(entry.name for entry in claim.iterdir() if entry.name != ".lock")
-            documents = [name for name in names if not _is_side_car_of_any(name, names)]
-            if len(names) == 1 and names[0].endswith(SIDE_CARS):
-                self._settle_lonely(claim, names[0])
-            elif documents:
-                self._settle(claim, documents[0])
-            with _locked(self._work / "lock"):
-                (claim / ".lock").unlink()
-                claim.rmdir()
-        return len(documents)
-
-    @contextmanager
-    def _held(self, claim: Path) -> Iterator[bool]:
-        """Hold a claim while it is settled; False when somebody else does, or settled it. The lock ends with the process."""
-        with ExitStack() as stack:
-            with _locked(self._work / "lock"):
-                mine = claim.is_dir() and _try_lock(stack.enter_context((claim / ".lock").open("w")))
-            yield mine
+            names = names_in(claim)
+            document = document_in(names)
+            if len(names) == 1 and document.endswith(SIDE_CARS):
+                self._settle_lonely(claim, document)
+            elif document:
+                self._settle(claim, document)
+            self._folder.release(claim)
+        return 1 if document else 0
 
     def _settle_lonely(self, claim: Path, name: str) -> None:
         """A side-car alone in a claim: its document is still in the drop (a crash between two renames), or never came."""
         if (self._settings.path / document_of(name)).exists():
-            self._move(claim / name, self._settings.path)
+            move(claim / name, self._settings.path)
         else:
             self._refuse(claim, name, ALONE)
 
@@ -190,7 +122,7 @@ class DropFolder:
 
     def _settle(self, claim: Path, name: str) -> None:
         limit = self._settings.max_file_bytes
-        sizes = [path.stat().st_size for path in _files_of(claim, name)]
+        sizes = [path.stat().st_size for path in files_of(claim, name)]
         if not sizes[-1] or max(sizes) > limit:
             self._refuse(claim, name, _wrong_size(sizes[-1], limit))
             return
@@ -205,7 +137,7 @@ class DropFolder:
 
     def _arrival(self, claim: Path, name: str) -> Arrival:
         content = (claim / name).read_bytes()
-        side_cars = [claim / side_car for side_car in _side_car_names(name) if (claim / side_car).is_file()]
+        side_cars = [claim / side_car for side_car in side_car_names(name) if (claim / side_car).is_file()]
         return Arrival(
             content=content,
             door=f"folder:{self._settings.name}",
@@ -223,78 +155,21 @@ class DropFolder:
             self._refuse(claim, name, *answer.findings, receipt=answer.receipt_id)
             return
         self._count("folder.accepted")
-        for path in _files_of(claim, name):
-            self._move(path, self._settings.path / "done")
+        for path in files_of(claim, name):
+            move(path, self._settings.path / "done")
 
     def _refuse(self, claim: Path, name: str, *findings: Finding, receipt: str = "") -> None:
-        """The reason first, then the file: whoever sees the file in `error/` finds why beside it."""
         self._count("folder.refused")
-        folder = self._settings.path / "error"
-        kept_as = _free_name(folder, name)
-        (folder / f"{kept_as}.reason.txt").write_text(_reason_text(findings, receipt), encoding="utf-8")
-        (folder / f"{kept_as}.reason.json").write_text(_reason_json(findings, receipt), encoding="utf-8")
-        for path in _files_of(claim, name):
-            path.rename(folder / (kept_as + path.name.removeprefix(name)))
-
-    @staticmethod
-    def _move(path: Path, folder: Path) -> None:
-        path.rename(folder / _free_name(folder, path.name))
+        set_aside(files_of(claim, name), name, self._settings.path / "error", findings, receipt)
 
 
-def document_of(side_car: str) -> str:
-    """The name of the document that a side-car belongs to."""
-    return side_car.removesuffix(".json").removesuffix(".side")
-
-
-def _side_car_names(name: str) -> tuple[str, str]:
-    return (f"{name}.side.json", f"{name}.json")
-
-
-def _is_side_car_of_any(name: str, names: list[str]) -> bool:
-    return any(name in _side_car_names(other) for other in names)
-
-
-def _files_of(claim: Path, name: str) -> Iterator[Path]:
-    """The side-cars, then the document: while the document is there, the claim is not settled."""
-    for each in (*_side_car_names(name), name):
-        if (claim / each).is_file():
-            yield claim / each
-
-
-def _free_name(folder: Path, name: str) -> str:
-    """The name, or the name with a number when a file of that name already lies there: nothing is overwritten."""
-    kept_as, n = name, 1
-    while (folder / kept_as).exists():
-        n += 1
-        kept_as = f"{name}.{n}"
-    return kept_as
-
-
-def _look(entry: os.DirEntry[str], now: float) -> Sighting | None:
-    if entry.name.startswith(".") or entry.name.lower().endswith(UNFINISHED):
-        return None
-    try:
-        status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    return Sighting(status.st_size, status.st_mtime_ns, now)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-def _try_lock(handle: IO[str]) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def set_aside(files: Iterable[Path], name: str, folder: Path, findings: tuple[Finding, ...], receipt: str = "") -> None:
+    """A file and its side-cars go to `error/`. The reason first: whoever sees the file there finds why beside it."""
+    kept_as = free_name(folder, name)
+    (folder / f"{kept_as}.reason.txt").write_text(_reason_text(findings, receipt), encoding="utf-8")
+    (folder / f"{kept_as}.reason.json").write_text(_reason_json(findings, receipt), encoding="utf-8")
+    for path in files:
+        path.rename(folder / (kept_as + path.name.removeprefix(name)))
 
 
 def _wrong_size(size: int, limit: int) -> Finding:

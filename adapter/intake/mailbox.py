@@ -16,11 +16,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from adapter.intake.committer import Count, Intake, NotKeptError, TryLaterError, count_nothing
+from adapter.intake.cursors import Cursors
 from adapter.model.inbox import DOOR
 from adapter.model.receipt import Answer, Arrival, Principal
 from mssante.errors import MailError, SessionEndedError
@@ -57,18 +58,6 @@ class MailboxDoorSettings:
     mailbox: MailboxSettings
     reader: ReaderSettings = field(default_factory=ReaderSettings)
     zone: str = "Europe/Paris"
-
-
-class Cursors(Protocol):
-    """Where positions are kept: the ledger."""
-
-    def read_cursor(self, cursor_name: str, *, legal_entity: str = "") -> str:
-        """The value; empty at first."""
-        ...
-
-    def keep_cursor(self, cursor_name: str, cursor: str, *, legal_entity: str = "") -> None:
-        """Remember durably."""
-        ...
 
 
 class LedgerPositions(Positions):

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from adapter.model.traits import TRAITS
 
 _FIELD = re.compile(r"\{([a-z_.]+)\}")
 
 
-def pattern_problem(pattern: str) -> str:
-    """Why a pattern cannot be used; empty when it can."""
+def pattern_problem(pattern: str, facts: Collection[str] = TRAITS) -> str:
+    """Why a pattern cannot be used; empty when it can. `facts`: those that may stand in it."""
     names = _FIELD.findall(pattern)
-    unknown = [name for name in names if name not in TRAITS]
+    unknown = [name for name in names if name not in facts]
     if unknown:
-        return f"unknown fact {unknown[0]}: {', '.join(TRAITS)}."
+        return f"unknown fact {unknown[0]}: {', '.join(facts)}."
     if len(set(names)) != len(names):
         return "a fact stands twice."
     if pattern and not names:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from adapter.intake.claims import LONELY_SECONDS
 from adapter.intake.committer import Intake
-from adapter.intake.folder import LONELY_SECONDS, DropFolder, FolderSettings
+from adapter.intake.folder import DropFolder, FolderSettings
 from adapter.model.receipt import Arrival
 from tests.unit.intake.fakes import NOW, FakeAcceptor
 
