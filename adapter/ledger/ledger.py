@@ -35,6 +35,7 @@ from adapter.ledger.bulk_jobs import BulkJob, BulkPart, NewPart
 from adapter.ledger.database import Database
 from adapter.ledger.deliveries import Hold
 from adapter.ledger.documents import DocumentKey
+from adapter.ledger.fax_numbers import FaxNumbers
 from adapter.ledger.import_records import Carried, Kept, Said, SilentPractice, Sought
 from adapter.ledger.importers import ImporterFigures
 from adapter.ledger.kept import KeptReceipt
@@ -244,6 +245,11 @@ class Ledger:
     def lift_suspension(self, address: str, actor: str, *, legal_entity: str) -> bool:
         """Write to an address again, on a person's word; False when it is not suspended. Nothing else ever lifts it."""
         return suspensions.lift(self._database, address, legal_entity, actor)
+
+    @property
+    def fax_numbers(self) -> FaxNumbers:
+        """Which fax numbers may be dialled, and who vouched for them."""
+        return FaxNumbers(self._database)
 
     # ── a person decides ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -11,6 +11,7 @@ from adapter.errors import LedgerError
 from adapter.ledger import tables
 from adapter.ledger.database import Database
 from adapter.ledger.fax_calls import calls_about
+from adapter.ledger.fax_number_answers import is_asked_by_number, items_of_numbers
 from adapter.ledger.lookup import NORMALISERS, normalise
 from adapter.ledger.patient_wishes import PATIENT_WORD
 from adapter.ledger.purged import particulars_left, submission_left
@@ -119,7 +120,7 @@ def _timeline(connection: Connection, database: Database, receipt_id: str) -> Ti
         findings=read_findings(receipt["findings"]),
         submissions=traces,
         events=tuple(event_value(row) for row in events),
-        work_items=tuple(_work_items(connection, ids)),
+        work_items=(*_work_items(connection, ids), *items_of_numbers(connection, receipt["legal_entity"], ids)),
         answers=tuple(answers),
         calls=calls_about(connection, database.vault, ids),
     )
@@ -270,6 +271,7 @@ def _lost(connection: Connection, entity: str) -> list[str]:
         d.c.state == "parked",
         d.c.purpose == "document",
         ~exists().where(w.c.about_id.in_([d.c.id, d.c.submission_id]), tables.IS_UNDECIDED),
+        ~is_asked_by_number(),
     )
     found: list[str] = []
     for kind, query in (

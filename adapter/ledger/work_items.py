@@ -16,6 +16,7 @@ from sqlalchemy import and_, insert, or_, select, update
 from adapter.errors import LedgerError, VaultError
 from adapter.ledger import bundles, moves, tables
 from adapter.ledger.database import Database, Transaction
+from adapter.ledger.fax_number_answers import decide_number
 from adapter.ledger.identity_decisions import decide_document, documents_under
 from adapter.ledger.records import Decision, PayloadKind, WorkFilter
 from adapter.ledger.rows import read_chunk, read_plan, work_item_row, work_item_value
@@ -33,9 +34,9 @@ _CAUSES = {Decision.CANCEL: "cancelled", Decision.HAND_OVER: "handed-over", Deci
 STOPPED_BY_PERSON = frozenset({_CAUSES[Decision.CANCEL], _CAUSES[Decision.CLOSE]})
 # Priorities below this one are urgent documents'.
 URGENT_BELOW = 50
-# A submission's question is always a recipient for whom there is no plan.
+# A submission's question is always a recipient for whom there is no plan; a number's holds what is for it.
 _IS_PARKED = or_(
-    tables.work_item.c.about == WorkAbout.SUBMISSION.value,
+    tables.work_item.c.about.in_((WorkAbout.SUBMISSION.value, WorkAbout.FAX_NUMBER.value)),
     tables.work_item.c.about_id.in_(select(tables.delivery.c.id).where(tables.delivery.c.state == S.PARKED.value)),
     tables.work_item.c.about_id.in_(select(tables.receipt.c.id).where(tables.receipt.c.state == ReceiptState.PARKED.value)),
 )
@@ -176,6 +177,8 @@ def resolve(database: Database, item_id: str, decision: Decision, by: str, legal
                 _decide_patient(tx, item, decision, by)
             case WorkAbout.CERTIFICATE:
                 _refuse_correction(item, decision)  # a file is replaced on disk: any other word only answers the question
+            case WorkAbout.FAX_NUMBER:
+                decide_number(tx, item, decision, by)
             case _:
                 assert_never(item.about)
         return _record_decision(tx, item, decision, by)

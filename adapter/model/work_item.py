@@ -32,6 +32,18 @@ IDENTITY_REASONS = frozenset(
 TRUST_ENDS = "trust-ends"
 TRUST_ENDS_ADVICE = "Un certificat ou une liste de révocation expire bientôt ou a expiré : le remplacer (`tdu check` dit lequel)."
 
+# A fax number: one question for all that waits for it; `about_id` is the number.
+FIRST_FAX = "first-fax-to-number"
+FIRST_FAX_ADVICE = (
+    "Premier fax vers ce numéro ({display}) : vérifier par téléphone ou par une source sûre qu'il est bien le sien, puis "
+    "`tdu fax confirm-number` ou répondre retry. Les suivants attendent avec lui."
+)
+WRONG_FAX_NUMBER = "fax-number-wrong"
+WRONG_FAX_ADVICE = (
+    "Numéro signalé comme faux : plus rien n'y part. Corriger l'annuaire, prévenir le référent de la protection des données, "
+    "joindre autrement les destinataires."
+)
+
 
 class WorkAbout(StrEnum):
     """What a work item is on."""
@@ -42,6 +54,7 @@ class WorkAbout(StrEnum):
     PARTNER = "partner"
     PATIENT = "patient"
     CERTIFICATE = "certificate"
+    FAX_NUMBER = "fax-number"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from alembic import context
 from adapter.ledger import (  # noqa: F401 - same schema
     bulk_tables,
     fax_call_tables,
+    fax_number_tables,
     folder_tables,
     import_tables,
     record_tables,
