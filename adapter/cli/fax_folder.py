@@ -35,8 +35,14 @@ class OutFolder:
         """One file under this name, which may name folders."""
         if self._path is not None:
             path = self._path / name
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make(path.parent)
             write_durably(path, content)
+
+    def _make(self, folder: Path) -> None:
+        """A folder and those above it, each for its owner alone (`mkdir` asks that of the last one only)."""
+        if not folder.is_dir():
+            self._make(folder.parent)
+            folder.mkdir(mode=0o700, exist_ok=True)
 
 
 # -- documents ------------------------------------------------------------------------------------------------------------
@@ -71,7 +77,7 @@ def document_line(told: Mapping[str, Any]) -> str:
 # -- drafts -------------------------------------------------------------------------------------------------------------
 
 
-def draft_data(number: int, draft: FormDraft, out: OutFolder) -> dict[str, Any]:
+def draft_data(number: int | str, draft: FormDraft, out: OutFolder) -> dict[str, Any]:
     """A draft as told; in the folder its pictures, itself, and its answers to complete, in the form door's own shape."""
     stem = f"draft-{number}-{draft.slug}"
     paper = paper_answers(load_questionnaire(draft.slug), draft)

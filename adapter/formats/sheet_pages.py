@@ -6,7 +6,8 @@ Sizes are bounded before anything is unpacked: a page is at most `MAX_DOTS`, wha
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 
 import pypdfium2
 from PIL import Image, UnidentifiedImageError
@@ -20,6 +21,7 @@ MAX_DOTS = 40_000_000  # A4 at 600 dots an inch
 _PDF_DPI = 204
 # A page so wide and no higher was sent at standard resolution, whose dots are twice as high as wide.
 FAX_DOTS, STANDARD_ROWS = 1728, 1500
+_NO_DATE = time.gmtime(0)  # when a PDF was made would make it another file each time
 _PICTURES = ("TIFF", "PNG", "JPEG")
 
 
@@ -34,6 +36,23 @@ def upright_png(page: Image.Image, turns: int) -> bytes:
     straight = tall.rotate(-90 * turns, expand=True) if turns else tall
     out = io.BytesIO()
     straight.point([0 if tone < 128 else 255 for tone in range(256)], mode="1").save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def pages_pdf(pictures: Sequence[bytes], dots_per_inch: float) -> bytes:
+    """Pictures of pages (PNG, black and white) as one PDF, one a page. Same pictures, same bytes."""
+    first, *others = [Image.open(io.BytesIO(picture)) for picture in pictures]
+    out = io.BytesIO()
+    first.save(
+        out,
+        "PDF",
+        save_all=True,
+        append_images=others,
+        resolution=dots_per_inch,
+        title="",
+        creationDate=_NO_DATE,
+        modDate=_NO_DATE,
+    )
     return out.getvalue()
 
 

@@ -17,6 +17,7 @@ from adapter.ledger import (
     documents,
     effects,
     evidence,
+    fax_desk,
     folder_sets,
     importers,
     kept,
@@ -36,6 +37,7 @@ from adapter.ledger.database import Database
 from adapter.ledger.deliveries import Hold
 from adapter.ledger.documents import DocumentKey
 from adapter.ledger.fax_numbers import FaxNumbers
+from adapter.ledger.fax_desk import Confirmation, KeptFax
 from adapter.ledger.import_records import Carried, Kept, Said, SilentPractice, Sought
 from adapter.ledger.importers import ImporterFigures
 from adapter.ledger.kept import KeptReceipt
@@ -68,6 +70,7 @@ from adapter.model.identity import PatientIdentity
 from adapter.model.patient import PatientEntry, PatientKeys, PatientView
 from adapter.model.plan import ChannelName
 from adapter.model.publication import Practice, Publication, Readers
+from adapter.model.receipt import Receipt
 from adapter.model.request import KnownRequest, RequestStep
 from adapter.model.wish import PatientWord
 from adapter.model.work_item import WorkAbout, WorkItem
@@ -493,6 +496,20 @@ class Ledger:
     def order_visibility(self, document_id: str, hidden: frozenset[str], by: str, *, legal_entity: str) -> str:
         """Hide a document from exactly these audiences, audited; the receipt's id, or nothing when it is so already."""
         return visibility.order_change(self._database, document_id, hidden, by, legal_entity)
+
+    # ── faxes that wait for a person ──────────────────────────────────────────────────────────────────────────────
+
+    def kept_faxes(self, receipt_ids: Sequence[str], *, legal_entity: str) -> list[KeptFax]:
+        """These received faxes, oldest first; LedgerError when one is not this entity's, or not read by the service yet."""
+        return fax_desk.kept_faxes(self._database, receipt_ids, legal_entity)
+
+    def confirmed_as(self, names: Iterable[str], *, legal_entity: str) -> dict[str, Receipt]:
+        """Of the pages and documents with these names, those that a person confirmed, with the receipt that came of each."""
+        return fax_desk.confirmed_as(self._database, names, legal_entity)
+
+    def keep_confirmation(self, confirmed: Confirmation, by: str, *, legal_entity: str) -> None:
+        """Tell the faxes and what came of them of each other, audited, and close what is answered. Safe to run again."""
+        fax_desk.keep_confirmation(self._database, confirmed, by, legal_entity)
 
     # ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────
 

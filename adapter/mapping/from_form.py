@@ -30,6 +30,7 @@ from adapter.mapping.forms.conditions import CheckedForm, Derived, FormRules, ch
 from adapter.mapping.forms.delays import answer_hours
 from adapter.mapping.forms.facts import FormFacts
 from adapter.mapping.forms.header import form_header, patient_class
+from adapter.mapping.forms.paper_origin import origin_of
 from adapter.mapping.forms.places import form_places
 from adapter.mapping.forms.questionnaire import form_slugs, load_questionnaire
 from adapter.mapping.forms.safety import MetforminAlert, metformin_alert
@@ -144,6 +145,7 @@ def understand_form(arrival: Arrival, receipt_id: str, terms_of: TermsOf = no_te
         assembled=arrival.received_at.astimezone(ZoneInfo(arrival.zone)).isoformat(timespec="seconds"),
         terms=terms,
         alert=reading.alert,
+        paper=origin_of(arrival),
     )
     bundle = builder_named(reading.rules.data["document"]["builder"], reading.slug)(facts)
     account = extracted.source.account() + _envelope_account(reading)
@@ -306,12 +308,14 @@ def _steps(arrival: Arrival, header: DocumentHeader, rules: RuleFile, terms: Ter
     if "delays" not in rules.data:
         return ()
     hours = answer_hours(rules, terms)
+    paper = origin_of(arrival)
+    received_at = paper.received_at if paper is not None else arrival.received_at
     step = RequestStep(
         request_id=header.unique_id,
         kind=StepKind.REQUESTED,
-        at=arrival.received_at,
+        at=received_at,
         by=arrival.principal.name,
-        answer_due=arrival.received_at + timedelta(hours=hours) if hours is not None else None,
+        answer_due=received_at + timedelta(hours=hours) if hours is not None else None,
     )
     return (step,)
 

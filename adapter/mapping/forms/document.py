@@ -20,6 +20,7 @@ from adapter.fhir.document import (
 from adapter.fhir.parties import Parties
 from adapter.mapping.forms.answers import answer_tables, response_items
 from adapter.mapping.forms.facts import FormFacts
+from adapter.mapping.forms.paper_pages import enclosed_pages, pages_sections
 from adapter.model.document import Code
 from adapter.model.parties import Organisation
 
@@ -74,12 +75,14 @@ class FormDocument:
     def bundle(
         self, sections: Sequence[Section], resources: Sequence[Resource], patient: Mapping[str, Any] | None = None
     ) -> Resource:
-        """The document Bundle, the filled questionnaire last; `patient` is merged into the Patient."""
-        response = self._response()
+        """The document Bundle: at its end the filled questionnaire, and the pages that it was typed from, if it was; `patient` is
+        merged into the Patient.
+        """
+        response, pages = self._response(), enclosed_pages(self.facts, self.ids, self.parties)
         return document_bundle_from(
             self.facts.header,
-            (*sections, self._form_section(response)),
-            [*resources, response],
+            (*sections, self._form_section(response), *pages_sections(self.facts.paper, pages)),
+            [*resources, response, *pages],
             self.facts.source,
             self.facts.media_type,
             extras=DocumentExtras(timestamp=self.facts.assembled, patient=dict(patient or {})),

@@ -7,6 +7,7 @@ from typing import Any
 
 from adapter.mapping.engine import Extraction, Values
 from adapter.mapping.forms.conditions import CheckedForm
+from adapter.mapping.forms.paper_origin import PaperOrigin
 from adapter.mapping.forms.safety import MetforminAlert
 from adapter.mapping.rules import RuleFile
 from adapter.model.confidential import Confidential
@@ -18,7 +19,8 @@ from adapter.model.request import Terms
 class FormFacts(Confidential):
     """One accepted form. `number` is its own number, else its document's id; `assembled` the instant it was received.
 
-    `terms`: what the directory says of such a request, when there is one. `alert`: what a search for drugs came to.
+    `terms`: what the directory says of such a request, when there is one. `alert`: what a search for drugs came to. `paper`: the
+    received pages that a person typed it from.
     """
 
     checked: CheckedForm
@@ -31,6 +33,7 @@ class FormFacts(Confidential):
     assembled: str
     terms: Terms = field(default_factory=Terms)
     alert: MetforminAlert | None = None
+    paper: PaperOrigin | None = None
 
     @property
     def patient(self) -> Values:

@@ -31,6 +31,7 @@ from adapter.mapping.forms.answers import response_items
 from adapter.mapping.forms.delays import exam_delay, latest_moment
 from adapter.mapping.forms.facts import FormFacts
 from adapter.mapping.forms.imaging_words import ImagingWords
+from adapter.mapping.forms.paper_pages import enclosed_pages, pages_sections
 from adapter.mapping.forms.safety import AlertKind, MetforminAlert
 from adapter.mapping.forms.values import plain
 from adapter.mapping.terminology import load_table
@@ -134,10 +135,11 @@ def imaging_document(facts: FormFacts) -> Resource:
         software=reference_to(parties.actor(_SOFTWARE)) if raised else {},
     )
     imaging = ImagingRequestBuilder(facts, ids, actors, alert).build()
+    pages = enclosed_pages(facts, ids, parties)
     return document_bundle_from(
         facts.header,
-        imaging.sections(),
-        imaging.resources,
+        (*imaging.sections(), *pages_sections(facts.paper, pages)),
+        [*imaging.resources, *pages],
         facts.source,
         facts.media_type,
         extras=DocumentExtras(timestamp=facts.assembled),

@@ -1,0 +1,49 @@
+"""Faxes that wait in a ledger: kept as a fax line brings them, parked as the reader of faxes parks them."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from PIL import Image
+
+from adapter.ledger.ledger import Ledger
+from adapter.ledger.records import NewReceipt, StoredEffects
+from adapter.model.effects import Parked
+from adapter.model.receipt import ContentKind, Receipt, ReceiptState, Verdict
+from adapter.packaging.tiff_f import write_tiff_f
+from adapter.pipeline.fax_desk import PAPER_FORM
+from tests.builders.paper_forms import Line, faxed, fill
+
+CALLER = b'{"from": "+33199005678", "called_id": "+33199000001", "pages": 3}'
+
+
+def form_pages(slug: str = "demande-imagerie", seed: str = "desk", light: float = 0.0) -> list[Image.Image]:
+    """A form that somebody filled by hand, as a fax machine received it."""
+    return [faxed(page, random.Random(9), Line()) for page in fill(slug, seed, light=light).pages]
+
+
+def keep_fax(
+    ledger: Ledger,
+    pages: Sequence[Image.Image] | bytes,
+    entity: str,
+    at: datetime,
+    reason: str = PAPER_FORM,
+    *,
+    reads: bool = True,
+) -> str:
+    """Keep it and, unless it is not read yet, park it for a person; returns its receipt."""
+    content = pages if isinstance(pages, bytes) else write_tiff_f(list(pages), (204, 196))
+    digest = hashlib.sha256(content).hexdigest()
+    receipt = Receipt(
+        str(uuid.uuid4()), entity, "fax:accueil", "accueil", digest, digest, ContentKind.FAX, ReceiptState.RECEIVED,
+        Verdict.ACCEPTED, at, reference=f"recvq/{digest[:8]}.tif",
+    )  # fmt: skip
+    ledger.commit_receipts([NewReceipt(receipt, content, b"", b"", side_car=CALLER)])
+    if reads:
+        claim = next(c for c in ledger.claim_receipts("test", 50, timedelta(minutes=1)) if c.receipt.id == receipt.id)
+        ledger.commit_effects(receipt.id, claim.fence, StoredEffects(outcome=Parked(reason, "À relire.")))
+    return receipt.id

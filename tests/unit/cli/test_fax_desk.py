@@ -1,0 +1,283 @@
+"""`tdu fax show`, `tdu fax confirm`: a form filled by hand becomes a request when a person says so, once, and only theirs."""
+
+from __future__ import annotations
+
+import base64
+import json
+import stat
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from adapter.assembly import assemble
+from adapter.cli.options import read_config
+from adapter.ledger.ledger import Ledger
+from adapter.ledger.records import PayloadKind
+from adapter.opening import migrate_ledger, open_ledger
+from tests.builders.form import build_imaging_request
+from tests.builders.waiting_fax import form_pages, keep_fax
+from tests.unit.cli.conftest import Terminal
+
+YESTERDAY = datetime.now(UTC) - timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def pages() -> list[Image.Image]:
+    return form_pages()
+
+
+@pytest.fixture
+def ledger(instance: Path) -> Iterator[Ledger]:
+    settings = read_config(instance / "tdu.toml")
+    migrate_ledger(settings)
+    opened = open_ledger(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def entity(instance: Path) -> str:
+    return read_config(instance / "tdu.toml").legal_entities[0].finess_ej
+
+
+@pytest.fixture
+def fax(ledger: Ledger, entity: str, pages: list[Image.Image]) -> str:
+    return keep_fax(ledger, pages, entity, YESTERDAY)
+
+
+def completed(folder: Path, name: str = "answers-1.json", **changes: Any) -> Path:
+    """What a person typed from the pictures: a whole form, under the name that `show` gave it."""
+    path = folder / name
+    path.write_text(json.dumps({"formulaire": "demande-imagerie"} | build_imaging_request(**changes)))
+    return path
+
+
+def events(ledger: Ledger, entity: str, receipt: str) -> list[str]:
+    timeline = ledger.timeline(receipt, legal_entity=entity)
+    assert timeline is not None
+    return [f"{event.kind} {event.detail}".strip() for event in timeline.events]
+
+
+# ── show ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_a_fax_holds_is_written_for_its_reader_alone(instance: Path, fax: str, told: Callable[..., Any]) -> None:
+    shown = told("fax", "show", fax, "--out", "look")
+    (draft,) = shown["drafts"]
+    assert (draft["form"], draft["pages"]["missing"], draft["became"]) == ("demande-imagerie", [], "")
+    named = [*shown["faxes"][0]["pages"], draft["file"], draft["answers_file"]]
+    named += [one["picture"] for one in (*draft["doubtful"], *draft["writing"])]
+    assert draft["doubtful"] and draft["writing"], "the hand of this seed leaves doubts"
+    for name in named:
+        assert stat.S_IMODE((instance / "look" / name).stat().st_mode) == 0o600, name
+    assert all(
+        stat.S_IMODE(p.stat().st_mode) == 0o700 for p in [instance / "look", *(instance / "look").rglob("*")] if p.is_dir()
+    )
+
+
+def test_the_answers_hold_what_is_surely_ticked_and_nothing_that_is_doubtful(
+    instance: Path, fax: str, told: Callable[..., Any]
+) -> None:
+    (draft,) = told("fax", "show", fax, "--out", "look")["drafts"]
+    answers = json.loads((instance / "look" / draft["answers_file"]).read_bytes())
+    for answer in draft["answers"]:
+        if answer["row"] == 0 and not answer["doubts"]:
+            value: Any = answers
+            for key in answer["linkId"].split("."):
+                value = value[key]
+            assert {True: "oui", False: "non"}.get(value, value) == answer["values"][0], answer["linkId"]
+    for choice in draft["doubtful"]:
+        group, _, key = choice["where"].rpartition(".")
+        assert "[" in group or (answers[group] if group else answers)[key] == "", choice["where"]
+        assert choice["candidates"]
+
+
+def test_that_somebody_looked_is_audited(fax: str, entity: str, ledger: Ledger, tdu: Terminal) -> None:
+    assert tdu("fax", "show", fax, "--out", "look", "--by", "Mme Martin").exit_code == 0
+    rows = ledger_audit(ledger, entity)
+    assert ("Mme Martin", "fax.read", fax) in rows
+
+
+def ledger_audit(ledger: Ledger, entity: str) -> set[tuple[str, str, str]]:
+    from adapter.audit.trail import seal_audit
+
+    seal_audit(ledger)
+    return {(row.entry.actor, row.entry.action, row.entry.about_id) for row in ledger.read_audit(0, 500, legal_entity=entity)}
+
+
+def test_a_form_that_came_in_two_calls_is_one_draft(
+    entity: str, ledger: Ledger, pages: list[Image.Image], told: Callable[..., Any]
+) -> None:
+    first = keep_fax(ledger, pages[:1], entity, YESTERDAY)
+    second = keep_fax(ledger, [page.rotate(180) for page in pages[1:]], entity, YESTERDAY + timedelta(minutes=5))
+    alone = told("fax", "show", second, "--out", "alone")["drafts"]
+    assert alone[0]["pages"]["missing"] == [1]
+    (draft,) = told("fax", "show", second, first, "--out", "both")["drafts"]
+    assert draft["pages"]["missing"] == []
+
+
+def test_pages_are_shown_upright_even_those_without_a_code(
+    instance: Path, entity: str, ledger: Ledger, pages: list[Image.Image], told: Callable[..., Any]
+) -> None:
+    note = Image.new("1", (1728, 2292), 255)
+    note.paste(0, (0, 0, 1728, 300))  # black above
+    turned = [page.rotate(180) for page in (*pages, note)]
+    shown = told("fax", "show", keep_fax(ledger, turned, entity, YESTERDAY), "--out", "look")
+    last = Image.open(instance / "look" / shown["faxes"][0]["pages"][-1]).convert("L")
+    assert last.getpixel((800, 100)) == 0 and last.getpixel((800, 2200)) == 255
+
+
+def test_a_fax_of_another_legal_entity_and_what_is_no_fax_are_unknown(
+    ledger: Ledger, pages: list[Image.Image], letter: Path, tdu: Terminal, told: Callable[..., Any], entity: str
+) -> None:
+    theirs = keep_fax(ledger, pages[:1], "990000000", YESTERDAY)
+    (submitted,) = told("submit", letter)
+    for receipt in (theirs, submitted["receipt"]):
+        done = tdu("fax", "show", receipt, "--out", "look")
+        assert (done.exit_code, "no such fax for this legal entity" in done.stderr) == (1, True)
+        assert not Path("look").exists()
+
+
+def test_a_fax_that_the_service_did_not_read_yet_waits(
+    ledger: Ledger, pages: list[Image.Image], entity: str, tdu: Terminal
+) -> None:
+    fresh = keep_fax(ledger, pages[:1], entity, YESTERDAY, reads=False)
+    assert "has not read it yet" in tdu("fax", "show", fresh, "--out", "look").stderr
+
+
+# ── confirm ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_confirmed_form_is_a_request_that_names_its_fax_and_the_question_is_closed(
+    instance: Path, fax: str, entity: str, ledger: Ledger, told: Callable[..., Any]
+) -> None:
+    done = told("fax", "confirm", fax, "--answers", completed(instance), "--by", "Mme Martin")
+    assert (done["verdict"], done["kept"]) == ("accepted", "stored")
+    assert ledger.list_work_items(legal_entity=entity) == []
+    assert f"fax-confirmed draft demande-imagerie {done['receipt']}" in events(ledger, entity, fax)
+    assert f"from-fax {fax}" in events(ledger, entity, done["receipt"])
+    audited = ledger_audit(ledger, entity)
+    assert {("Mme Martin", "fax-confirmed", fax), ("Mme Martin", "work-item.close", fax)} <= audited
+    shown = told("fax", "show", fax, "--out", "look")
+    assert shown["drafts"][0]["became"] == done["receipt"]
+
+
+def test_the_request_carries_the_received_pages_and_its_promise_runs_from_the_fax(
+    instance: Path, fax: str, entity: str, ledger: Ledger, told: Callable[..., Any]
+) -> None:
+    made = told("fax", "confirm", fax, "--answers", completed(instance), "--by", "Mme Martin")["receipt"]
+    house = assemble(read_config(instance / "tdu.toml"))
+    try:
+        house.pipeline.prepare_some("test")
+    finally:
+        house.ledger.close()
+    timeline = ledger.timeline(made, legal_entity=entity)
+    assert timeline is not None and len(timeline.submissions) == 1
+    submission = timeline.submissions[0].submission
+    bundle = json.loads(ledger.read_payload(PayloadKind.BUNDLE, submission.id, legal_entity=entity))
+    resources = [entry["resource"] for entry in bundle["entry"]]
+    (reference,) = [r for r in resources if r["resourceType"] == "DocumentReference"]
+    (pdf,) = [r for r in resources if r.get("contentType") == "application/pdf"]
+    assert reference["content"][0]["attachment"]["url"] == f"urn:uuid:{pdf['id']}"
+    assert base64.b64decode(pdf["data"]).startswith(b"%PDF-")
+    section = next(s for s in resources[0]["section"] if "papier" in s["title"])
+    assert "saisi et confirmé par Mme Martin" in section["text"]["div"]
+    (step,) = ledger.request_steps(submission.document.unique_id, legal_entity=entity)
+    assert step.at == YESTERDAY and step.answer_due == YESTERDAY + timedelta(hours=48)
+
+
+def test_the_same_answers_again_are_the_same_request_and_others_are_refused(
+    instance: Path, fax: str, entity: str, ledger: Ledger, tdu: Terminal, told: Callable[..., Any]
+) -> None:
+    first = told("fax", "confirm", fax, "--answers", completed(instance), "--by", "Mme Martin")
+    again = told("fax", "confirm", fax, "--answers", completed(instance), "--by", "M. Durand")
+    assert (again["kept"], again["receipt"]) == ("repeat", first["receipt"])
+    other = tdu("fax", "confirm", fax, "--answers", completed(instance, **{"patient.nom": "AUTRE", "numero": "CMS-2"}))
+    assert other.exit_code == 1
+    assert "fax.already-confirmed" in other.stderr and first["receipt"] in other.stderr
+    assert ledger.list_work_items(legal_entity=entity) == [], "a person who errs at the desk makes no question of it"
+    assert ledger.conservation(legal_entity=entity).received == 2
+
+
+def test_what_the_form_door_refuses_is_told_in_its_words_and_nothing_is_kept(
+    instance: Path, fax: str, entity: str, ledger: Ledger, told: Callable[..., Any], tdu: Terminal
+) -> None:
+    shown = told("fax", "show", fax, "--out", "look")
+    done = tdu("fax", "confirm", fax, "--answers", instance / "look" / shown["drafts"][0]["answers_file"])
+    assert done.exit_code == 1
+    assert "Réponse obligatoire : « Nom du patient »." in done.stdout and "patient.nom" in done.stdout
+    assert [item.about_id for item in ledger.list_work_items(legal_entity=entity)] == [fax]
+    assert ledger.conservation(legal_entity=entity).received == 1
+
+
+def test_the_answers_of_another_form_are_refused(instance: Path, fax: str, tdu: Terminal) -> None:
+    path = instance / "autre.json"
+    path.write_text(json.dumps({"formulaire": "demande-avis"}))
+    done = tdu("fax", "confirm", fax, "--answers", path)
+    assert (done.exit_code, "form.wrong-form" in done.stdout) == (1, True)
+
+
+def test_a_crash_before_the_question_is_closed_is_finished_by_confirming_again(
+    instance: Path, fax: str, entity: str, ledger: Ledger, told: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """As a process that is killed."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "keep_confirmation", killed)
+        with pytest.raises(Killed):
+            confirm_directly(instance, fax)
+    assert len(ledger.list_work_items(legal_entity=entity)) == 1
+    done = told("fax", "confirm", fax, "--answers", completed(instance))
+    assert done["kept"] == "repeat"
+    assert ledger.list_work_items(legal_entity=entity) == []
+    assert events(ledger, entity, fax).count(f"fax-confirmed draft demande-imagerie {done['receipt']}") == 1
+
+
+def confirm_directly(instance: Path, fax: str) -> None:
+    """The command's work without its terminal, which would turn a death into an exit code."""
+    from adapter.cli.fax_desk import confirm_fax
+
+    confirm_fax([fax], completed(instance), None, Path("tdu.toml"), "", "")
+
+
+def test_a_fax_of_two_forms_waits_until_both_are_confirmed(
+    instance: Path, entity: str, ledger: Ledger, pages: list[Image.Image], tdu: Terminal, told: Callable[..., Any]
+) -> None:
+    other = form_pages(seed="another")
+    both = keep_fax(ledger, [*pages, *other], entity, YESTERDAY)
+    shown = told("fax", "show", both, "--out", "look")["drafts"]
+    assert {draft["findings"][0]["code"] for draft in shown} == {"sheet.pages-not-joined"}, "no machine tells whose page is whose"
+    assert "fax.which-draft" in tdu("fax", "confirm", both, "--answers", completed(instance)).stderr
+    mine = [draft["number"] for draft in shown][::2]
+    theirs = [draft["number"] for draft in shown][1::2]
+    assert (
+        "fax.not-one-form" in tdu("fax", "confirm", both, "--answers", completed(instance), "--draft", "1", "--draft", "2").stderr
+    )
+    first = told("fax", "confirm", both, "--answers", completed(instance), *joined(mine))
+    assert len(ledger.list_work_items(legal_entity=entity)) == 1
+    second = told(
+        "fax", "confirm", both, "--answers", completed(instance, **{"patient.nom": "AUTRE", "numero": "CMS-2"}), *joined(theirs)
+    )
+    assert first["receipt"] != second["receipt"]
+    assert ledger.list_work_items(legal_entity=entity) == []
+
+
+def test_pages_that_a_person_joins_are_shown_as_one_form(
+    instance: Path, entity: str, ledger: Ledger, pages: list[Image.Image], told: Callable[..., Any]
+) -> None:
+    both = keep_fax(ledger, [*pages, *form_pages(seed="another")], entity, YESTERDAY)
+    (draft,) = told("fax", "show", both, "--out", "look", *joined(["1", "3", "5"][: len(pages)]))["drafts"]
+    assert draft["pages"]["missing"] == []
+    assert (instance / "look" / draft["answers_file"]).is_file()
+
+
+def joined(numbers: list[str]) -> list[str]:
+    return [word for number in numbers for word in ("--draft", number)]
