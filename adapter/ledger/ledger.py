@@ -36,8 +36,8 @@ from adapter.ledger.bulk_jobs import BulkJob, BulkPart, NewPart
 from adapter.ledger.database import Database
 from adapter.ledger.deliveries import Hold
 from adapter.ledger.documents import DocumentKey
-from adapter.ledger.fax_numbers import FaxNumbers
 from adapter.ledger.fax_desk import Confirmation, KeptFax
+from adapter.ledger.fax_numbers import FaxNumbers
 from adapter.ledger.import_records import Carried, Kept, Said, SilentPractice, Sought
 from adapter.ledger.importers import ImporterFigures
 from adapter.ledger.kept import KeptReceipt
