@@ -3,7 +3,7 @@
 Law of the spool (a fax engine, or `demo/fax_partner`, is the other side):
 - `<name>.tiff` then `<name>.json` appear, each whole, by rename; a job exists when its JSON does;
 - the engine writes `<name>.done.json` (`pages`, `at`) or `<name>.failed.json` (`cause`, `at`) beside them, by rename;
-- `cause` is a code of the causes table, or the engine's own words, read like a HylaFAX server's (`mappings/fax/said.csv`);
+- what a report may tell besides, of each call and of each page: `fax_reports`;
 - `dial: false` in the job (a test instance): the engine must not call the number, and may report as if it had;
 - a report that says neither pages nor cause is left alone: it may still be being written;
 - a report is moved to `collected/` one round after its evidence was committed, and the pages, which are a patient's, deleted.
@@ -26,7 +26,7 @@ from typing import Any
 
 from adapter.channels.base import Capabilities
 from adapter.channels.fax_line import checked_call, fax_capabilities, refused
-from adapter.channels.fax_words import cause_reported
+from adapter.channels.fax_reports import proof_of
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
 from adapter.packaging.parcel import FaxContent, Parcel
@@ -214,29 +214,11 @@ def _job(parcel: Parcel, content: FaxContent, number: str) -> dict[str, Any]:
 
 
 def _evidence(path: Path) -> Evidence | None:
-    """What a report proves; fewer pages than the job's are a broken transmission. None when it proves nothing."""
-    report = _read(path)
+    """What a report proves; None when it proves nothing."""
     failed = path.name.endswith(".failed.json")
     name = path.name.removesuffix(".failed.json" if failed else ".done.json")
     job = _read(path.with_name(f"{name}.json"))
-    reference = str(report.get("reference") or job.get("reference") or "")
-    confirmed, expected = report.get("pages"), job.get("pages", 1)
-    if not reference or not report or (not failed and not isinstance(confirmed, int)):
-        return None
-    at = _instant(path, report)
-    detail = f"{confirmed}/{expected} pages" if confirmed is not None else ""
-    if not failed and confirmed >= expected:
-        return Evidence(reference, DeliveryState.DELIVERED, at, "fax", detail=detail)
-    return Evidence(reference, DeliveryState.REFUSED, at, "fax", cause_reported(str(report.get("cause", ""))), detail)
-
-
-def _instant(path: Path, report: dict[str, Any]) -> datetime:
-    """The engine's own instant, else the file's."""
-    with suppress(ValueError, TypeError):
-        at = datetime.fromisoformat(report.get("at", ""))
-        if at.tzinfo is not None:
-            return at
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return proof_of(_read(path), job, datetime.fromtimestamp(path.stat().st_mtime, UTC), failed=failed)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -11,14 +11,15 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
 from adapter.model.confidential import Confidential
 
-# Number, state, our reference, pages confirmed and in all, status. The status may hold any sign, so it stands last.
-_JOB_FORMAT = "%j|%a|%J|%P|%s"
+# Number, state, our reference, pages confirmed and in all, dials, last call, status. A status may hold any sign: it stands last.
+_JOB_FORMAT = "%j|%a|%J|%P|%d|%W|%s"
 _DOCUMENT = re.compile(r"FILE:\s*([^\s)]+)")
 _JOB_ID = re.compile(r"jobid:\s*(\d+)")
 _QUEUES = ("sendq", "doneq")
@@ -44,7 +45,10 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """One job as the server tells it: `pages` were confirmed by the other end, of `total`; `status` says what went wrong."""
+    """One job as the server tells it: `pages` were confirmed by the other end, of `total`; `status` says what went wrong.
+
+    `dials`: how often its number was dialled; `call`: the server's name of its last call, empty before the first.
+    """
 
     id: int
     state: JobState
@@ -52,6 +56,16 @@ class Job:
     pages: int
     total: int
     status: str
+    dials: int = 0
+    call: str = ""
+
+
+@dataclass(frozen=True)
+class SessionLog:
+    """The server's account of one call, and the instant of its last line. Empty: it is there, and we may not read it."""
+
+    text: str
+    ended_at: datetime
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,7 +98,8 @@ class FaxServer:
     """One conversation with hfaxd. Use it as a context."""
 
     def __init__(self, host: str, port: int, user: str, password: str = "", timeout_seconds: float = 30.0) -> None:
-        self._ftp = _open(host, port, user, password, timeout_seconds)
+        self._place = (host, port, user, password, timeout_seconds)
+        self._ftp = _open(*self._place)
 
     def __enter__(self) -> Self:
         return self
@@ -136,17 +151,27 @@ class FaxServer:
         self._say(f"JOB {job_id}")
         self._say("JDELE")
 
-    def log_of(self, job_id: int) -> str:
-        """The log of a job's last call: one confirmation a page. Empty when the server no longer has it."""
-        self._say(f"JOB {job_id}")
-        call = self._say("JPARM COMMID")[4:].strip()
+    def session_log(self, call: str) -> SessionLog | None:
+        """The log of a call; None when the server has it no more.
+
+        Asked about first: a `RETR` that is refused spoils the connection for what is fetched next, which is then opened anew.
+        """
+        try:
+            changed = self._say(f"MDTM log/c{call}")[4:].strip()
+            ended_at = datetime.strptime(changed, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        except (FnpError, ValueError) as error:
+            if isinstance(error, FnpError) and error.code != "fnp.refused":
+                raise
+            return None
         content = io.BytesIO()
         try:
             self._tried(lambda: self._ftp.retrbinary(f"RETR log/c{call}", content.write))
         except FnpError as error:
             if error.code != "fnp.refused":
                 raise
-        return content.getvalue().decode("utf-8", "replace")
+            self._ftp.close()
+            self._ftp = _open(*self._place)
+        return SessionLog(content.getvalue().decode("utf-8", "replace"), ended_at)
 
     def _store(self, tiff: bytes) -> str:
         def upload() -> str:
@@ -220,12 +245,12 @@ def _refused(error: ftplib.Error) -> FnpError:
 
 
 def _job(line: str) -> Job | None:
-    fields = line.split("|", 4)
-    if len(fields) != 5 or not fields[0].strip().isdigit():
+    fields = line.split("|", 6)
+    if len(fields) != 7 or not fields[0].strip().isdigit():
         return None
-    number, state, reference, pages, status = (one.strip() for one in fields)
+    number, state, reference, pages, dials, call, status = (one.strip() for one in fields)
     sent, _, total = pages.partition(":")
-    return Job(int(number), JobState(state), reference, _count(sent), _count(total), status)
+    return Job(int(number), JobState(state), reference, _count(sent), _count(total), status, _count(dials), call)
 
 
 def _count(text: str) -> int:

@@ -8,7 +8,6 @@ again, so that an old failure is never told of a new call. Pages confirmed witho
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
@@ -18,13 +17,13 @@ from adapter.channels.base import Capabilities
 from adapter.channels.fax_line import OutgoingFax, checked_call, fax_capabilities, refused
 from adapter.channels.fax_words import cause_said
 from adapter.channels.fnp import FaxServer, FnpError, Job, JobOrder, JobState
+from adapter.channels.hylafax_calls import calls_of
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
+from adapter.model.fax_call import FaxCall
 from adapter.packaging.parcel import Parcel
 
 _URGENT_PRIORITY, _ORDINARY_PRIORITY = 63, 127
-_CONFIRMED = re.compile(r"SEND FAX .*\(page (\d+) of (\d+)")
-_WITH_CORRECTION = "SEND send PPS"
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,8 @@ class HylaFaxChannel:
         with self._server() as server:
             over = [job for job in server.jobs() if job.state.is_over]
             fresh = [job for job in over if job.id not in told and job.reference]
-            evidence = tuple(_evidence(job, server.log_of(job.id), self._clock()) for job in fresh)
+            at = self._clock()
+            evidence = tuple(_evidence(job, calls_of(server, job, at), at) for job in fresh)
         return evidence, json.dumps(sorted(job.id for job in over))
 
     def check(self) -> str:
@@ -160,19 +160,24 @@ def _accepted(job: Job) -> SendOutcome:
     return SendOutcome(OutcomeKind.ACCEPTED, proves=proves, partner_reference=str(job.id))
 
 
-def _evidence(job: Job, log: str, at: datetime) -> Evidence:
-    """What a job that is over proves: every page confirmed, or why not."""
+def _evidence(job: Job, calls: tuple[FaxCall, ...], at: datetime) -> Evidence:
+    """What a job that is over proves: every page confirmed, or why not; with every call that it took."""
     if job.state is JobState.DONE and job.pages >= job.total > 0:
-        return Evidence(job.reference, DeliveryState.DELIVERED, at, "fax", detail=_proof(job, log))
-    return Evidence(job.reference, DeliveryState.REFUSED, at, "fax", cause_said(job.status), _pages_of(job))
+        return Evidence(job.reference, DeliveryState.DELIVERED, at, "fax", detail=_proof(job, calls), calls=calls)
+    return Evidence(job.reference, DeliveryState.REFUSED, at, "fax", cause_said(job.status), _pages_of(job), calls=calls)
 
 
-def _proof(job: Job, log: str) -> str:
-    """How each page was confirmed in the last call; earlier calls may have taken the first ones."""
-    last = [found[1] for found in _CONFIRMED.finditer(log)]
-    pages = _pages_of(job)
-    confirmed = f"{pages}, confirmed {', '.join(last)}" if last else pages
-    return confirmed if _WITH_CORRECTION in log else f"{confirmed}, without error correction"
+def _proof(job: Job, calls: tuple[FaxCall, ...]) -> str:
+    """Which pages were confirmed, in how many calls, and when without error correction."""
+    proofs = [proof for call in calls for proof in call.proofs if proof.is_confirmed]
+    told = [_pages_of(job)]
+    if proofs:
+        told.append(f"confirmed {', '.join(str(proof.page) for proof in proofs)}")
+    if len(calls) > 1:
+        told.append(f"in {len(calls)} calls")
+    if any(not proof.with_ecm for proof in proofs):
+        told.append("without error correction")
+    return ", ".join(told)
 
 
 def _pages_of(job: Job) -> str:

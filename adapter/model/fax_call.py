@@ -29,8 +29,8 @@ class CallDirection(StrEnum):
 class PageProof:
     """What the other end said of one page in one call.
 
-    `page` counts from 1 within the call, of `pages` that this call was to carry; `at` is when it answered; `answer` is T.30's
-    word, empty when none came. Without error correction (`with_ecm`) lines of a confirmed page may be missing.
+    `page` counts from 1 within the document, of `pages` in all; `at` is when it answered; `answer` is T.30's word, empty when
+    none came. Without error correction (`with_ecm`) lines of a confirmed page may be missing.
     """
 
     page: int
