@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, FromClause, and_, exists, or_, select, update
 
 from adapter.errors import IllegalTransitionError, LedgerError, StaleClaimError, VaultError
-from adapter.ledger import bundles, moves, patient_wishes, suspensions, tables
+from adapter.ledger import bundles, fax_calls, moves, patient_wishes, suspensions, tables
 from adapter.ledger.acks import read_ack
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import Claimed, ClaimedAck, ClaimedDelivery, PartnerChoice, PayloadKind, Settlement
@@ -63,12 +63,13 @@ def claim_deliveries(
         types = select(s.c.id, s.c.source_media_type).where(s.c.id.in_(sorted(set(ids))))
         media_types = {row.id: row.source_media_type for row in connection.execute(types)}
         sealed = Sealed(connection, ids, _CONTENT_KINDS)
-        earlier = {row["id"]: _earlier_references(connection, row) for row in rows if _may_follow(row)}
+        earlier = {row["id"]: _earlier(connection, row) for row in rows if _may_follow(row)}
     claimed: list[ClaimedDelivery] = []
     for row in rows:
         try:
             held = _with_content(database.vault, row, sealed, media_types[row["submission_id"]])
-            claimed.append(replace(held, earlier_references=earlier.get(row["id"], ())))
+            references, pages = earlier.get(row["id"], ((), 0))
+            claimed.append(replace(held, earlier_references=references, earlier_pages=pages))
         except VaultError as error:
             _park_damaged(database, row, error.code)
     return [*acks, *_together(claimed)]
@@ -213,13 +214,14 @@ def _may_follow(row: Row) -> bool:
     return bool(row["replaces_sent_on"]) or row["intent"] != Intent.NEW.value
 
 
-def _earlier_references(connection: Connection, row: Row) -> tuple[str, ...]:
-    """References that older versions put on the wire towards the same role and channel, oldest first.
+def _earlier(connection: Connection, row: Row) -> tuple[tuple[str, ...], int]:
+    """References that older versions put on the wire towards the same role and channel, oldest first; and how many pages of the
+    last of them a fax machine confirmed.
 
     What was on the wire once stays so, and an older version never leaves after a newer one: a resend finds the same list.
     """
     d = tables.delivery
-    query = select(d.c.reference, d.c.sent_at, d.c.version, d.c.intent).where(
+    query = select(d.c.id, d.c.reference, d.c.sent_at, d.c.version, d.c.intent).where(
         d.c.legal_entity == row["legal_entity"],
         d.c.line_id == row["line_id"],
         d.c.role_id == row["role_id"],
@@ -232,7 +234,7 @@ def _earlier_references(connection: Connection, row: Row) -> tuple[str, ...]:
         query = query.where(d.c.sent_at <= row["sent_at"])
     # A clock may give two versions one instant: then the version tells, and a cancellation comes after what it cancels.
     found = sorted(connection.execute(query), key=lambda one: (one.sent_at, one.version, one.intent == Intent.CANCEL.value))
-    return tuple(one.reference for one in found)
+    return tuple(one.reference for one in found), fax_calls.pages_confirmed(connection, found[-1].id) if found else 0
 
 
 def release_delivery(database: Database, delivery_id: str, fence: int) -> None:

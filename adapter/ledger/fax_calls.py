@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from adapter.ledger.database import Transaction
 from adapter.ledger.fax_call_tables import fax_call
@@ -52,6 +52,12 @@ def calls_about(connection: Connection, vault: Vault, about_ids: Sequence[str]) 
     rows = connection.execute(query).mappings().all()
     sealed = Sealed(connection, [row["id"] for row in rows], [PayloadKind.FAX_CALL])
     return tuple(_kept(row, sealed, vault) for row in rows)
+
+
+def pages_confirmed(connection: Connection, delivery_id: str) -> int:
+    """How many pages of a delivery the other end confirmed, in all its calls; 0 when no call was told of."""
+    told = select(func.sum(fax_call.c.pages)).where(fax_call.c.about_id == delivery_id)
+    return connection.execute(told).scalar() or 0
 
 
 def ids_about(tx: Transaction, about_ids: Sequence[str]) -> list[str]:

@@ -131,6 +131,7 @@ class ClaimedDelivery(Confidential):
     """A document's delivery held by one worker, with everything its parcel is made of. Its fence is `delivery.fence`.
 
     `earlier_references`: what travelled with older versions of the document to the same role by the same channel, oldest first.
+    `earlier_pages`: how many pages of the last of them a fax machine confirmed.
     `companions`: claimed with it, to leave in the same mail.
     """
 
@@ -141,6 +142,7 @@ class ClaimedDelivery(Confidential):
     source_document: bytes
     source_media_type: str
     earlier_references: tuple[str, ...] = ()
+    earlier_pages: int = 0
     companions: tuple[ClaimedDelivery, ...] = ()
 
 

@@ -22,11 +22,12 @@ from adapter.model.plan import ChannelName, Leg, RecipientPlan
 from adapter.model.submission import AcksWanted, Intent, Submission, Urgency
 from adapter.packaging.cda import wrap_as_n1
 from adapter.packaging.cda_out.structured import structured_model, write_as_n3
-from adapter.packaging.code_tables import PDF_FORMAT, format_of
+from adapter.packaging.code_tables import PDF_FORMAT, class_of, format_of
 from adapter.packaging.fax_annex import annex_of
+from adapter.packaging.fax_cancellation import CancelledFax, build_cancellation, cancellation_sheet
 from adapter.packaging.fax_page import FaxCover, build_fax
-from adapter.packaging.fax_pdf import build_fax_pdf
-from adapter.packaging.follow_up import follow_up_sentence
+from adapter.packaging.fax_pdf import build_fax_pdf, sheet_as_pdf
+from adapter.packaging.follow_up import civil_day, fax_follow_up, shown_reference
 from adapter.packaging.hl7.mdm import LocalDocument
 from adapter.packaging.hl7.messages import ack_message, document_message
 from adapter.packaging.mail import Enclosed, build_mail
@@ -47,6 +48,7 @@ class Document(Confidential):
     """One document with everything a rendition is made from.
 
     `earlier_references`: what travelled with older versions to the same recipient by the same channel, oldest first.
+    `earlier_pages`: how many pages of the last of them a fax machine confirmed.
     """
 
     submission: Submission
@@ -54,6 +56,7 @@ class Document(Confidential):
     source: bytes
     media_type: str
     earlier_references: tuple[str, ...] = ()
+    earlier_pages: int = 0
 
 
 def build_parcel(
@@ -161,6 +164,11 @@ def _content(
 
 def _fax(delivery: Delivery, document: Document, cover: FaxCover, sender: SenderProfile) -> Content:
     """Pages for a line, or a PDF for a provider that draws them again: then each send is told apart from the one before."""
+    if document.submission.intent is Intent.CANCEL:
+        what = _cancelled(delivery, document)
+        if sender.fax_form is FaxForm.PDF:
+            return sheet_as_pdf(cancellation_sheet(cover, what, sender.stamp), delivery.fence)
+        return build_cancellation(cover, what, sender.stamp)
     annex = annex_of(document.submission, document.bundle, sender.fax_key)
     if sender.fax_form is FaxForm.PDF:
         pdf = readable_pdf(document, sender.stamp)
@@ -168,6 +176,18 @@ def _fax(delivery: Delivery, document: Document, cover: FaxCover, sender: Sender
         return replace(pages, note=pages.note or annex.note)
     fax = build_fax(readable_pdf(document, ""), cover, sender.stamp, annex.codes)
     return replace(fax, note=annex.note)
+
+
+def _cancelled(delivery: Delivery, document: Document) -> CancelledFax:
+    header, earlier = document.submission.document, document.earlier_references
+    return CancelledFax(
+        kind=class_of(header.type.code).label,
+        document_date=civil_day(header.created),
+        document_id=header.unique_id,
+        faxed_on=civil_day(delivery.replaces_sent_on),
+        reference=shown_reference(earlier[-1]) if earlier else "",
+        pages=document.earlier_pages,
+    )
 
 
 def _fetchable(document: Document, sender: SenderProfile) -> InboxContent:
@@ -233,7 +253,7 @@ def _cover(
         callback_number=sender.phone,
         sender_fax=sender.fax_number,
         urgency=document.submission.urgency.value,
-        reference=delivery.id[:8],
+        reference=shown_reference(delivery.id),
         date=f"{sent_at:%d/%m/%Y}",
-        follow_up=follow_up_sentence(delivery, document.submission, document.earlier_references),
+        follow_up=fax_follow_up(delivery, document.submission, document.earlier_references, document.earlier_pages),
     )

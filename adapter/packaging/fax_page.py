@@ -10,17 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
 
 import pypdfium2
 import pypdfium2.raw as pdfium
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from adapter.errors import RenditionError
 from adapter.formats.pdf import ONE_AT_A_TIME
 from adapter.model.confidential import Confidential
 from adapter.packaging.fax_codes import Room, place_codes
-from adapter.packaging.page.faces import font_path, visible
+from adapter.packaging.fax_drawing import (
+    Block,
+    draw_band,
+    draw_blocks,
+    draw_notice,
+    draw_stamp,
+    draw_strip,
+    draw_title,
+    draw_warning,
+    font,
+    wrapped,
+)
+from adapter.packaging.page.faces import visible
 from adapter.packaging.page.words import phone_words
 from adapter.packaging.parcel import FaxContent
 from adapter.packaging.tiff_f import write_tiff_f
@@ -88,13 +99,18 @@ def build_fax(
     sheets += [_content_page(image, cover, number, total) for number, image in enumerate(_rasters(pdf, count), start=2)]
     if stamp:
         for sheet in sheets:
-            _stamp(sheet, visible(stamp))
+            draw_stamp(sheet, visible(stamp))
     sheets += [_annex_page(cover, number, total, stamp) for number in range(count + 2, total + 1)]
     sheets = [_at(sheet, rows) for sheet in sheets]
     for sheet, placed in zip(sheets[count + 1 :], annexes, strict=True):
         for image, place in placed:
             sheet.paste(image, place)
     return FaxContent(write_tiff_f(sheets, (DPI[0], DPI[1] // rows)), total)
+
+
+def tiff_of(sheets: Sequence[Image.Image], rows: RowsPerDot) -> FaxContent:
+    """Drawn sheets as they leave, at the rows of the line."""
+    return FaxContent(write_tiff_f([_at(sheet, rows) for sheet in sheets], (DPI[0], DPI[1] // rows)), len(sheets))
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,7 +129,7 @@ def furniture(cover: FaxCover, pages: int, annexes: int, stamp: str = "") -> Fur
     total = 1 + pages + annexes
     first = _cover_page(cover, total)
     if stamp:
-        _stamp(first, visible(stamp))
+        draw_stamp(first, visible(stamp))
     strips = []
     for number in range(2, pages + 2):
         strip = Image.new("1", (WIDTH, HEADER), 255)
@@ -191,7 +207,7 @@ def _raster(document: pypdfium2.PdfDocument, number: int) -> Image.Image:
 
 
 def _content_page(raster: Image.Image, cover: FaxCover, number: int, total: int) -> Image.Image:
-    sheet = Image.new("1", (WIDTH, HEIGHT), 255)
+    sheet = blank_sheet()
     sheet.paste(_black_or_white(raster), ((WIDTH - raster.width) // 2, HEADER))
     _header(sheet, cover, number, total)
     return sheet
@@ -230,64 +246,38 @@ def _own_threshold(raster: Image.Image) -> int:
 # -- drawing ------------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=32)
-def _font(size: int, style: str = "") -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(font_path(style)), size, layout_engine=ImageFont.Layout.BASIC)
-
-
 def _header(sheet: Image.Image, cover: FaxCover, number: int, total: int) -> None:
-    """Sender, reference, page: if the sheets part, they are found again."""
-    draw = ImageDraw.Draw(sheet)
-    page = f"Page {number}/{total}"
-    left = "  ".join(words for words in (visible(cover.sender), visible(phone_words(cover.callback_number))) if words)
-    draw.text((22, 10), _shortened(left, 760, _font(27)), fill=0, font=_font(27))
-    middle = visible(cover.urgency.upper())
-    draw.text((WIDTH // 2 + 140, 10), middle, fill=0, font=_font(27, "B"), anchor="ma")
-    draw.text((WIDTH - 22, 10), page, fill=0, font=_font(29, "B"), anchor="ra")
-    if cover.reference:
-        draw.text((WIDTH - 180, 14), _shortened(visible(cover.reference), 400, _font(21)), fill=0, font=_font(21), anchor="ra")
-    draw.line((22, 47, WIDTH - 22, 47), fill=0, width=2)
+    left = "  ".join(words for words in (cover.sender, phone_words(cover.callback_number)) if words)
+    draw_strip(sheet, left, cover.urgency, cover.reference, f"Page {number}/{total}")
 
 
 def _annex_page(cover: FaxCover, number: int, total: int, stamp: str) -> Image.Image:
     """What the codes are, for whoever holds the sheet; the codes are pasted once the sheet has its last size."""
-    sheet = Image.new("1", (WIDTH, HEIGHT), 255)
+    sheet = blank_sheet()
     draw = ImageDraw.Draw(sheet)
     _header(sheet, cover, number, total)
-    draw.text((110, 58), ANNEX_TITLE, fill=0, font=_font(48, "B"))
+    draw.text((110, 58), ANNEX_TITLE, fill=0, font=font(48, "B"))
     if stamp:
-        draw.text((WIDTH - 110, 104), visible(stamp), fill=0, font=_font(38, "B"), anchor="rs")
-    for index, line in enumerate(_wrapped(_ANNEX_WORDS, WIDTH - 220, _font(31))):
-        draw.text((110, 124 + index * 42), line, fill=0, font=_font(31))
+        draw.text((WIDTH - 110, 104), visible(stamp), fill=0, font=font(38, "B"), anchor="rs")
+    for index, line in enumerate(wrapped(_ANNEX_WORDS, WIDTH - 220, font(31))):
+        draw.text((110, 124 + index * 42), line, fill=0, font=font(31))
     return sheet
-
-
-def _shortened(text: str, room: float, font: ImageFont.FreeTypeFont) -> str:
-    while text and font.getlength(text) > room:
-        text = text[:-2].rstrip() + "…"
-    return text
 
 
 def _cover_page(cover: FaxCover, total: int) -> Image.Image:
-    sheet = Image.new("1", (WIDTH, HEIGHT), 255)
-    draw = ImageDraw.Draw(sheet)
-    draw.text((110, 150), "TÉLÉCOPIE", fill=0, font=_font(110, "B"))
-    draw.text((WIDTH - 110, 216), f"{total} page{'s' if total > 1 else ''}", fill=0, font=_font(52, "B"), anchor="rs")
-    draw.text((WIDTH - 110, 270), "y compris celle-ci", fill=0, font=_font(34), anchor="rs")
-    draw.line((110, 300, WIDTH - 110, 300), fill=0, width=6)
-    y = 350
+    sheet = blank_sheet()
+    pages = f"{total} page{'s' if total > 1 else ''}"
+    y = draw_title(sheet, "TÉLÉCOPIE", f"Page 1/{total}", (pages, "y compris celle-ci"))
     if cover.urgency.strip():
-        y = _urgency(draw, visible(cover.urgency.strip().upper()), y)
+        y = draw_band(sheet, visible(cover.urgency.strip().upper()), y)
     if cover.follow_up:
-        y = _cover_block(draw, "ATTENTION", [(cover.follow_up, "B")], y)
-    for label, lines in _cover_blocks(cover):
-        y = _cover_block(draw, label, lines, y)
-    _notice(draw)
+        y = draw_warning(sheet, "ANNULE ET REMPLACE", cover.follow_up, y)
+    draw_blocks(sheet, cover_blocks(cover), y, draw_notice(sheet, NOTICE))
     return sheet
 
 
-def _cover_blocks(cover: FaxCover) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Label, then lines with their style."""
+def cover_blocks(cover: FaxCover) -> Iterator[Block]:
+    """Who sends to whom, when, whom to ring: each with its label, then lines with their style."""
     yield "DESTINATAIRE", [(cover.recipient, "B"), (cover.recipient_place, ""), (_labelled("Fax", cover.fax_number), "B")]
     yield "EXPÉDITEUR", [(cover.sender, "B"), (_labelled("Fax", cover.sender_fax), "")]
     if cover.callback_number:
@@ -301,61 +291,6 @@ def _labelled(label: str, words: str) -> str:
     return f"{label} {phone_words(words)}" if words else ""
 
 
-def _cover_block(draw: ImageDraw.ImageDraw, label: str, lines: Sequence[tuple[str, str]], y: int) -> int:
-    shown = [(visible(words), style) for words, style in lines if words]
-    if not shown:
-        return y
-    draw.text((110, y + 14), label, fill=0, font=_font(34, "B"))
-    for words, style in shown:
-        for line in _wrapped(words, WIDTH - 430 - 110, _font(52, style)) if words else ():
-            draw.text((430, y), line, fill=0, font=_font(52, style))
-            y += 68
-    return y + 44
-
-
-def _urgency(draw: ImageDraw.ImageDraw, word: str, y: int) -> int:
-    """White on black for an urgent matter, framed for any other word."""
-    box = (110, y, WIDTH - 110, y + 170)
-    urgent = word == "URGENT"
-    draw.rectangle(box, fill=0 if urgent else 255, outline=0, width=8)
-    draw.text((WIDTH // 2, y + 85), word, fill=255 if urgent else 0, font=_font(120, "B"), anchor="mm")
-    return y + 250
-
-
-def _notice(draw: ImageDraw.ImageDraw) -> None:
-    font = _font(38)
-    lines = _wrapped(NOTICE, WIDTH - 2 * 150, font)
-    top = HEIGHT - 130 - len(lines) * 52
-    draw.rectangle((110, top - 40, WIDTH - 110, top + len(lines) * 52 + 34), outline=0, width=4)
-    for index, line in enumerate(lines):
-        draw.text((150, top + index * 52), line, fill=0, font=font)
-
-
-def _wrapped(text: str, room: float, font: ImageFont.FreeTypeFont) -> list[str]:
-    lines: list[str] = []
-    for word in text.split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= room:
-            lines[-1] = f"{lines[-1]} {word}"
-            continue
-        while font.getlength(word) > room:
-            cut = max(1, int(len(word) * room / font.getlength(word)) - 1)
-            lines.append(word[:cut])
-            word = word[cut:]
-        lines.append(word)
-    return lines
-
-
-def _stamp(sheet: Image.Image, stamp: str) -> None:
-    """Hollow letters across, which leave what they cross readable, and a full line at the foot."""
-    size = 190
-    while _font(size, "B").getlength(stamp) > 2350:
-        size -= 10
-    font = _font(size, "B")
-    box = font.getbbox(stamp)
-    letters = Image.new("L", (int(box[2]) + 40, int(box[3]) + 40), 0)
-    ImageDraw.Draw(letters).text((20, 20), stamp, fill=0, font=font, stroke_width=2, stroke_fill=255)
-    turned = letters.rotate(52, expand=True, resample=Image.Resampling.BICUBIC)
-    mask = turned.point(lambda tone: 255 if tone > 127 else 0, mode="1")
-    sheet.paste(0, ((WIDTH - turned.width) // 2, (HEIGHT - turned.height) // 2), mask)
-    draw = ImageDraw.Draw(sheet)
-    draw.text((WIDTH // 2, HEIGHT - 14), stamp, fill=0, font=_font(34, "B"), anchor="ms")
+def blank_sheet() -> Image.Image:
+    """A white sheet at the dots of a fine fax."""
+    return Image.new("1", (WIDTH, HEIGHT), 255)

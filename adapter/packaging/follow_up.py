@@ -1,4 +1,4 @@
-"""What a recipient is told of a version that replaces or cancels an earlier one: the same words in a mail and on a fax cover.
+"""What a recipient is told of a version that replaces or cancels an earlier one, in a mail and on a fax cover.
 
 Sources: Référentiel socle MSSanté #2 (AMBU.MSS/va1.02, « Annule et remplace »); blueprint seam 6: a fax gets a follow-up page.
 No patient, no title: a cover lies open in a tray. Dates are civil days of Paris.
@@ -22,16 +22,15 @@ def replaces_earlier(delivery: Delivery, submission: Submission) -> bool:
     return submission.intent is Intent.REPLACE or (submission.intent is Intent.NEW and bool(delivery.replaces_sent_on))
 
 
-def follow_up_sentence(delivery: Delivery, submission: Submission, earlier: tuple[str, ...] = ()) -> str:
-    """The sentence; empty for a document that follows nothing. `earlier`: references of the versions sent before."""
+def follow_up_sentence(delivery: Delivery, submission: Submission) -> str:
+    """The sentence in a mail; empty for a document that follows nothing."""
     day = civil_day(delivery.replaces_sent_on)
     sent = f" transmis le {day}" if day else ""
-    number = f" (référence {earlier[-1][:_SHOWN]})" if earlier and "@" not in earlier[-1] else ""
     if submission.intent is Intent.CANCEL:
-        return f"Le document{sent}{number} est annulé par son auteur : merci de ne plus en tenir compte."
+        return f"Le document{sent} est annulé par son auteur : merci de ne plus en tenir compte."
     if not replaces_earlier(delivery, submission):
         return ""
-    older = f"celui{sent}{number}" if sent else "la version précédente"
+    older = f"celui{sent}" if sent else "la version précédente"
     return f"Ce document annule et remplace {older}."
 
 
@@ -48,3 +47,22 @@ def civil_day(instant: str) -> str:
     except ValueError:
         return ""
     return f"{moment.astimezone(_PARIS) if moment.tzinfo else moment:%d/%m/%Y}"
+
+
+def fax_follow_up(delivery: Delivery, submission: Submission, earlier: tuple[str, ...] = (), pages: int = 0) -> str:
+    """What a fax's first page says of the fax that it takes the place of: which, and what becomes of its sheets. Empty for none.
+
+    `pages`: how many sheets of it were confirmed, 0 when nobody knows.
+    """
+    if submission.intent is Intent.CANCEL or not replaces_earlier(delivery, submission):
+        return ""
+    day = civil_day(delivery.replaces_sent_on)
+    facts = (f"référence {earlier[-1][:_SHOWN]}" if earlier else "", f"{pages} page{'s' if pages > 1 else ''}" if pages else "")
+    known = ", ".join(filter(None, facts))
+    which = f"celui télécopié le {day}{f' ({known})' if known else ''}" if day else "la version précédente"
+    return f"Ce document annule et remplace {which}. Merci de détruire l'ancienne version, ou d'y porter «\u00a0REMPLACÉ\u00a0»."
+
+
+def shown_reference(reference: str) -> str:
+    """A delivery as fax covers name it."""
+    return reference[:_SHOWN]

@@ -64,7 +64,8 @@ def hold_of(claim: Claimed) -> Hold:
 
 def document_of(claim: ClaimedDelivery) -> Document:
     """What its rendition is made from."""
-    return Document(claim.submission, claim.bundle, claim.source_document, claim.source_media_type, claim.earlier_references)
+    earlier = (claim.earlier_references, claim.earlier_pages)
+    return Document(claim.submission, claim.bundle, claim.source_document, claim.source_media_type, *earlier)
 
 
 def recipient_of(delivery: Delivery, plan: RoutePlan) -> RecipientPlan:

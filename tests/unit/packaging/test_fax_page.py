@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from adapter.errors import RenditionError
-from adapter.packaging.fax_page import DPI, HEADER, HEIGHT, WIDTH, FaxCover, build_fax
+from adapter.packaging.fax_page import DPI, HEADER, HEIGHT, WIDTH, FaxCover, RowsPerDot, build_fax
 from adapter.packaging.page.layout import GREY, Words
 from adapter.packaging.page.paint import Imprint, paint
 from adapter.packaging.parcel import FaxContent
@@ -124,6 +124,26 @@ def test_the_number_of_pages_is_on_the_cover_and_each_page_bears_its_own() -> No
     assert _frames(short)[0].tobytes() != _frames(long)[0].tobytes()
     heads = [frame.crop((0, 0, WIDTH, HEADER)).tobytes() for frame in _frames(long)[1:]]
     assert heads[0] != heads[1]
+
+
+def test_an_urgent_page_bears_a_black_word_in_its_strip_whatever_the_resolution() -> None:
+    for rows in RowsPerDot:
+        urgent, calm = (build_fax(tiny_pdf(), replace(COVER, urgency=word), rows=rows) for word in ("urgent", "non urgent"))
+        strips = [_frames(fax)[1].crop((WIDTH // 2, 0, WIDTH // 2 + 280, HEADER // rows)) for fax in (urgent, calm)]
+        assert _ink(strips[0]) > 3 * _ink(strips[1])
+
+
+def test_a_replacement_warns_in_black_above_everything_else_of_its_cover() -> None:
+    follows = replace(COVER, follow_up="Ce document annule et remplace celui télécopié le 20/11/2026.")
+    plain, warned = (_frames(build_fax(tiny_pdf(), cover))[0] for cover in (COVER, follows))
+    assert _ink(warned) > _ink(plain) + 100_000
+
+
+def test_the_notice_is_never_written_over() -> None:
+    crowded = replace(COVER, follow_up="Ce document annule et remplace " * 8, recipient="x" * 400, recipient_place="y " * 300)
+    foot = (0, HEIGHT - 470, WIDTH, HEIGHT)
+    plain, full = (_frames(build_fax(tiny_pdf(), cover))[0].crop(foot) for cover in (COVER, crowded))
+    assert plain.tobytes() == full.tobytes()
 
 
 def test_words_too_long_for_the_cover_stay_on_it() -> None:

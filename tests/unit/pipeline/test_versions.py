@@ -219,20 +219,35 @@ def test_what_follows_an_unknown_original_is_sent_and_flagged(instance: Instance
 # ── other channels ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_fax_gets_a_follow_up_whose_cover_names_what_it_replaces(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replacement_by_fax_names_what_it_replaces_on_its_cover(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     covers = []
     monkeypatch.setattr("adapter.packaging.build.build_fax", lambda _, cover, *__: covers.append(cover) or FaxContent(b"tiff", 2))
     first = instance.letter(_new(recipients=(FAX_DOCTOR,)))
     instance.dispatch(FAX)
     instance.letter(_replacing(recipients=(FAX_DOCTOR,)))
     instance.dispatch(FAX)
+    sent = instance.timeline(first).submissions[0].deliveries[-1]
+    assert covers[0].follow_up == ""
+    assert covers[1].follow_up.startswith(
+        f"Ce document annule et remplace celui télécopié le 21/11/2026 (référence {sent.id[:8]})."
+    )
+    assert "détruire" in covers[1].follow_up
+
+
+def test_a_cancellation_by_fax_is_one_page_without_the_document(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    cancelled = []
+    monkeypatch.setattr(
+        "adapter.packaging.build.build_cancellation", lambda _, what, *__: cancelled.append(what) or FaxContent(b"tiff", 1)
+    )
+    first = instance.letter(_new(recipients=(FAX_DOCTOR,)))
+    instance.dispatch(FAX)
+    monkeypatch.setattr("adapter.packaging.build.build_fax", lambda *_: pytest.fail("the document went again"))
     instance.letter(_cancelling(2, recipients=(FAX_DOCTOR,)))
     instance.dispatch(FAX)
     sent = instance.timeline(first).submissions[0].deliveries[-1]
-    assert covers[0].follow_up == ""
-    assert covers[1].follow_up == f"Ce document annule et remplace celui transmis le 21/11/2026 (référence {sent.id[:8]})."
-    assert covers[2].follow_up.startswith("Le document transmis le 21/11/2026 (référence ")
-    assert "annulé" in covers[2].follow_up
+    (what,) = cancelled
+    assert (what.reference, what.faxed_on, what.kind) == (sent.id[:8], "21/11/2026", "Compte rendu")
+    assert what.document_id and what.document_date
 
 
 def test_a_record_is_told_what_is_replaced_and_a_person_deletes_there_what_is_cancelled(instance: Instance) -> None:
