@@ -29,7 +29,8 @@ NOTE_LEAST = 0.14
 _CELL = 4
 _INSET = 0.8  # of a field, so that its frame is not taken for writing
 _PICTURE_EDGE = 2.0  # of a snippet: letters leave their field
-_CHOICE_EDGE = 5.0  # of a picture of boxes: what is written beside them, and most of their question
+_LABEL_ROOM = 5.0  # above a field that is no line of a table: what is asked
+_CHOICE_EDGE = 6.0  # above and below boxes: what is written around them, and their question
 _MARGIN = 6.0  # of a page: tag lines of fax machines, black edges
 _NEAR_FIELD = 2.5  # writing that leaves a field belongs to it
 
@@ -105,17 +106,16 @@ def _snippets(image: Image.Image, ink: Ink, places: Sequence[Place], page: int) 
     for place, area in zip(fields, inside, strict=True):
         faint = (share(ink.raw.crop(area.dots)) - noise) * area.width * area.height
         if square_mm(ink.clean.crop(area.dots)) >= WRITTEN_LEAST or faint >= 4 * WRITTEN_LEAST:
-            around = Area(place.x, place.y, place.width, place.height).grown(_PICTURE_EDGE)
+            label = 0.0 if place.row else _LABEL_ROOM - _PICTURE_EDGE
+            around = Area(place.x, place.y - label, place.width, place.height + label).grown(_PICTURE_EDGE)
             yield Snippet(place, page, _png(image.crop(_within(around))))
 
 
 def picture_of(page: SheetPage, boxes: Sequence[BoxReading]) -> bytes:
-    """These boxes of a page with their labels, as a picture (PNG): what a person looks at to decide between them."""
-    places = [box.place for box in boxes]
-    left, top = min(place.x for place in places), min(place.y for place in places)
-    right = max(place.x + place.width + place.reach for place in places)
-    below = max(place.y + place.height for place in places)
-    around = Area(left, top, right - left, below - top).grown(_CHOICE_EDGE)
+    """These boxes of a page as a picture (PNG): a strip from edge to edge, for the question stands above its boxes or beside."""
+    top = min(box.place.y for box in boxes) - _CHOICE_EDGE
+    below = max(box.place.y + box.place.height for box in boxes) + _CHOICE_EDGE
+    around = Area(_MARGIN, top, PAGE_WIDTH - 2 * _MARGIN, below - top)
     return _png(Image.open(io.BytesIO(page.png)).convert("L").crop(_within(around)))
 
 

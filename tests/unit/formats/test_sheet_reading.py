@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw
 
 from adapter.formats.fax_codes import locate_codes
-from adapter.formats.sheet_draft import PrintedForm
+from adapter.formats.sheet_draft import PrintedForm, picture_of
 from adapter.formats.sheet_marks import page_codes, straighten
 from adapter.formats.sheet_reading import Received, ReceivedPage, read_received
 from adapter.model.paper_draft import BoxState, Doubt, SheetPage
@@ -207,8 +207,18 @@ def test_handwriting_is_kept_as_a_picture_beside_its_field() -> None:
     (snippet,) = page.snippets
     assert (snippet.place, snippet.page) == (name, 1)
     picture = Image.open(io.BytesIO(snippet.png))
-    assert picture.size == (round((name.width + 4) * 8), round((name.height + 4) * 8)) and picture.mode == "1"
+    with_its_question = (round((name.width + 4) * 8), round((name.height + 4 + 3) * 8))
+    assert picture.size == with_its_question and picture.mode == "1"
     assert Image.open(io.BytesIO(page.png)).size == (1680, 2376)
+
+
+def test_doubtful_boxes_are_shown_with_their_question_from_edge_to_edge() -> None:
+    page = _read(_drawn((SITES[0], "cross"), (SITES[1], "cross")))
+    shown = Image.open(io.BytesIO(picture_of(page, [box for box in page.boxes if box.place.link_id == "site"])))
+    assert shown.width == (210 - 12) * 8 and SITES[0].height * 8 < shown.height < 40 * 8
+    left, top = round((SITES[0].x - 6) * 8), 6 * 8
+    inside = shown.convert("L").crop((left, top, left + 30, top + 30))
+    assert inside.getextrema()[0] == 0, "the crossed box is in it"
 
 
 def test_a_note_outside_the_fields_is_said_with_its_place() -> None:
