@@ -41,6 +41,7 @@ from adapter.formats.detached_jws import SigningKey, read_signing_key
 from adapter.ledger.ledger import Ledger
 from adapter.mapping.kinds import ENVELOPES
 from adapter.mapping.mail.asked import asked_by_arrival
+from adapter.model.fax_number import FirstFax
 from adapter.model.plan import ChannelName
 from adapter.model.publication import Practice
 from adapter.opening import LiveDirectory, inboxes, new_id, now, open_ledger
@@ -290,8 +291,17 @@ def pipeline_settings(config: Config) -> PipelineSettings:
         },
         routes=route_settings(config),
         validation=Level[config.instance.validation.name],
+        first_fax=_first_fax(config),
         time_zone=config.instance.time_zone,
     )
+
+
+def _first_fax(config: Config) -> FirstFax:
+    """What the operator says; else the safe choice, which a test instance, reaching nobody's line, does not need."""
+    said = config.channels.fax.first_fax if config.channels.fax is not None else None
+    if said is not None:
+        return FirstFax(said.value)
+    return FirstFax.ASK if config.instance.mode is Mode.PRODUCTION else FirstFax.SEND
 
 
 def sender_profile(config: Config, entity: LegalEntity) -> SenderProfile:

@@ -424,17 +424,29 @@ class HylaFaxServer:
     for_tests: bool = False
 
 
+class FirstFax(StrEnum):
+    """What happens before the first document to a number that nobody confirmed: a person is asked (with `test-page`, a page
+    without any patient leaves at once, bearing a code to be told by telephone), or nothing.
+    """
+
+    ASK = "ask"
+    TEST_PAGE = "test-page"
+    SEND = "send"
+
+
 @dataclass(frozen=True)
 class Fax:
     """How pages leave: through a HylaFAX server, or a folder from which another engine takes them; one of the two.
 
     `annex_key`: the site's Ed25519 private key (PEM), which signs the machine-readable annex; without it there is none.
+    `first_fax`: not said, a production instance asks; a test instance, which reaches its sandbox only, sends.
     """
 
     spool_directory: Path | None = None
     max_waiting: int = bounded(1000, 1, 1_000_000)
     hylafax: HylaFaxServer | None = None
     annex_key: Path | None = None
+    first_fax: FirstFax | None = None
 
 
 class Hl7Charset(StrEnum):

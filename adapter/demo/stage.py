@@ -110,6 +110,7 @@ timeout_seconds = 20
 
 [channels.fax]
 spool_directory = "data/fax"
+first_fax = "send"
 {hl7}
 [unclear]
 mssante_seconds = {unclear}

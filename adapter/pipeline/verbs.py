@@ -36,6 +36,7 @@ from adapter.mapping.kinds import Understand
 from adapter.mapping.mail.asked import asked_by_arrival
 from adapter.model.delivery import Delivery, DeliveryState, OutcomeKind, Purpose, SendOutcome
 from adapter.model.effects import Parked, Refusal, Translation
+from adapter.model.fax_number import FirstFax
 from adapter.model.finding import errors_of
 from adapter.model.parties import RecipientKind
 from adapter.model.plan import ChannelName
@@ -48,6 +49,7 @@ from adapter.pipeline.acks import answers_partner, in_sandbox, owed_acks, questi
 from adapter.pipeline.addresses import suspended_leg
 from adapter.pipeline.answering import answer_request
 from adapter.pipeline.bundles import bundled, document_of, hold_of, joined, of_one_mail, recipient_of
+from adapter.pipeline.fax_numbers import NUMBER_CHANGED, may_be_dialled, number_withdrawn
 from adapter.pipeline.judge import Judge, Judged
 from adapter.pipeline.lease import kept_alive
 from adapter.pipeline.orders import effects_of_order
@@ -94,12 +96,16 @@ def _always() -> bool:
 
 @dataclass(frozen=True)
 class PipelineSettings:
-    """What the operator decides about the four verbs. Durations are timedeltas; `validation` is how much is checked."""
+    """What the operator decides about the four verbs. Durations are timedeltas; `validation` is how much is checked.
+
+    `first_fax`: what happens before the first document to a fax number that nobody vouched for.
+    """
 
     lease: timedelta
     unclear_wait: Mapping[ChannelName, timedelta]
     routes: RouteSettings
     validation: Level
+    first_fax: FirstFax
     time_zone: str = "Europe/Paris"
 
 
@@ -326,7 +332,8 @@ class Pipeline:
         masked = masked_since(claim, now, self._directory, self._settings.routes, self._today())
         found = SendOutcome(OutcomeKind.REFUSED, masked) if masked else self._parcel_or_refusal(now, sent_at)
         if isinstance(found, Parcel):
-            return now, found
+            may_go = may_be_dialled(self._ledger, self._directory(), now, self._settings.first_fax, self._today())
+            return (now, found) if may_go else None
         self._conclude([now], found)
         return None
 
@@ -355,6 +362,8 @@ class Pipeline:
         recipient = recipient_of(claim.delivery, claim.plan)
         if suspended_leg(self._ledger, claim.delivery, recipient):
             return "address-suspended"
+        if number_withdrawn(self._directory(), claim.delivery, recipient, self._today()):
+            return NUMBER_CHANGED
         return objection_now(self._ledger, claim.submission, claim.delivery, recipient, self._today())
 
     def _parcel(self, claim: Claimed, sent_at: datetime) -> Parcel:

@@ -27,6 +27,7 @@ from adapter.mapping.kinds import ENVELOPES
 from adapter.mapping.mail.asked import asked_by_arrival
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
+from adapter.model.fax_number import FirstFax
 from adapter.model.inbox import NO_INBOXES, Inboxes
 from adapter.model.plan import ChannelName
 from adapter.model.receipt import Answer, Arrival, Principal
@@ -133,6 +134,7 @@ class Instance:
         hl7: Hl7Sender = Hl7Sender(processing="T"),  # noqa: B008 - frozen
         inboxes: Inboxes = NO_INBOXES,
         legacy_receipts: frozenset[str] = frozenset(),
+        first_fax: FirstFax = FirstFax.SEND,
     ) -> None:
         """`world`: a ledger that exists already, with its clock; `entities`: the legal entities served."""
         self.clock = world.clock if world else Clock(NOON)
@@ -147,7 +149,7 @@ class Instance:
         inspectors = inspectors_with(self.ledger.same_person, lambda: self.directory)
         judge = Judge(inspectors, ENVELOPES, lambda: self.directory, rules, clock=self.clock, new_id=_new_id)
         waits = dict.fromkeys(ChannelName, UNCLEAR_WAIT)
-        settings = PipelineSettings(LEASE, waits, routes or rehearsal(), Level.FULL)
+        settings = PipelineSettings(LEASE, waits, routes or rehearsal(), Level.FULL, first_fax)
         self.pipeline = Pipeline(
             self.ledger,
             judge,

@@ -9,11 +9,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from adapter.assembly import build_channels, sender_profile
+from adapter.assembly import build_channels, pipeline_settings, sender_profile
 from adapter.channels.hylafax import HylaFaxChannel
 from adapter.config import Config, WrongConfigurationError, load_config
 from adapter.config.fax import hours_of
 from adapter.errors import ConfigurationError
+from adapter.model.fax_number import FirstFax
 from adapter.model.plan import ChannelName
 
 SANDBOX = '[instance.sandbox]\nmail = "b@x.formation.mssante.fr"\nfax = "+33100000000"\nrecord = "http://127.0.0.1:1/fhir"'
@@ -81,3 +82,23 @@ def test_the_annex_is_signed_with_the_key_of_its_file_and_a_wrong_one_stops_the_
         sender_profile(config, config.legal_entities[0])
     (tmp_path / "annex.pem").unlink()
     assert _problems(tmp_path, text) == {"channels.fax.annex_key"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "written", "meant"),
+    [
+        ("production", "", FirstFax.ASK),
+        ("test", "", FirstFax.SEND),
+        ("production", 'first_fax = "send"', FirstFax.SEND),
+        ("test", 'first_fax = "test-page"', FirstFax.TEST_PAGE),
+    ],
+)
+def test_a_production_instance_asks_before_a_first_fax_unless_it_is_told_otherwise(
+    tmp_path: Path, mode: str, written: str, meant: FirstFax
+) -> None:
+    config = _load(tmp_path, f'[channels.fax]\nspool_directory = "s"\n{written}\n', mode=mode)
+    assert pipeline_settings(config).first_fax is meant
+
+
+def test_what_happens_before_a_first_fax_is_one_of_three_words(tmp_path: Path) -> None:
+    assert _problems(tmp_path, '[channels.fax]\nspool_directory = "s"\nfirst_fax = "maybe"\n') == {"channels.fax.first_fax"}
