@@ -66,7 +66,7 @@ def _call(told: Report, reference: str, number: str, at: datetime, name: str, ca
         reference=reference,
         direction=CallDirection.OUT,
         began_at=_instant(told.get("began_at")) or at,
-        call=f"{at.isoformat()} {name}".strip(),
+        call=" ".join(filter(None, (reference, at.isoformat(), name))),
         number=number,
         seconds=_seconds(told.get("seconds")),
         pages=_count(told.get("pages"), _MOST_PAGES),

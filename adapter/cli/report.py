@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -16,9 +17,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from adapter.cli.fax_report import Tariff, fax_rows, fax_summary, print_fax_report, still_faxed
 from adapter.cli.options import DEFAULT_CONFIG, ConfigOption, EntityOption, JsonOption, chosen_day, chosen_entity, read_config
+from adapter.config import Config
 from adapter.ledger.night import NightLedger
-from adapter.ledger.statistics import DayFigures, FigureKey, Figures, PartnerOf, delay_percentile
+from adapter.ledger.statistics import DayFigures, FigureKey, Figures, PartnerOf, day_bounds, delay_percentile
 from adapter.ledger.statistics_tables import COUNTS
 from adapter.model.plan import ChannelName
 from adapter.opening import now, open_ledger
@@ -42,8 +45,9 @@ def report(
     entity: EntityOption = "",
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one row a partner, channel and document type.")] = False,
+    fax: Annotated[bool, typer.Option("--fax", help="Fax calls instead, by partner: minutes, pages, failures, cost.")] = False,
 ) -> None:
-    """Volumes by partner, channel and document, delays, answers in time, share still faxed.
+    """Volumes by partner, channel and document, delays, answers in time, share still faxed; with --fax, what faxing costs.
 
     Example: tdu report --from 2026-11-01 --to 2026-11-30 --csv
     """
@@ -55,8 +59,15 @@ def report(
     ledger = open_ledger(settings)
     try:
         figures = figures_of(ledger.night, legal_entity, period, zone, partner_of)
+        start, end = day_bounds(period.first, zone)[0], day_bounds(period.last, zone)[1]
+        calls = ledger.night.call_figures(start, end, partner_of, legal_entity=legal_entity) if fax else {}
     finally:
         ledger.close()
+    if fax:
+        shares, tariff = still_faxed(figures), _tariff(settings)
+        summary = fax_summary(period.first.isoformat(), period.last.isoformat(), calls, shares, tariff)
+        print_fax_report(summary, fax_rows(calls, shares, tariff), as_json=as_json, as_csv=as_csv)
+        return
     summary = summary_of(period, figures)
     if as_json:
         typer.echo(json.dumps({"summary": summary, "rows": list(rows_of(figures))}, ensure_ascii=False, indent=2))
@@ -64,6 +75,12 @@ def report(
         typer.echo(_csv(figures), nl=False)
     else:
         _print(summary, figures)
+
+
+def _tariff(settings: Config) -> Tariff:
+    """As it was written: a price of 0.1 is a tenth, not the nearest binary fraction."""
+    fax = settings.channels.fax
+    return Tariff(Decimal(str(fax.cost_per_minute)), Decimal(str(fax.cost_per_page))) if fax is not None else Tariff()
 
 
 @dataclass(frozen=True)

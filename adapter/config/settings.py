@@ -440,6 +440,7 @@ class Fax:
 
     `annex_key`: the site's Ed25519 private key (PEM), which signs the machine-readable annex; without it there is none.
     `first_fax`: not said, a production instance asks; a test instance, which reaches its sandbox only, sends.
+    `cost_per_minute` and `cost_per_page`: what a fax that leaves costs, in euros, for `tdu report --fax`.
     """
 
     spool_directory: Path | None = None
@@ -447,6 +448,8 @@ class Fax:
     hylafax: HylaFaxServer | None = None
     annex_key: Path | None = None
     first_fax: FirstFax | None = None
+    cost_per_minute: float = bounded(0.0, 0, 1000)
+    cost_per_page: float = bounded(0.0, 0, 1000)
 
 
 class Hl7Charset(StrEnum):

@@ -19,6 +19,7 @@ from adapter.ledger import retention, statistics, tables, upgrades, work_items
 from adapter.ledger.alone import hold_alone
 from adapter.ledger.backup import Backup, Progress, back_up
 from adapter.ledger.database import Database
+from adapter.ledger.fax_figures import CallFigures, CallKey, call_figures
 from adapter.ledger.records import Decision, PayloadKind, SeenPatient
 from adapter.ledger.retention import Limits
 from adapter.ledger.rows import Sealed, delivery_value, read_plan, read_submission, work_item_value
@@ -223,3 +224,9 @@ class NightLedger:
     def kept_figures(self, first: date, last: date, *, legal_entity: str) -> Iterable[tuple[str, DayFigures]]:
         """What was kept, day by day."""
         return statistics.kept_figures(self._database, legal_entity, first, last)
+
+    def call_figures(
+        self, start: datetime, end: datetime, partner_of: PartnerOf, *, legal_entity: str
+    ) -> dict[CallKey, CallFigures]:
+        """Fax calls that began in [start, end), by direction and partner."""
+        return call_figures(self._database, legal_entity, start, end, partner_of)

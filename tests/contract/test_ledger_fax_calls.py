@@ -11,6 +11,7 @@ from adapter.cli.call_lines import call_data
 from adapter.cli.desk import timeline_lines
 from adapter.errors import LedgerError
 from adapter.ledger.fax_call_tables import fax_call
+from adapter.ledger.fax_figures import CallFigures, CallKey
 from adapter.ledger.records import KeptCall, PayloadKind, StoredEffects
 from adapter.model.delivery import Delivery
 from adapter.model.delivery import DeliveryState as S
@@ -135,3 +136,75 @@ def test_a_trace_shows_each_page_of_each_call_and_no_number(world: World) -> Non
     assert [line for line in wanted if line not in text] == []
     assert NUMBER not in text
     assert NUMBER not in str([call_data(kept) for kept in timeline.calls])
+
+
+# ── figures ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def figures(world: World, entity: str = ENTITY, **period: float) -> dict[CallKey, CallFigures]:
+    start = START - timedelta(hours=1)
+    end = START + timedelta(**(period or {"hours": 1}))
+    return world.ledger.night.call_figures(start, end, lambda role: role.partition(":")[2] or role, legal_entity=entity)
+
+
+def test_calls_are_counted_by_partner_with_their_failures(world: World) -> None:
+    delivery = faxed(world)
+    cut = a_call(delivery.reference, "6", -9, pages=1, cause="transmission-broken", seconds=30.0)
+    busy = a_call(delivery.reference, "5", -10, pages=0, cause="line-busy", seconds=0.0)
+    unknown = a_call(delivery.reference, "4", -11, pages=0, cause="unknown", seconds=None)
+    tell(world, delivery, unknown, busy, cut, a_call(delivery.reference, "7", pages=1, seconds=20.5))
+    assert figures(world) == {
+        (CallDirection.OUT, "a"): CallFigures(
+            documents=1,
+            calls=4,
+            seconds=50.5,
+            unknown_length=1,
+            pages=2,
+            failures={"line-busy": 1, "transmission-broken": 1, "unknown": 1},
+            first_calls=1,
+        )
+    }
+
+
+def test_a_document_that_went_in_its_first_call_is_counted_as_such(world: World) -> None:
+    first = faxed(world)
+    tell(world, first, a_call(first.reference))
+    world.send("doc-2", channels=(FAX,))
+    second = world.accepted(FAX)
+    tell(world, second, a_call(second.reference, "8", -3, cause="line-busy", pages=0), a_call(second.reference, "9"))
+    found = figures(world)[(CallDirection.OUT, "a")]
+    assert (found.documents, found.first_calls, found.at_once) == (2, 2, 1)
+
+
+def test_two_documents_in_one_call_are_one_call(world: World) -> None:
+    first = faxed(world)
+    world.send("doc-2", channels=(FAX,))
+    second = world.accepted(FAX)
+    tell(world, first, a_call(first.reference, "9", device="ttyS0"))
+    tell(world, second, a_call(second.reference, "9", 1, device="ttyS0"))
+    found = figures(world)[(CallDirection.OUT, "a")]
+    assert (found.documents, found.calls) == (2, 1)
+
+
+def test_a_call_counts_in_the_period_in_which_it_began_and_its_first_call_only_there(world: World) -> None:
+    delivery = faxed(world)
+    busy = a_call(delivery.reference, "6", -90, pages=0, cause="line-busy")
+    tell(world, delivery, busy, a_call(delivery.reference, "7"), a_call(delivery.reference, "8", 60))
+    found = figures(world)[(CallDirection.OUT, "a")]
+    assert (found.calls, found.first_calls, found.at_once, found.failures) == (1, 0, 0, {})
+
+
+def test_figures_never_cross_legal_entities(world: World) -> None:
+    delivery = faxed(world)
+    tell(world, delivery, a_call(delivery.reference))
+    assert figures(world, OTHER_ENTITY) == {}
+
+
+def test_received_calls_are_counted_apart(world: World) -> None:
+    receipt_id = world.receive()
+    (claim,) = world.ledger.claim_receipts("w1", 1, LEASE)
+    received = FaxCall(receipt_id, CallDirection.IN, START, "fax000000001", partner="cms-ivry", seconds=31.0, pages=3)
+    world.ledger.commit_effects(receipt_id, claim.fence, StoredEffects(outcome=Ignored("fax-known"), calls=(received,)))
+    found = figures(world)
+    assert list(found) == [(CallDirection.IN, "cms-ivry")]
+    assert (found[(CallDirection.IN, "cms-ivry")].seconds, found[(CallDirection.IN, "cms-ivry")].pages) == (31.0, 3)

@@ -19,6 +19,10 @@ import structlog
 from adapter.assembly import assemble
 from adapter.cli.options import read_config
 from adapter.ledger.backup import backups_in
+from adapter.model.delivery import DeliveryState
+from adapter.model.evidence import Evidence
+from adapter.model.fax_call import CallDirection, FaxCall
+from adapter.model.plan import ChannelName
 from adapter.opening import now, open_ledger
 from adapter.service.night_round import JOBS
 from tests.builders.night import PARIS
@@ -135,6 +139,32 @@ def test_the_figures_are_a_table_for_people_and_rows_for_a_spreadsheet(prepared:
     rows = list(csv.DictReader(io.StringIO(tdu("report", "--from", today.isoformat(), "--csv").stdout), delimiter=";"))
     assert sum(int(row["documents"]) for row in rows) == 1
     assert not any("ARCHETYPE" in str(row) for row in rows), "a partner is a structure, never a person"
+
+
+def test_what_faxing_costs_is_told_by_partner_at_the_operators_prices(
+    prepared: Path, tdu: Terminal, told: Callable[..., Any]
+) -> None:
+    settings = prepared / "tdu.toml"
+    spool = 'spool_directory = "data/fax"'
+    written = settings.read_text(encoding="utf-8")
+    assert spool in written
+    settings.write_text(written.replace(spool, f"{spool}\ncost_per_minute = 0.1\ncost_per_page = 0.02"), encoding="utf-8")
+    ledger = open_ledger(read_config(settings))
+    entity = read_config(settings).legal_entities[0].finess_ej
+    (receipt,) = ledger.kept_receipts([], 1, legal_entity=entity)
+    timeline = ledger.timeline(receipt.receipt_id, legal_entity=entity)
+    assert timeline is not None
+    (fax,) = [one for sent in timeline.submissions for one in sent.deliveries if one.channel is ChannelName.FAX]
+    call = FaxCall(fax.reference, CallDirection.OUT, now(), "000000001", number="+33199000001", seconds=90.0, pages=3)
+    ledger.record_evidence([Evidence(fax.reference, DeliveryState.DELIVERED, now(), "fax", calls=(call,))], "evidence:fax", "")
+    ledger.close()
+    today = now().astimezone(PARIS).date().isoformat()
+    found = told("report", "--fax", "--from", today)
+    (row,) = [row for row in found["rows"] if row["partner"] == "villejuif"]
+    assert (row["calls"], row["minutes"], row["pages"], row["cost_eur"]) == (1, 1.5, 3, "0.21")
+    said = tdu("report", "--fax", "--from", today)
+    assert "coût estimé : 0,21 €" in said.stdout
+    assert "+33199000001" not in said.stdout
 
 
 def test_a_period_that_ends_before_it_begins_is_wrong_usage(instance: Path, tdu: Terminal) -> None:
