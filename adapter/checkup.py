@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -10,8 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from adapter.assembly import build_channels
+from adapter.channels.fnp import FnpError
 from adapter.config import Config
+from adapter.config.fax_in import FaxDoor, ReceiveQueueServer
 from adapter.errors import TduError
+from adapter.fax_lines import fax_doors, fax_folder_settings, fax_queue_settings
+from adapter.intake.fax_queue import open_queue
+from adapter.model.fax_in import FAX_DOOR
 from adapter.opening import migrate_ledger, open_ledger
 from adapter.routing.directory import load_directory
 from adapter.secure_line import SecureLines, mailbox_server
@@ -47,6 +53,7 @@ def check_instance(config: Config, now: datetime) -> list[Check]:
         *_check_lists(lines, notices, now),
         *_check_channels(config, lines),
         *_check_mailboxes(config, lines),
+        *_check_fax_lines(config),
         *_check_acks(config),
         *_check_proofs(config),
     ]
@@ -159,3 +166,44 @@ def _check_mailboxes(config: Config, lines: SecureLines) -> Iterator[Check]:
             yield Check(subject, False, f"{error}. Check its host, certificate and folders.")
         else:
             yield Check(subject, True, f"open, {len(box.folders)} folders")
+
+
+def _check_fax_lines(config: Config) -> Iterator[Check]:
+    """Each line's numbers and trusted keys; whether its faxes can be reached. Nothing is taken nor removed."""
+    try:
+        doors = fax_doors(config)
+    except TduError as error:
+        yield Check("fax lines", False, str(error))
+        return
+    for line in config.doors.fax:
+        subject = f"fax line {line.name}"
+        senders = len(doors.of(f"{FAX_DOOR}{line.name}").trusted)
+        told = (
+            f"{senders} senders trusted" if senders else "no sender trusted: every document that a fax carries waits for a person"
+        )
+        problem = _why_no_folder(line, line.folder) if line.folder is not None else ""
+        problem = _why_no_queue(line, line.hylafax) if line.hylafax is not None else problem
+        yield Check(subject, not problem, problem or f"reachable, {told}")
+
+
+def _why_no_folder(line: FaxDoor, folder: Path) -> str:
+    try:
+        fax_folder_settings(line, folder)
+    except TduError as error:
+        return str(error)
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
+        return f"{nearest} is no folder that this program may read and write: faxes are moved there to done/ and error/"
+    return ""
+
+
+def _why_no_queue(line: FaxDoor, server: ReceiveQueueServer) -> str:
+    try:
+        with open_queue(fax_queue_settings(line, server)) as queue:
+            queue.received()
+    except FnpError as error:
+        where = f"{server.host}:{server.port}"
+        return f"{where}: {error.code}. Check that hfaxd runs there, and what hosts.hfaxd says of this machine and its passwords."
+    except TduError as error:
+        return str(error)
+    return ""

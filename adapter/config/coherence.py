@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from adapter.config.fax import check_fax, fax_secrets
+from adapter.config.fax_doors import check_fax_doors, fax_door_secrets
 from adapter.config.inbox import check_inbox, inbox_entities
 from adapter.config.mailboxes import check_mailboxes, mailbox_secrets
 from adapter.config.reading import Problem
@@ -78,6 +79,8 @@ def _named_entities(config: Config) -> Iterator[tuple[str, str]]:
         yield f"doors.folders[{n}].legal_entity", folder.legal_entity
     for n, box in enumerate(doors.mailboxes, start=1):
         yield f"doors.mailboxes[{n}].legal_entity", box.legal_entity
+    for n, line in enumerate(doors.fax, start=1):
+        yield f"doors.fax[{n}].legal_entity", line.legal_entity
     for n, partner in enumerate(_partners(config), start=1):
         yield f"channels.hl7_push.partners[{n}].legal_entity", partner.legal_entity
     yield from inbox_entities(config)
@@ -131,6 +134,7 @@ def _check_zones(config: Config) -> Iterator[Problem]:
     zones += [("doors.http.zone", doors.http.zone)] if doors.http else []
     zones += [(f"doors.folders[{n}].zone", f.zone) for n, f in enumerate(doors.folders, start=1)]
     zones += [(f"doors.mailboxes[{n}].zone", box.zone) for n, box in enumerate(doors.mailboxes, start=1)]
+    zones += [(f"doors.fax[{n}].zone", line.zone) for n, line in enumerate(doors.fax, start=1)]
     known = available_timezones()
     told: set[str] = set()  # a door that takes the instance's wrong zone is not wrong itself
     for place, zone in zones:
@@ -185,6 +189,7 @@ def _secrets(config: Config) -> Iterator[tuple[str, Secret]]:
         yield f"doors.http.tokens[{n}].token", token.token
     yield from mailbox_secrets(config)
     yield from fax_secrets(config)
+    yield from fax_door_secrets(config)
     for n, client in enumerate(config.record.clients, start=1):
         if client.token:
             yield f"record.clients[{n}].token", client.token
@@ -292,6 +297,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _check_doors,
     _check_partners,
     check_mailboxes,
+    check_fax_doors,
     check_inbox,
     check_record,
     _check_files,

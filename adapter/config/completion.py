@@ -17,6 +17,7 @@ def complete(config: Config, base: Path) -> Config:
         http=_complete_http(config.doors.http, sole, zone),
         folders=tuple(replace(f, legal_entity=f.legal_entity or sole, zone=f.zone or zone) for f in config.doors.folders),
         mailboxes=tuple(replace(b, legal_entity=b.legal_entity or sole, zone=b.zone or zone) for b in config.doors.mailboxes),
+        fax=tuple(replace(f, legal_entity=f.legal_entity or sole, zone=f.zone or zone) for f in config.doors.fax),
     )
     url = config.ledger.url or f"sqlite:///{config.instance.data_dir / 'ledger.sqlite'}"
     channels = replace(

@@ -12,7 +12,7 @@ from adapter.config.reading import Problem
 from adapter.config.secure_lines import check_token
 from adapter.config.settings import Config, MailboxDoor, Secret
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _KEYWORD = re.compile(r"\$?[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
@@ -39,7 +39,7 @@ def mailbox_secrets(config: Config) -> Iterator[tuple[str, Secret]]:
 
 
 def _check_words(box: MailboxDoor, place: str) -> Iterator[Problem]:
-    if not _NAME.fullmatch(box.name):
+    if not NAME.fullmatch(box.name):
         yield Problem(f"{place}.name", "must be a short name: letters, digits, - _ .")
     for key in ("address", "error_mailbox"):
         value: str = getattr(box, key)
@@ -67,21 +67,27 @@ def _check_entrance(box: MailboxDoor, place: str) -> Iterator[Problem]:
 
 
 def _check_targets(box: MailboxDoor, place: str, config: Config) -> Iterator[Problem]:
-    """Software must be a partner of the mailbox's own entity: nothing crosses (seam 13). Roles are in the directory."""
-    partners = {one.name: one for one in (config.channels.hl7_push.partners if config.channels.hl7_push else ())}
     targets = [(f"{place}.deliver_to", box.deliver_to)] if box.deliver_to else []
     targets += [(f"{place}.wards[{n}].deliver_to", ward.deliver_to) for n, ward in enumerate(box.wards, start=1)]
     for where, target in targets:
-        kind, _, name = target.partition(":")
-        if kind not in ("role", "software") or not name:
-            yield Problem(where, "must begin with role: or software:.", 'Write "role:org:…" or "software:<partner>".')
-        elif kind == "software" and name not in partners:
-            yield Problem(where, "names no HL7 partner.", "Add [[channels.hl7_push.partners]].")
-        elif kind == "software" and partners[name].legal_entity != box.legal_entity:
-            yield Problem(where, "names a partner of another legal entity.", "Nothing crosses from one entity to another.")
+        yield from check_target(where, target, box.legal_entity, config)
     for n, ward in enumerate(box.wards, start=1):
         if not (ward.address or ward.unit):
             yield Problem(f"{place}.wards[{n}]", "can never be recognised.", "Give address or unit.")
+
+
+def check_target(where: str, target: str, legal_entity: str, config: Config) -> Iterator[Problem]:
+    """Who takes a door's documents. Software must be a partner of the door's own entity: nothing crosses (seam 13). Roles are
+    in the directory.
+    """
+    partners = {one.name: one for one in (config.channels.hl7_push.partners if config.channels.hl7_push else ())}
+    kind, _, name = target.partition(":")
+    if kind not in ("role", "software") or not name:
+        yield Problem(where, "must begin with role: or software:.", 'Write "role:org:…" or "software:<partner>".')
+    elif kind == "software" and name not in partners:
+        yield Problem(where, "names no HL7 partner.", "Add [[channels.hl7_push.partners]].")
+    elif kind == "software" and partners[name].legal_entity != legal_entity:
+        yield Problem(where, "names a partner of another legal entity.", "Nothing crosses from one entity to another.")
 
 
 def _check_used_once(config: Config, key: str) -> Iterator[Problem]:

@@ -24,7 +24,11 @@ from adapter import __version__
 from adapter.assembly import Instance, assemble
 from adapter.audit.trail import seal_audit
 from adapter.config import Config
+from adapter.fax_lines import fax_folder_settings, fax_intake_settings, fax_queue_settings
 from adapter.intake.committer import Intake
+from adapter.intake.fax_folder import FaxFolder
+from adapter.intake.fax_in import FaxTaker
+from adapter.intake.fax_queue import FaxQueue
 from adapter.intake.folder import DropFolder
 from adapter.intake.http_documents import documents_router
 from adapter.intake.http_forms import forms_router
@@ -196,6 +200,7 @@ async def _keep_doors(
     halt_folders = threading.Event()
     folders = _start_folders(config, intake, figures, halt_folders) if number == 0 else []
     folders += _start_mailboxes(config, instance, intake, figures, halt_folders) if number == 0 else []
+    folders += _start_fax_lines(config, instance, intake, figures, halt_folders) if number == 0 else []
     log.info("worker.ready", worker=number)
     await stopping.wait()
     halt_folders.set()
@@ -230,6 +235,27 @@ def _start_mailboxes(
         positions = LedgerPositions(instance.ledger, box.name, box.legal_entity)
         door = MailboxDoor(settings, intake, positions, clock=now, count=figures.count)
         thread = threading.Thread(target=door.run, args=(halt,), name=f"mailbox-{box.name}", daemon=True)
+        thread.start()
+        threads.append(thread)
+    return threads
+
+
+def _start_fax_lines(
+    config: Config, instance: Instance, intake: Intake[Any], figures: Figures, halt: threading.Event
+) -> list[threading.Thread]:
+    """One thread a line, on one worker of a host; another host that reads the same queue is harmless."""
+    threads = []
+    for line in config.doors.fax:
+        taker = FaxTaker(fax_intake_settings(line), intake, clock=now, count=figures.count)
+        door: FaxFolder | FaxQueue
+        if line.hylafax is not None:
+            settings = fax_queue_settings(line, line.hylafax)
+            door = FaxQueue(settings, taker, instance.ledger, monotonic=time.monotonic)
+        elif line.folder is not None:
+            door = FaxFolder(fax_folder_settings(line, line.folder), taker, monotonic=time.monotonic, new_id=new_id)
+        else:
+            raise AssertionError("a fax line without a place where its faxes lie")
+        thread = threading.Thread(target=door.run, args=(halt,), name=f"fax-{line.name}", daemon=True)
         thread.start()
         threads.append(thread)
     return threads
