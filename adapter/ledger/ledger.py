@@ -60,6 +60,7 @@ from adapter.ledger.records import (
     Timeline,
     WorkFilter,
 )
+from adapter.ledger.relayed_faxes import RelayedFaxLedger
 from adapter.ledger.suspensions import Suspension
 from adapter.ledger.vault import Vault
 from adapter.ledger.visibility import KeptChange
@@ -527,6 +528,13 @@ class Ledger:
     def request_steps(self, request_id: str, *, legal_entity: str) -> list[RequestStep]:
         """All that happened to a request, oldest first: what `requests.steps.project_task` makes a Task of."""
         return requests.request_steps(self._database, request_id, legal_entity)
+
+    # ── faxes that a provider dials ───────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def relayed_faxes(self) -> RelayedFaxLedger:
+        """The same ledger as the mail-to-fax connector works on it."""
+        return RelayedFaxLedger(self._database)
 
     # ── night ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -64,6 +64,7 @@ IS_UNDECIDED = text("decision = ''")
 HAS_SEQUENCE = text("sequence <> ''")
 HAS_PARTNER = text("partner <> ''")
 HAS_BUNDLE = text("bundle <> ''")
+IS_FAX = text("channel = 'fax'")
 IS_UNSEALED = text("position IS NULL")
 
 # The event of a document that is kept and goes nowhere.
@@ -220,6 +221,7 @@ Index("ix_delivery_reference", delivery.c.reference)
 Index("ix_delivery_sequence", delivery.c.sequence, sqlite_where=HAS_SEQUENCE, postgresql_where=HAS_SEQUENCE)
 Index("ix_delivery_bundle", delivery.c.bundle, sqlite_where=HAS_BUNDLE, postgresql_where=HAS_BUNDLE)
 Index("ix_delivery_partner", delivery.c.partner, sqlite_where=HAS_PARTNER, postgresql_where=HAS_PARTNER)
+Index("ix_delivery_fax", delivery.c.state, delivery.c.on_wire_at, sqlite_where=IS_FAX, postgresql_where=IS_FAX)
 Index("ix_delivery_line", delivery.c.legal_entity, delivery.c.line_id)
 
 # What a sender who asked for acknowledgements is owed, in the order it happened; cleared when it is made a delivery.
@@ -390,4 +392,4 @@ suspended_address = Table(
 Index("ix_suspended_address_mac", suspended_address.c.legal_entity, suspended_address.c.mac)
 
 # The newest migration; a test proves that it is the head.
-REVISION = "0013"
+REVISION = "0014"

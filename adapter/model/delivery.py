@@ -46,7 +46,8 @@ TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
     S.CLAIMED: frozenset({S.ON_WIRE, S.QUEUED, S.PARKED, S.SUPERSEDED, S.CANCELLED}) | PROOFS,
     S.ON_WIRE: frozenset({S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED, S.QUEUED, S.REFUSED, S.UNCLEAR, S.PARKED}),
     S.UNCLEAR: frozenset({S.QUEUED, S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED, S.REFUSED, S.PARKED, S.CANCELLED}),
-    S.ACCEPTED: frozenset({S.DELIVERED, S.READ, S.INTEGRATED, S.REFUSED}),
+    # Parked: who took it to pass it on never said that it was, and a person must find out.
+    S.ACCEPTED: frozenset({S.DELIVERED, S.READ, S.INTEGRATED, S.REFUSED, S.PARKED}),
     S.DELIVERED: frozenset({S.READ, S.INTEGRATED, S.REFUSED}),
     S.READ: frozenset({S.INTEGRATED, S.REFUSED}),
     S.INTEGRATED: frozenset(),
