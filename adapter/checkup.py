@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from adapter.assembly import build_channels
 from adapter.channels.fnp import FnpError
@@ -16,8 +17,10 @@ from adapter.config import Config
 from adapter.config.fax_in import FaxDoor, ReceiveQueueServer
 from adapter.errors import TduError
 from adapter.fax_lines import fax_doors, fax_folder_settings, fax_queue_settings
+from adapter.formats.phone_number import NumberKind, kind_of
 from adapter.intake.fax_queue import open_queue
 from adapter.model.fax_in import FAX_DOOR
+from adapter.model.fax_number import FaxNumber, NumberState
 from adapter.opening import migrate_ledger, open_ledger
 from adapter.routing.directory import load_directory
 from adapter.secure_line import SecureLines, mailbox_server
@@ -54,6 +57,7 @@ def check_instance(config: Config, now: datetime) -> list[Check]:
         *_check_channels(config, lines),
         *_check_mailboxes(config, lines),
         *_check_fax_lines(config),
+        *_check_fax_numbers(config, now),
         *_check_acks(config),
         *_check_proofs(config),
     ]
@@ -109,6 +113,40 @@ def _check_proofs(config: Config) -> Iterator[Check]:
         if mailbox and mailbox.lower() not in read:
             told = "come to nobody: add [[doors.mailboxes]] for this address, else no letter gets beyond 'accepted'"
             yield Check(f"proofs for {mailbox}", True, told)
+
+
+def _check_fax_numbers(config: Config, now: datetime) -> Iterator[Check]:
+    """What a person should know before a fax leaves: a cover without a number to call, numbers nobody vouched for, mobiles."""
+    if config.channels.fax is None:
+        return
+    for entity in config.legal_entities:
+        if not entity.sender.phone:
+            told = "no call-back number: set phone in legal_entities.sender, else who gets a fax by mistake cannot tell you"
+            yield Check(f"fax covers of {entity.name}", True, told)
+    try:
+        today = now.astimezone(ZoneInfo(config.instance.time_zone)).date()
+        listed = load_directory(config.directory.read()).fax_numbers(today)
+        ledger = open_ledger(config)
+        try:
+            for entity in config.legal_entities:
+                known = ledger.fax_numbers.all(legal_entity=entity.finess_ej)
+                yield Check(f"fax numbers of {entity.name}", True, _numbers_told(listed, known))
+        finally:
+            ledger.close()
+    except (TduError, OSError):
+        return  # the partners file or the ledger is told of above
+    mobiles = [number for number in listed if kind_of(number) is NumberKind.MOBILE]
+    if mobiles:
+        yield Check("fax numbers of mobiles", True, f"{', '.join(mobiles)}: a mobile takes no fax unless its line is forwarded")
+
+
+def _numbers_told(listed: Sequence[str], known: Sequence[FaxNumber]) -> str:
+    """How far the numbers of the directory are confirmed."""
+    states = {one.number: one.state for one in known}
+    unconfirmed = sum(states.get(number) is not NumberState.CONFIRMED for number in listed)
+    asked = sum(one.state is NumberState.ASKED for one in known)
+    wrong = sum(one.state is NumberState.SUSPENDED for one in known)
+    return f"{len(listed)} in the directory, {unconfirmed} never confirmed, {asked} wait for an answer, {wrong} said to be wrong"
 
 
 def _check_trust(lines: SecureLines, now: datetime) -> Iterator[Check]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from adapter.cli import fax_desk
+from adapter.cli import fax_desk, fax_numbers
 from adapter.cli.fax_folder import OutFolder, document_data, document_line, draft_data, draft_lines, finding_data
 from adapter.cli.options import JsonOption, finding_line
 from adapter.formats.detached_jws import TrustedKey, key_id_of, read_trusted_key
@@ -21,10 +21,15 @@ from adapter.pipeline.paper import Source, read_sources
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the tree."""
-    fax = typer.Typer(help="Received faxes: read pages, look, confirm.", no_args_is_help=True, rich_markup_mode=None)
+    fax = typer.Typer(
+        help="Received faxes: read, look, confirm; fax numbers.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
     fax.callback()(lambda: None)
     fax.command("read")(read_faxes)
     fax_desk.register(fax)
+    fax_numbers.register(fax)
     app.add_typer(fax, name="fax")
 
 
