@@ -35,9 +35,11 @@ class Retention:
     """How long what is over is kept, in days; what is open, parked or asked about is never touched.
 
     `content_days`: documents, plans and originals. `refused_days`: messages that were refused: their sender kept them.
-    `event_days`: the log of each document's steps. The audit trail is never purged.
+    `event_days`: the log of each document's steps. The audit trail is never purged. `fax_image_days`: pages received by fax whose
+    document came with them as data; the document itself stays as long as any other.
     """
 
     content_days: int = bounded(TWENTY_YEARS_DAYS, 366, 36_525)
     refused_days: int = bounded(366, 31, 36_525)
     event_days: int = bounded(TWENTY_YEARS_DAYS, 366, 36_525)
+    fax_image_days: int = bounded(TWENTY_YEARS_DAYS, 31, 36_525)

@@ -191,6 +191,15 @@ class NightLedger:
         while count := retention.purge_receipts(self._database, legal_entity, limits):
             yield count
 
+    def due_images(self, limits: Limits, *, legal_entity: str) -> int:
+        """How many received faxes' pages are to go before their documents."""
+        return retention.due_images(self._database, legal_entity, limits)
+
+    def purge_images(self, limits: Limits, *, legal_entity: str) -> Iterator[int]:
+        """Purge them until none is due; each transaction's count."""
+        while count := retention.purge_images(self._database, legal_entity, limits):
+            yield count
+
     def purge_events(self, limits: Limits, *, legal_entity: str) -> Iterator[int]:
         """The same for the log of what is over."""
         while count := retention.purge_events(self._database, legal_entity, limits):

@@ -12,18 +12,19 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select, update
 
-from adapter.ledger import tables
+from adapter.ledger import fax_calls, tables
 from adapter.ledger.database import Database, Transaction
-from adapter.ledger.records import Phase
+from adapter.ledger.records import PayloadKind, Phase
 from adapter.ledger.status import MOVING
-from adapter.model.receipt import ReceiptState
+from adapter.model.receipt import ContentKind, ReceiptState
 from adapter.model.request import StepKind
 from adapter.model.work_item import WorkAbout
 
 ACTOR = "night"
 PURGED = "content-purged"
+IMAGE_PURGED = "fax-image-purged"
 # Events that are themselves the proof of something, not the log of it.
-_KEPT_EVENTS = ("already-served", PURGED)
+_KEPT_EVENTS = ("already-served", PURGED, IMAGE_PURGED)
 _MOVING = tuple(state.value for state in MOVING)
 _BATCH = 50
 _EVENTS_BATCH = 1000
@@ -33,11 +34,14 @@ _ENDED = (StepKind.REJECTED.value, StepKind.SCHEDULED.value)
 
 @dataclass(frozen=True)
 class Limits:
-    """Instants before which things may go: content of what was taken, of what was refused, the log."""
+    """Instants before which things may go: content of what was taken, of what was refused, the log, pages received by fax whose
+    document came with them as data.
+    """
 
     content: datetime
     refused: datetime
     events: datetime
+    fax_images: datetime
 
 
 def due_receipts(database: Database, legal_entity: str, limits: Limits) -> int:
@@ -55,6 +59,39 @@ def purge_receipts(database: Database, legal_entity: str, limits: Limits) -> int
 def purge_events(database: Database, legal_entity: str, limits: Limits) -> int:
     """Let the oldest log lines of what is over go; returns how many, 0 when nothing is left."""
     return database.write(lambda tx: _purge_events(tx, legal_entity, limits))
+
+
+def due_images(database: Database, legal_entity: str, limits: Limits) -> int:
+    """How many received faxes would lose their pages' image and keep their document."""
+    due = _due_images(legal_entity, limits).subquery()
+    with database.read() as connection:
+        return connection.execute(select(func.count()).select_from(due)).scalar() or 0
+
+
+def purge_images(database: Database, legal_entity: str, limits: Limits) -> int:
+    """Let the oldest few images go; returns how many, 0 when nothing is left."""
+    return database.write(lambda tx: _purge_images(tx, legal_entity, limits))
+
+
+def _due_images(entity: str, limits: Limits) -> Select[tuple[str]]:
+    """Prepared: its pages' document came as data. What a person typed or confirmed rests on the image, which stays as long."""
+    r, s, chunk = tables.receipt, tables.submission, tables.payload_chunk
+    came = and_(r.c.kind == ContentKind.FAX.value, r.c.state == ReceiptState.PREPARED.value, r.c.received_at < limits.fax_images)
+    as_data = exists().where(s.c.receipt_id == r.c.id)
+    still_held = exists().where(chunk.c.row_id == r.c.id, chunk.c.kind == PayloadKind.CONTENT.value)
+    return select(r.c.id).where(r.c.legal_entity == entity, came, as_data, still_held, ~_is_needed())
+
+
+def _purge_images(tx: Transaction, entity: str, limits: Limits) -> int:
+    r, chunk = tables.receipt, tables.payload_chunk
+    oldest = _due_images(entity, limits).order_by(r.c.received_at, r.c.id).limit(_BATCH).with_for_update(skip_locked=True)
+    ids = list(tx.execute(oldest).scalars())
+    if ids:
+        tx.execute(delete(chunk).where(chunk.c.row_id.in_(ids), chunk.c.kind == PayloadKind.CONTENT.value))
+    for receipt_id in ids:
+        tx.event(entity, WorkAbout.RECEIPT, receipt_id, IMAGE_PURGED)
+        tx.audit(entity, ACTOR, f"receipt.{IMAGE_PURGED}", WorkAbout.RECEIPT.value, receipt_id, "its document is kept")
+    return len(ids)
 
 
 def _due(entity: str, limits: Limits) -> Select[tuple[str]]:
@@ -114,8 +151,9 @@ def _purge(tx: Transaction, entity: str, limits: Limits) -> int:
     submissions = list(tx.execute(select(s.c.id).where(s.c.receipt_id.in_(ids))).scalars())
     deliveries = list(tx.execute(select(d.c.id).where(d.c.submission_id.in_([*ids, *submissions]))).scalars())
     steps = list(tx.execute(select(step.c.id).where(step.c.submission_id.in_(submissions))).scalars())
+    calls = fax_calls.ids_about(tx, [*ids, *deliveries])
     chunk, lookup = tables.payload_chunk, tables.lookup
-    for some in _slices([*ids, *submissions, *deliveries, *steps]):
+    for some in _slices([*ids, *submissions, *deliveries, *steps, *calls]):
         tx.execute(delete(chunk).where(chunk.c.row_id.in_(some)))
         tx.execute(delete(lookup).where(lookup.c.legal_entity == entity, lookup.c.about_id.in_(some)))
     # What comes again under this key is new: there is no answer left to repeat.

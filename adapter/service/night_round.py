@@ -76,7 +76,7 @@ class Night:
         """The jobs of this configuration, in order."""
         night, settings, kept = self.ledger.night, self.config.night, self.config.retention
         partner_of = partial(partner_of_role, self.directory())
-        days = RetentionDays(kept.content_days, kept.refused_days, kept.event_days)
+        days = RetentionDays(kept.content_days, kept.refused_days, kept.event_days, kept.fax_image_days)
         national = [Job("directory", "Annuaire national", self._refresh)] if self.config.directory.annuaire else []
         speaker = Speaker(self.ledger.open_work_item, self.ledger.close_work_items, new_id, self.config.instance.time_zone)
         importers = [Job("importers", "Cabinets silencieux", ListSilent(self._importers, self.entities).run)]

@@ -79,11 +79,12 @@ class ListSilent:
 
 @dataclass(frozen=True)
 class RetentionDays:
-    """How long content is kept, in civil days."""
+    """How long content is kept, in civil days; `fax_images`: received pages whose document came with them as data."""
 
     content: int
     refused: int
     events: int
+    fax_images: int
 
 
 @dataclass(frozen=True)
@@ -96,17 +97,21 @@ class LetGo:
 
     def run(self, shift: Shift) -> Report:
         """Purge, or count what would go."""
-        limits = Limits(*(_start(shift, days) for days in (self.kept.content, self.kept.refused, self.kept.events)))
-        counts = {"receipts": 0, "events": 0}
+        kept = self.kept
+        limits = Limits(*(_start(shift, days) for days in (kept.content, kept.refused, kept.events, kept.fax_images)))
+        counts = {"receipts": 0, "events": 0, "fax_images": 0}
         for entity in self.legal_entities:
             due = self.ledger.due_receipts(limits, legal_entity=entity)
             shift.pace.expect(due)
             if shift.dry_run:
                 counts["receipts"] += due
+                counts["fax_images"] += self.ledger.due_images(limits, legal_entity=entity)
                 continue
             for purged in self.ledger.purge_receipts(limits, legal_entity=entity):
                 counts["receipts"] += purged
                 shift.pace.step(purged)
+            for purged in self.ledger.purge_images(limits, legal_entity=entity):
+                counts["fax_images"] += purged
             for purged in self.ledger.purge_events(limits, legal_entity=entity):
                 counts["events"] += purged
         return Report(counts)

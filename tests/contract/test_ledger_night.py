@@ -8,16 +8,23 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from adapter.audit.trail import seal_audit
+from adapter.cli.desk import timeline_lines
 from adapter.errors import LedgerError, StalePlanError
 from adapter.ledger.night import NightLedger
-from adapter.ledger.records import PayloadKind, SeenPatient
+from adapter.ledger.records import Decision, PayloadKind, SeenPatient, StoredEffects
 from adapter.ledger.retention import Limits
 from adapter.ledger.statistics import FigureKey
 from adapter.ledger.upgrades import BetterLegs, FaxedDocument
 from adapter.model.delivery import Delivery, DeliveryState
+from adapter.model.effects import Parked
+from adapter.model.evidence import Evidence
+from adapter.model.fax_call import CallDirection, FaxCall, PageProof
 from adapter.model.plan import Leg, RecipientPlan
+from adapter.model.receipt import ContentKind
+from adapter.model.submission import Submission
 from adapter.model.work_item import WorkAbout
-from tests.builders.ledger import ENTITY, FAX, MAIL, OTHER_ENTITY, RECORD, World, work_item
+from tests.builders.ledger import ENTITY, FAX, LEASE, MAIL, OTHER_ENTITY, RECORD, World, stored_submission, work_item
 
 pytestmark = pytest.mark.contract
 S = DeliveryState
@@ -180,7 +187,7 @@ def test_an_older_version_is_not_copied(world: World) -> None:
 
 def limits(world: World, days: int = 366) -> Limits:
     moment = world.clock() - timedelta(days=days)
-    return Limits(moment, moment, moment)
+    return Limits(moment, moment, moment, moment)
 
 
 def purge(world: World) -> int:
@@ -217,6 +224,83 @@ def test_another_entity_s_content_is_never_touched(world: World) -> None:
     world.prove(world.accepted(MAIL), S.INTEGRATED)
     world.clock.advance(days=400)
     assert purge(world) == 0
+
+
+def received_fax(world: World, document: str = "doc-1") -> Submission:
+    """A fax whose codes gave its document back, served to the end."""
+    receipt_id = world.receive(kind=ContentKind.FAX, content=b"II*pages")
+    stored = stored_submission(document, receipt_id, channels=(MAIL,))
+    world.prepare(stored, receipt_id=receipt_id)
+    world.prove(world.accepted(MAIL), S.INTEGRATED)
+    return stored.translation.submission
+
+
+def purge_images(world: World, days: int = 40) -> int:
+    return sum(night(world).purge_images(limits(world, days), legal_entity=ENTITY))
+
+
+def test_the_image_of_a_fax_that_came_as_data_goes_before_its_document(world: World) -> None:
+    fax = received_fax(world)
+    world.clock.advance(days=39)
+    assert purge_images(world) == 0
+    world.clock.advance(days=2)
+    assert night(world).due_images(limits(world, 40), legal_entity=ENTITY) == 1
+    assert purge_images(world) == 1 and purge_images(world) == 0
+    with pytest.raises(LedgerError, match=r"ledger\.no-payload"):
+        world.ledger.read_payload(PayloadKind.CONTENT, fax.receipt_id, legal_entity=ENTITY)
+    assert world.ledger.read_payload(PayloadKind.BUNDLE, fax.id, legal_entity=ENTITY)
+    assert "fax-image-purged" in world.events(fax.receipt_id)
+    assert list(world.ledger.kept_receipts([], 10, legal_entity=ENTITY)) == []
+    assert world.ledger.conservation(legal_entity=ENTITY).holds
+    seal_audit(world.ledger)
+    rows = [row.entry for row in world.ledger.read_audit(0, 100, legal_entity=ENTITY)]
+    assert [(row.about_id, row.detail) for row in rows if row.action == "receipt.fax-image-purged"] == [
+        (fax.receipt_id, "its document is kept")
+    ]
+    world.clock.advance(days=400)
+    assert purge(world) == 1, "the rest goes in its own time"
+
+
+def test_the_image_of_a_fax_that_a_person_must_look_at_stays(world: World) -> None:
+    receipt_id = world.receive(kind=ContentKind.FAX, content=b"II*pages")
+    (claim,) = world.ledger.claim_receipts("w1", 1, LEASE)
+    world.ledger.commit_effects(receipt_id, claim.fence, StoredEffects(outcome=Parked("fax-unread", "Regarder.")))
+    asked = received_fax(world, "doc-2")
+    world.ledger.open_work_item(work_item(world, WorkAbout.SUBMISSION, asked.id))
+    world.clock.advance(days=300)
+    assert purge_images(world) == 0
+    (item,) = [item for item in world.items() if item.about_id == receipt_id]
+    world.ledger.resolve(item.id, Decision.CLOSE, "x", legal_entity=ENTITY)
+    assert purge_images(world) == 0, "the image is all there is of it"
+    assert world.ledger.read_payload(PayloadKind.CONTENT, receipt_id, legal_entity=ENTITY) == b"II*pages"
+
+
+def test_no_other_receipt_loses_its_content_with_the_images(world: World) -> None:
+    world.send("doc-1", channels=(MAIL,))
+    world.prove(world.accepted(MAIL), S.INTEGRATED)
+    world.clock.advance(days=300)
+    assert purge_images(world) == 0
+
+
+def test_the_proofs_of_a_faxs_calls_go_with_its_content_and_the_figures_stay(world: World) -> None:
+    world.send("doc-1", channels=(FAX,))
+    fax = world.accepted(FAX)
+    proof = PageProof(1, 1, world.clock(), "MCF", with_ecm=True)
+    number = "+33199004455"
+    call = FaxCall(
+        fax.reference, CallDirection.OUT, world.clock(), "7", number, seconds=9.0, pages=1, proofs=(proof,), log=b"log"
+    )
+    evidence = Evidence(fax.reference, S.DELIVERED, world.clock(), "fax", calls=(call,))
+    world.ledger.record_evidence([evidence], "evidence:fax", "1")
+    world.clock.advance(days=400)
+    assert purge(world) == 1
+    timeline = world.ledger.timeline("doc-1", legal_entity=ENTITY)
+    assert timeline is not None
+    (kept,) = timeline.calls
+    assert (kept.is_purged, kept.call.proofs, kept.call.number, kept.call.seconds, kept.call.pages) == (True, (), "", 9.0, 1)
+    assert any("page proofs purged" in line for line in timeline_lines(timeline, "Europe/Paris"))
+    with pytest.raises(LedgerError, match=r"ledger\.no-payload"):
+        world.ledger.read_payload(PayloadKind.FAX_LOG, kept.id, legal_entity=ENTITY)
 
 
 # ── figures ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -30,7 +30,7 @@ from tests.builders.night import PARIS, shift
 FAX, MAIL = ChannelName.FAX, ChannelName.SECURE_MAIL
 S = DeliveryState
 ENTITIES = (APHP_EJ,)
-YEARS = RetentionDays(content=366, refused=31, events=366)
+YEARS = RetentionDays(content=366, refused=31, events=366, fax_images=366)
 
 
 def letter(number: int, recipient: object = DOCTOR) -> bytes:
@@ -140,7 +140,7 @@ def test_content_goes_when_its_time_is_over_and_state_and_audit_stay(house: Inst
     house.clock.advance(days=365)
     assert let_go(house).run(shift(house)).counts["receipts"] == 0
     house.clock.advance(days=3)
-    assert let_go(house).run(shift(house, dry_run=True)).counts == {"receipts": 1, "events": 0}
+    assert let_go(house).run(shift(house, dry_run=True)).counts == {"receipts": 1, "events": 0, "fax_images": 0}
     assert let_go(house).run(shift(house)).counts["receipts"] == 1
     timeline = house.timeline(receipt)
     assert timeline.submissions[0].deliveries[0].state is S.INTEGRATED
