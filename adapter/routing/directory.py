@@ -101,11 +101,14 @@ class Directory:
             self._units.setdefault((unit.legal_entity, unit.code), []).append(unit)
         self._by_mailbox: dict[str, list[Role]] = {}
         self._by_fax: dict[str, list[Role]] = {}
+        self._by_phone: dict[str, list[Role]] = {}
         for role in self._roles.all():
             if role.mailbox:
                 self._by_mailbox.setdefault(role.mailbox, []).append(role)
             if role.fax:
                 self._by_fax.setdefault(role.fax, []).append(role)
+            if role.phone_line:
+                self._by_phone.setdefault(role.phone_line, []).append(role)
 
     # ── lookups ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -130,6 +133,15 @@ class Directory:
     def fax_numbers(self, on: date) -> tuple[str, ...]:
         """Every fax number (E.164) that somebody has that day, in order."""
         return tuple(sorted(number for number in self._by_fax if self.holders_of_fax(number, on)))
+
+    def partners_with_number(self, number: str, on: date) -> tuple[Role, ...]:
+        """Who a fax from this number (E.164) came from that day: whose fax it is, else whose telephone; all of them when shared.
+
+        A structure's switchboard names the structure, not each of those who work there.
+        """
+        found = self.holders_of_fax(number, on) or tuple(one for one in self._by_phone.get(number, ()) if one.period.holds(on))
+        whole = {one.organisation for one in found if not one.department and not one.rpps}
+        return tuple(one for one in found if one.organisation not in whole or not (one.department or one.rpps))
 
     def finess_of(self, role: Role) -> tuple[str, str]:
         """The FINESS of the structure where a role is held, and of its legal entity."""
