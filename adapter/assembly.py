@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +23,9 @@ from adapter.channels.fax import FaxSpoolSettings
 from adapter.channels.hl7_push import Hl7PushSettings
 from adapter.channels.hylafax import HylaFaxSettings, OpenHours
 from adapter.channels.inbox import InboxSettings, Publish
+from adapter.channels.mail_fax import EmptyBook, FaxBook, MailFaxSettings, Relay
+from adapter.channels.mail_fax_answers import AnswerRules, News
+from adapter.channels.mail_fax_letter import LetterTemplates
 from adapter.channels.mllp_client import MllpPartner, MllpTls
 from adapter.channels.mssante import SecureMailSettings
 from adapter.channels.registry import channel_class
@@ -29,10 +33,12 @@ from adapter.channels.shared_record import SharedRecordSettings
 from adapter.channels.smart_client import SmartSettings
 from adapter.config import Config, LegalEntity, Mode
 from adapter.config.fax import hours_of
+from adapter.config.mail_fax import filled
 from adapter.config.settings import (
     Hl7Partner,
     Hl7Push,
     HylaFaxServer,
+    MailFax,
     ReceiptForm,
 )
 from adapter.errors import ConfigurationError, InputError
@@ -45,8 +51,8 @@ from adapter.model.fax_number import FirstFax
 from adapter.model.plan import ChannelName
 from adapter.model.publication import Practice
 from adapter.opening import LiveDirectory, inboxes, new_id, now, open_ledger
+from adapter.packaging.parcel import FaxForm, Hl7Sender, SenderProfile
 from adapter.packaging.parcel import Hl7Partner as Hl7Addressee
-from adapter.packaging.parcel import Hl7Sender, SenderProfile
 from adapter.pipeline.judge import InstanceRules, Judge
 from adapter.pipeline.readers import inspectors_with, readers_with
 from adapter.pipeline.verbs import Pipeline, PipelineSettings
@@ -54,6 +60,7 @@ from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import Directory
 from adapter.secure_line import MailServers, SecureLines, configured_server
 from mssante.autoconfig import Service
+from mssante.mailbox import MailboxSettings
 
 log = structlog.get_logger()
 
@@ -79,7 +86,7 @@ def assemble(config: Config) -> Instance:
     directory = LiveDirectory(config.directory)
     directory()  # a partners file that cannot be read stops the start, not the first letter
     lines = SecureLines(config)
-    channels = build_channels(config, lines, directory, ledger.publish)
+    channels = build_channels(config, lines, directory, ledger.publish, ledger.relayed_faxes)
     judge = Judge(
         inspectors_with(ledger.same_person, directory), ENVELOPES, directory, instance_rules(config), clock=now, new_id=new_id
     )
@@ -104,15 +111,16 @@ def build_channels(
     lines: SecureLines | None = None,
     directory: Callable[[], Directory] | None = None,
     publish: Publish | None = None,
+    relayed: FaxBook | None = None,
 ) -> dict[ChannelName, Channel]:
     """The channels that the configuration opens. Without a directory, mail is not held to the trust space of the day; without a
-    ledger that publishes, there is no inbox.
+    ledger that publishes, there is no inbox, and without its relayed faxes a provider's mails tell of none.
     """
     lines = lines or SecureLines(config)
     settings: dict[ChannelName, object | None] = {
         ChannelName.SECURE_MAIL: _secure_mail(config, lines, directory),
         ChannelName.SHARED_RECORD: record_settings(config, lines),
-        ChannelName.FAX: _fax(config),
+        ChannelName.FAX: _fax(config, lines, relayed or EmptyBook()),
         ChannelName.HL7_PUSH: _hl7_push(config, lines),
         ChannelName.INBOX: _inbox(config, publish),
     }
@@ -120,7 +128,9 @@ def build_channels(
 
 
 def _way_out(name: ChannelName, settings: object) -> str:
-    """Which class is meant: the fax has two ways out."""
+    """Which class is meant: the fax has three ways out."""
+    if isinstance(settings, MailFaxSettings):
+        return "mail-fax"
     return "hylafax" if isinstance(settings, HylaFaxSettings) else name.value
 
 
@@ -178,14 +188,42 @@ def _origin(url: str) -> tuple[str, str]:
     return parts.scheme, parts.netloc
 
 
-def _fax(config: Config) -> FaxSpoolSettings | HylaFaxSettings | None:
+def _fax(config: Config, lines: SecureLines, relayed: FaxBook) -> FaxSpoolSettings | HylaFaxSettings | MailFaxSettings | None:
     fax = config.channels.fax
     if fax is None:
         return None
     if fax.spool_directory is not None:
         dials = config.instance.mode is Mode.PRODUCTION
         return FaxSpoolSettings(directory=fax.spool_directory, max_waiting=fax.max_waiting, dials=dials)
+    if fax.mail is not None:
+        return _mail_fax(filled(fax.mail), lines, relayed)
     return _hylafax(fax.hylafax, config.instance.time_zone) if fax.hylafax is not None else None
+
+
+def _mail_fax(mail: MailFax, lines: SecureLines, relayed: FaxBook) -> MailFaxSettings:
+    """A provider's account, its templates filled; mails leave and come by the same account and the same authorities."""
+    tls, box, answers = lines.at("channels.fax.mail.tls"), mail.mailbox, mail.answers
+    patterns: dict[News, str] = {news: getattr(answers, news.value) for news in News}
+    words = {news: re.compile(pattern, re.IGNORECASE) for news, pattern in patterns.items() if pattern}
+    (server,) = configured_server(mail.host, mail.port, mail.security)
+    (mailbox,) = configured_server(box.host, box.port, box.security)
+    entrance = lines.auth(mail.user, mail.password, None, external=True)
+    return MailFaxSettings(
+        relay=Relay(server, lines.auth(mail.user, mail.password, None, external=False), tls, mail.timeout_seconds),
+        mailbox=MailboxSettings(mailbox.host, mailbox.port, tls, entrance, immediate=mailbox.immediate),
+        book=relayed,
+        sender=mail.sender,
+        templates=LetterTemplates(mail.address, mail.subject, mail.body),
+        rules=AnswerRules(answers.senders, words, answers.authserv_id),
+        password=partial(mail.fax_password.read, os.environ) if mail.fax_password is not None else str,
+        line=mail.line,
+        quality=mail.quality,
+        folder=box.folder,
+        poll_seconds=box.poll_seconds,
+        patience=timedelta(minutes=answers.minutes),
+        urgent_patience=timedelta(minutes=answers.urgent_minutes),
+        size_limit_bytes=mail.max_message_bytes,
+    )
 
 
 def _hylafax(server: HylaFaxServer, zone: str) -> HylaFaxSettings:
@@ -285,7 +323,7 @@ def pipeline_settings(config: Config) -> PipelineSettings:
         unclear_wait={
             ChannelName.SECURE_MAIL: timedelta(seconds=config.unclear.mssante_seconds),
             ChannelName.SHARED_RECORD: timedelta(seconds=config.unclear.shared_record_seconds),
-            ChannelName.FAX: timedelta(seconds=config.unclear.fax_seconds),
+            ChannelName.FAX: _fax_unclear_wait(config),
             ChannelName.HL7_PUSH: timedelta(seconds=config.unclear.hl7_push_seconds),
             ChannelName.INBOX: timedelta(seconds=config.unclear.inbox_seconds),
         },
@@ -302,6 +340,13 @@ def _first_fax(config: Config) -> FirstFax:
     if said is not None:
         return FirstFax(said.value)
     return FirstFax.ASK if config.instance.mode is Mode.PRODUCTION else FirstFax.SEND
+
+
+def _fax_unclear_wait(config: Config) -> timedelta:
+    """A provider that cannot be asked says by its mails, in its own time, whether it has what was sent."""
+    fax = config.channels.fax
+    by_mail = fax.mail if fax is not None else None
+    return timedelta(minutes=by_mail.answers.minutes) if by_mail else timedelta(seconds=config.unclear.fax_seconds)
 
 
 def sender_profile(config: Config, entity: LegalEntity) -> SenderProfile:
@@ -322,6 +367,7 @@ def sender_profile(config: Config, entity: LegalEntity) -> SenderProfile:
         legacy_receipts=frozenset(b.address.lower() for b in config.doors.mailboxes if b.receipts is ReceiptForm.LEGACY),
         hl7=hl7_sender(config, entity),
         fax_key=_fax_key(config),
+        fax_form=FaxForm.PDF if config.channels.fax and config.channels.fax.mail else FaxForm.TIFF,
     )
 
 

@@ -55,6 +55,7 @@ def check_instance(config: Config, now: datetime) -> list[Check]:
         *_check_trust(lines, now),
         *_check_lists(lines, notices, now),
         *_check_channels(config, lines),
+        *_check_mail_fax(config),
         *_check_mailboxes(config, lines),
         *_check_fax_lines(config),
         *_check_fax_numbers(config, now),
@@ -189,6 +190,19 @@ def _check_channels(config: Config, lines: SecureLines) -> Iterator[Check]:
     for name, channel in build_channels(config, lines).items():
         problem = channel.check()
         yield Check(f"channel {name.value}", not problem, problem or "reachable")
+
+
+def _check_mail_fax(config: Config) -> Iterator[Check]:
+    """What no test shows: whom the operator trusts with patients' pages, and what their word is worth. Told each time."""
+    mail = config.channels.fax.mail if config.channels.fax is not None else None
+    if mail is None:
+        return
+    told = (
+        f"clinical pages and the fax password leave by {mail.host} for a third party, to be certified for hosting health data "
+        "(HDS); what it confirms proves no page, and its mails are believed by their sender"
+    )
+    proved = f" as {mail.answers.authserv_id} proved it" if mail.answers.authserv_id else " alone (no authserv_id)"
+    yield Check("fax by mail", True, f"{told}{proved}")
 
 
 def _check_mailboxes(config: Config, lines: SecureLines) -> Iterator[Check]:

@@ -220,6 +220,9 @@ def _reached_as(place: str, config: Config) -> tuple[str, bool]:
     operator = config.channels.mssante
     if operator is not None and place == "channels.mssante.tls":
         return operator.server_name, operator.security is MailSecurity.TLS
+    fax = config.channels.fax
+    if fax is not None and fax.mail is not None and place == "channels.fax.mail.tls":
+        return fax.mail.server_name, fax.mail.security is MailSecurity.TLS
     for n, box in enumerate(config.doors.mailboxes, start=1):
         if place == f"doors.mailboxes[{n}].tls":
             return box.server_name, box.security is MailSecurity.TLS

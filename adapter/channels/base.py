@@ -7,11 +7,12 @@ Law: a channel never raises for what a partner does; it answers a `SendOutcome` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from adapter.model.delivery import DeliveryState, SendOutcome
 from adapter.model.evidence import Evidence
 from adapter.model.plan import ChannelName
+from adapter.model.withdrawal import Withdrawn
 from adapter.packaging.parcel import Parcel
 
 
@@ -20,6 +21,7 @@ class Capabilities:
     """What a channel can carry and prove. `final_state` is the best state that it can ever prove.
 
     `resend_is_safe`: the partner recognises a second copy by our reference. `size_limit_bytes` counts the encoded form.
+    `proof_is_secondhand`: what is proved is the word of somebody between us and the partner, who cannot be asked again.
     """
 
     name: ChannelName
@@ -28,6 +30,7 @@ class Capabilities:
     final_state: DeliveryState
     size_limit_bytes: int
     resend_is_safe: bool
+    proof_is_secondhand: bool = False
 
 
 class Channel(Protocol):
@@ -52,4 +55,16 @@ class Channel(Protocol):
 
     def check(self) -> str:
         """Reachability without sending (`tdu check`): empty when fine, else what is wrong and what to do."""
+        ...
+
+
+@runtime_checkable
+class Withdraws(Protocol):
+    """A channel whose partner keeps what it accepted in a queue, and gives it back. Others need not have this."""
+
+    def withdraw(self, reference: str) -> Withdrawn:
+        """Take what bears this reference out of the queue; asked again in every round until it says something final.
+
+        Whatever happened in between, the same question gets the same answer: what was taken out is still told as `GONE`.
+        """
         ...

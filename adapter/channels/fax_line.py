@@ -24,7 +24,9 @@ class OutgoingFax(Confidential):
     number: str
 
 
-def fax_capabilities(size_limit_bytes: int, *, resend_is_safe: bool = True) -> Capabilities:
+def fax_capabilities(
+    size_limit_bytes: int, *, resend_is_safe: bool = True, proof_is_secondhand: bool = False
+) -> Capabilities:
     """What fax can do: no reading receipt exists. `resend_is_safe`: the engine knows our reference again."""
     return Capabilities(
         name=ChannelName.FAX,
@@ -33,6 +35,7 @@ def fax_capabilities(size_limit_bytes: int, *, resend_is_safe: bool = True) -> C
         final_state=DeliveryState.DELIVERED,
         size_limit_bytes=size_limit_bytes,
         resend_is_safe=resend_is_safe,
+        proof_is_secondhand=proof_is_secondhand,
     )
 
 

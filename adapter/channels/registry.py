@@ -16,6 +16,7 @@ _OURS = {
     ChannelName.SHARED_RECORD.value: "adapter.channels.shared_record:SharedRecordChannel",
     ChannelName.FAX.value: "adapter.channels.fax:FaxSpoolChannel",
     "hylafax": "adapter.channels.hylafax:HylaFaxChannel",  # the fax again, by another way out
+    "mail-fax": "adapter.channels.mail_fax:MailFaxChannel",  # and by a third
     ChannelName.HL7_PUSH.value: "adapter.channels.hl7_push:Hl7PushChannel",
     ChannelName.INBOX.value: "adapter.channels.inbox:InboxChannel",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import time
 
+from adapter.config.mail_fax import check_mail_fax, mail_fax_secrets
 from adapter.config.reading import Problem
 from adapter.config.secure_lines import check_file
 from adapter.config.settings import Config, HylaFaxServer, Mode, Secret
@@ -15,13 +16,15 @@ def check_fax(config: Config) -> Iterator[Problem]:
     fax = config.channels.fax
     if fax is None:
         return
-    if (fax.spool_directory is None) is (fax.hylafax is None):
-        remedy = "Give spool_directory, or [channels.fax.hylafax]."
+    if sum(way_out is not None for way_out in (fax.spool_directory, fax.hylafax, fax.mail)) != 1:
+        remedy = "Give spool_directory, [channels.fax.hylafax] or [channels.fax.mail]."
         yield Problem("channels.fax", "needs one way out, and one only.", remedy)
     if fax.annex_key is not None:
         yield from check_file("channels.fax.annex_key", fax.annex_key)
     if fax.hylafax is not None:
         yield from _check_server(fax.hylafax, config.instance.mode)
+    if fax.mail is not None:
+        yield from check_mail_fax(fax.mail, config.instance.mode)
 
 
 def fax_secrets(config: Config) -> Iterator[tuple[str, Secret]]:
@@ -29,6 +32,8 @@ def fax_secrets(config: Config) -> Iterator[tuple[str, Secret]]:
     server = config.channels.fax.hylafax if config.channels.fax else None
     if server is not None and server.password is not None:
         yield "channels.fax.hylafax.password", server.password
+    if config.channels.fax is not None and config.channels.fax.mail is not None:
+        yield from mail_fax_secrets(config.channels.fax.mail)
 
 
 def hours_of(server: HylaFaxServer) -> tuple[time, time] | None:

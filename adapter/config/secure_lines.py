@@ -74,6 +74,8 @@ def tls_settings(config: Config) -> Iterator[tuple[str, TlsServer | TlsClient]]:
         yield f"doors.mailboxes[{n}].tls", box.tls
     if config.channels.mssante:
         yield "channels.mssante.tls", config.channels.mssante.tls
+    if config.channels.fax and config.channels.fax.mail:
+        yield "channels.fax.mail.tls", config.channels.fax.mail.tls
     if config.channels.shared_record:
         yield "channels.shared_record.tls", config.channels.shared_record.tls
     push = config.channels.hl7_push

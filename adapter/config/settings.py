@@ -404,9 +404,77 @@ class FirstFax(StrEnum):
     SEND = "send"
 
 
+class FaxProvider(StrEnum):
+    """Whose templates and words a mail-to-fax account uses; `generic`: only those written here."""
+
+    GENERIC = "generic"
+    ECOFAX = "ecofax"
+
+
+@dataclass(frozen=True)
+class FaxMailbox:
+    """Where the provider's answers come, with the account of the sending side. Read only: nothing is marked, moved or deleted."""
+
+    host: str
+    port: int = bounded(993, 1, 65535)
+    security: MailSecurity = MailSecurity.TLS
+    folder: str = "INBOX"
+    poll_seconds: float = bounded(30.0, 0.05, 3600)
+
+
+@dataclass(frozen=True)
+class FaxAnswers:
+    """Which mails are the provider's, and what their words mean: patterns (regular expressions) of the subject, else of the text.
+
+    `senders`: addresses or domains. `authserv_id`: how our own mail server names itself in `Authentication-Results`; given, only
+    mails count whose sender it proved. Without the provider's confirmation in its minutes, a person is asked.
+    """
+
+    senders: tuple[str, ...] = ()
+    authserv_id: str = ""
+    taken: str = ""
+    transmitted: str = ""
+    failed: str = ""
+    refused: str = ""
+    minutes: float = bounded(240.0, 0.01, 10_080)
+    urgent_minutes: float = bounded(30.0, 0.01, 10_080)
+
+
+@dataclass(frozen=True)
+class MailFax:
+    """A mail-to-fax account. `accepts_third_party` says that the operator knows: pages and password travel to a third party.
+
+    Templates hold words in braces: `{number}` (E.164), `{national}`, `{digits}`, `{line}`, `{reference}`, `{password}`,
+    `{quality}`.
+    `for_tests`: it reaches no telephone line. A test instance uses no other, a production instance none.
+    """
+
+    host: str
+    sender: str
+    mailbox: FaxMailbox
+    provider: FaxProvider = FaxProvider.GENERIC
+    port: int = bounded(465, 1, 65535)
+    security: MailSecurity = MailSecurity.TLS
+    server_name: str = ""
+    tls: TlsClient = field(default_factory=TlsClient)
+    user: str = ""
+    password: Secret | None = None
+    fax_password: Secret | None = None
+    line: str = ""
+    quality: str = ""
+    address: str = ""
+    subject: str = ""
+    body: str = ""
+    answers: FaxAnswers = field(default_factory=FaxAnswers)
+    timeout_seconds: float = bounded(60.0, 0.1, 600)
+    max_message_bytes: int = bounded(10_485_760, 65_536, 1_073_741_824)
+    accepts_third_party: bool = False
+    for_tests: bool = False
+
+
 @dataclass(frozen=True)
 class Fax:
-    """How pages leave: through a HylaFAX server, or a folder from which another engine takes them; one of the two.
+    """How pages leave: through a HylaFAX server, a folder from which another engine takes them, or a provider's mails; one way.
 
     `annex_key`: the site's Ed25519 private key (PEM), which signs the machine-readable annex; without it there is none.
     `first_fax`: not said, a production instance asks; a test instance, which reaches its sandbox only, sends.
@@ -416,6 +484,7 @@ class Fax:
     spool_directory: Path | None = None
     max_waiting: int = bounded(1000, 1, 1_000_000)
     hylafax: HylaFaxServer | None = None
+    mail: MailFax | None = None
     annex_key: Path | None = None
     first_fax: FirstFax | None = None
     cost_per_minute: float = bounded(0.0, 0, 1000)

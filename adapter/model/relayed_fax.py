@@ -11,8 +11,8 @@ from adapter.model.delivery import DeliveryState
 
 @dataclass(frozen=True, repr=False)
 class RelayedFax(Confidential):
-    """One fax of the last days. `number` is as the plan has it, and may be a person's. `attempt` grows with each try to send; `sent_at` is the
-    latest try.
+    """One fax of the last days. `number` is as the plan has it, and may be a person's. `attempt` grows with each try to send;
+    `sent_at` is the latest try.
     """
 
     reference: str

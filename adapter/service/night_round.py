@@ -149,7 +149,8 @@ class Night:
         channels = build_channels(self.config, self.lines, self.directory)
         fax = channels.get(ChannelName.FAX)
         askable = (ChannelName.FAX, ChannelName.SHARED_RECORD)
-        find = {name: partial(_find, channels[name]) for name in askable if name in channels}
+        asked = (name for name in askable if name in channels and not channels[name].capabilities.proof_is_secondhand)
+        find = {name: partial(_find, channels[name]) for name in asked}
         queue = fax.references if isinstance(fax, FaxSpoolChannel) else None
         boxes = tuple(self._mailbox(n, box) for n, box in enumerate(self.config.doors.mailboxes, start=1))
         settings = ReconcileSettings(self.entities, self.config.night.reconcile_days, self.config.night.proof_days)

@@ -25,7 +25,7 @@ def test_every_channel_of_the_model_has_a_class(name: str) -> None:
 
 def test_an_outsiders_channel_is_found_but_never_replaces_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch, ("pigeon", "collections:OrderedDict"), ("shared_record", "collections:OrderedDict"))
-    assert registry.known_channels() == ("mssante", "shared_record", "fax", "hylafax", "hl7_push", "inbox", "pigeon")
+    assert registry.known_channels() == ("mssante", "shared_record", "fax", "hylafax", "mail-fax", "hl7_push", "inbox", "pigeon")
     assert registry.channel_class("pigeon").__name__ == "OrderedDict"  # type: ignore[attr-defined]
     assert registry.channel_class("shared_record") is SharedRecordChannel
 
@@ -34,5 +34,5 @@ def test_an_unknown_or_broken_channel_is_a_configuration_error(monkeypatch: pyte
     installed(monkeypatch, ("broken", "no_such_module:Thing"))
     with pytest.raises(ConfigurationError, match="ModuleNotFoundError"):
         registry.channel_class("broken")
-    with pytest.raises(ConfigurationError, match="Known channels: mssante, shared_record, fax, hylafax, hl7_push, inbox, broken"):
+    with pytest.raises(ConfigurationError, match="Known channels: mssante, shared_record, fax, hylafax, mail-fax, hl7_push, inbox, broken"):
         registry.channel_class("telex")
