@@ -4,6 +4,8 @@ Law of the spool (a fax engine, or `demo/fax_partner`, is the other side):
 - `<name>.tiff` then `<name>.json` appear, each whole, by rename; a job exists when its JSON does;
 - the engine writes `<name>.done.json` (`pages`, `at`) or `<name>.failed.json` (`cause`, `at`) beside them, by rename;
 - what a report may tell besides, of each call and of each page: `fax_reports`;
+- an engine creates `<name>.taken` (which must not exist before) when it begins with a job, and leaves the job alone if what is
+  there already holds the word `withdrawn`: so do we take a job back before we remove it;
 - `dial: false` in the job (a test instance): the engine must not call the number, and may report as if it had;
 - a report that says neither pages nor cause is left alone: it may still be being written;
 - a report is moved to `collected/` one round after its evidence was committed, and the pages, which are a patient's, deleted.
@@ -29,10 +31,12 @@ from adapter.channels.fax_line import checked_call, fax_capabilities, refused
 from adapter.channels.fax_reports import proof_of
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
+from adapter.model.withdrawal import Withdrawn
 from adapter.packaging.parcel import FaxContent, Parcel
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _BATCH = 100
+_TAKEN_BACK = "withdrawn"
 _REPORTS = (".done.json", ".failed.json")
 
 
@@ -78,6 +82,14 @@ class FaxSpoolChannel:
             return self._known(parcel.reference, None)
         except OSError as error:
             return _deferred(error)
+
+    def withdraw(self, reference: str) -> Withdrawn:
+        """Take a job back that the engine has not begun with; run again at any point, the answer is the same."""
+        name = spool_name(reference)
+        try:
+            return self._reported(name) or self._take_back(name)
+        except OSError:
+            return Withdrawn.NOT_YET
 
     def collect(self, cursor: str) -> tuple[tuple[Evidence, ...], str]:
         """Reports not collected yet. The cursor names the last batch: given back, it was committed and is put away.
@@ -130,6 +142,35 @@ class FaxSpoolChannel:
         if job is not None and _read(path).get("sha256") != job["sha256"]:
             return refused("conflict", "other pages are spooled under this reference")
         return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=name)
+
+    def _reported(self, name: str) -> Withdrawn | None:
+        """What a job came to that the engine reported on; None while it did not."""
+        for folder in (self._directory, self._collected):
+            if (folder / f"{name}.done.json").exists():
+                return Withdrawn.TOO_LATE
+            failed = folder / f"{name}.failed.json"
+            if failed.exists() and not (folder is self._collected and (self._directory / f"{name}.json").exists()):
+                return Withdrawn.PARTLY if _read(failed).get("pages") else Withdrawn.GONE
+        return None
+
+    def _take_back(self, name: str) -> Withdrawn:
+        """Whoever makes the mark first has the job. Ours says so, and goes last: a crash in between only makes this run again."""
+        job, mark = self._directory / f"{name}.json", self._directory / f"{name}.taken"
+        if not job.exists() and not mark.exists():
+            return Withdrawn.GONE
+        draft = self._directory / f".{name}.taken"
+        draft.write_text(_TAKEN_BACK)
+        try:
+            os.link(draft, mark)  # whole at once: an engine never sees it empty
+        except FileExistsError:
+            if mark.read_text() != _TAKEN_BACK:
+                return Withdrawn.NOT_YET
+        finally:
+            draft.unlink()
+        for file in (job, self._directory / f"{name}.tiff", mark):
+            file.unlink(missing_ok=True)
+        _sync_directory(self._directory)
+        return Withdrawn.GONE
 
     def _full(self) -> SendOutcome | None:
         waiting = sum(1 for entry in os.scandir(self._directory) if entry.name.endswith(".tiff"))
@@ -185,7 +226,8 @@ class FaxSpoolChannel:
         if not name or "/" in report or not (self._directory / report).exists():
             return
         self._collected.mkdir(mode=0o700, exist_ok=True)
-        (self._directory / f"{name}.tiff").unlink(missing_ok=True)
+        for left in (f"{name}.tiff", f"{name}.taken"):
+            (self._directory / left).unlink(missing_ok=True)
         for file in (f"{name}.json", report):
             with suppress(FileNotFoundError):
                 (self._directory / file).replace(self._collected / file)

@@ -42,6 +42,11 @@ class JobState(StrEnum):
         """True when nothing more will happen to it."""
         return self in (JobState.DONE, JobState.FAILED)
 
+    @property
+    def waits(self) -> bool:
+        """True while it may be taken back: it is not over, and not on the line."""
+        return not self.is_over and self is not JobState.ACTIVE
+
 
 @dataclass(frozen=True)
 class Job:
@@ -150,6 +155,11 @@ class FaxServer:
         """Take a job that is over out of the server's memory."""
         self._say(f"JOB {job_id}")
         self._say("JDELE")
+
+    def kill(self, job_id: int) -> None:
+        """End a job that waits; it goes to those that are over, as a failure. On the line, it would answer when the call ends."""
+        self._say(f"JOB {job_id}")
+        self._say("JKILL")
 
     def session_log(self, call: str) -> SessionLog | None:
         """The log of a call; None when the server has it no more.

@@ -21,6 +21,7 @@ from adapter.channels.hylafax_calls import calls_of
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
 from adapter.model.fax_call import FaxCall
+from adapter.model.withdrawal import Withdrawn
 from adapter.packaging.parcel import Parcel
 
 _URGENT_PRIORITY, _ORDINARY_PRIORITY = 63, 127
@@ -101,6 +102,21 @@ class HylaFaxChannel:
             return refused(cause_said(job.status), _pages_of(job))
         return _accepted(job)
 
+    def withdraw(self, reference: str) -> Withdrawn:
+        """Kill the job. It stays in the server's list of what is over, so that asked again the answer is the same.
+
+        A call under way is not broken: hfaxd would not answer before its end, and its pages are gone anyway.
+        """
+        try:
+            with self._server() as server:
+                job = server.find(reference)
+                if job is not None and job.state.waits:
+                    server.kill(job.id)
+                    job = server.find(reference)
+        except FnpError:
+            return Withdrawn.NOT_YET
+        return _withdrawn(job)
+
     def collect(self, cursor: str) -> tuple[tuple[Evidence, ...], str]:
         """Jobs that are over and were not told yet. The cursor holds those told which the server still remembers."""
         told = frozenset(json.loads(cursor) if cursor else ())
@@ -158,6 +174,17 @@ def _accepted(job: Job) -> SendOutcome:
     is_whole = job.state is JobState.DONE and job.pages >= job.total
     proves = DeliveryState.DELIVERED if is_whole else DeliveryState.ACCEPTED
     return SendOutcome(OutcomeKind.ACCEPTED, proves=proves, partner_reference=str(job.id))
+
+
+def _withdrawn(job: Job | None) -> Withdrawn:
+    """What a job that should not leave came to."""
+    if job is None:
+        return Withdrawn.GONE
+    if not job.state.is_over:
+        return Withdrawn.NOT_YET
+    if job.state is JobState.DONE:
+        return Withdrawn.TOO_LATE
+    return Withdrawn.PARTLY if job.pages else Withdrawn.GONE
 
 
 def _evidence(job: Job, calls: tuple[FaxCall, ...], at: datetime) -> Evidence:

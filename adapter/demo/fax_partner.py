@@ -76,6 +76,11 @@ class FaxSink:
     def _handle(self, path: Path) -> None:
         job = json.loads(path.read_bytes())
         name = path.stem
+        mark = self._spool / f"{name}.taken"
+        with suppress(FileExistsError):
+            mark.open("x").close()
+        if mark.read_bytes():
+            return  # taken back by who gave it
         cause = self._causes.get(job["number"], "")
         if cause:
             self._report(f"{name}.failed.json", {"reference": job["reference"], "cause": cause, "at": self._now().isoformat()})

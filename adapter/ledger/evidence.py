@@ -22,6 +22,7 @@ from adapter.ledger import ack_marks, bundles, fax_calls, moves, suspensions, ta
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import PayloadKind
 from adapter.ledger.rows import read_chunk, read_plan
+from adapter.ledger.withdrawal_asks import is_asked_back
 from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item, add_work_items, close_work_items
 from adapter.model.delivery import LADDER, TRANSITIONS, DeliveryState, Purpose
 from adapter.model.evidence import READERS, READERS_NO, Evidence
@@ -159,6 +160,10 @@ def _apply(tx: Transaction, row: Row, evidence: Evidence, reactions: Reactions) 
             # A relay's refusal, then the reader's: the state is the same, what the sender must know is not.
             ack_marks.mark(tx, row, S.REFUSED, cause=evidence.cause, source=actor, detail=detail, at=evidence.at)
         moves.note(tx, row, "proof-repeated", f"{evidence.proves.value} {detail}", actor=actor)
+        return row
+    if evidence.proves is S.REFUSED and is_asked_back(tx, row["id"]):
+        # It is not to leave any more: what the partner still has of it is asked, and nothing is tried again.
+        moves.note(tx, row, "proof-of-withdrawn", detail, actor=actor)
         return row
     if evidence.proves not in TRANSITIONS[before]:
         moves.note(tx, row, "proof-too-late", f"{evidence.proves.value} {detail}", actor=actor)

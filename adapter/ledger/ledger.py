@@ -29,6 +29,7 @@ from adapter.ledger import (
     requests,
     suspensions,
     visibility,
+    withdrawals,
     work_items,
 )
 from adapter.ledger.acks import OweAcks
@@ -74,6 +75,7 @@ from adapter.model.publication import Practice, Publication, Readers
 from adapter.model.receipt import Receipt
 from adapter.model.request import KnownRequest, RequestStep
 from adapter.model.wish import PatientWord
+from adapter.model.withdrawal import Withdrawal, Withdrawn
 from adapter.model.work_item import WorkAbout, WorkItem
 
 # For proofs of our own making: nothing is tried again, a refusal goes on to the next leg.
@@ -231,6 +233,14 @@ class Ledger:
         `owe` decides what is told of each submission. Safe to run again, and by several at once.
         """
         return acks.settle_acks(self._database, owe)
+
+    def withdrawals(self, channel: ChannelName) -> tuple[Withdrawal, ...]:
+        """What this channel was handed and must not let leave any more, oldest first: asked of it until it has answered."""
+        return withdrawals.pending(self._database, channel)
+
+    def settle_withdrawal(self, delivery_id: str, found: Withdrawn) -> bool:
+        """Write what a channel answered; True when that ends the question. What nobody has is replaced and cancelled by nothing."""
+        return withdrawals.settle(self._database, delivery_id, found)
 
     def reap(self, unclear_wait: Mapping[ChannelName, timedelta]) -> int:
         """Give back lost leases and wake what was unclear long enough; returns how many deliveries moved."""

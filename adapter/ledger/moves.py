@@ -17,6 +17,7 @@ from adapter.ledger.database import Transaction
 from adapter.ledger.records import Phase
 from adapter.ledger.rows import delivery_value
 from adapter.ledger.status import MOVING, SERVED, status_of
+from adapter.ledger.withdrawal_asks import ask_back
 from adapter.model.delivery import DeliveryState, Purpose, check_transition
 from adapter.model.work_item import IDENTITY_REASONS, WorkAbout
 
@@ -42,6 +43,8 @@ def move_delivery(
     changed = {"state": after.value, "changed_at": tx.now} | released | values
     tx.execute(update(tables.delivery).where(tables.delivery.c.id == row["id"]).values(changed))
     note(tx, row, after.value, detail or str(values.get("cause", "")), actor=actor)
+    if after in (S.CANCELLED, S.SUPERSEDED):
+        ask_back(tx, [row], str(values.get("cause", "")) or after.value)
     cause = str(values.get("cause", row["cause"]))
     ack_marks.mark(tx, row, after, cause=cause, source=actor, detail=detail, at=at or tx.now)
     return dict(row) | changed
@@ -106,11 +109,15 @@ def open_next_leg(tx: Transaction, row: Row, *, actor: str) -> bool:
 
 
 def close_later_legs(tx: Transaction, row: Row, states: Iterable[DeliveryState], detail: str, *, actor: str) -> None:
-    """Cancel the role's other legs that are in one of `states`: it was served, or a person took it over."""
+    """Cancel the role's other legs that are in one of `states`: it was served, or a person took it over. What waits in a partner's
+    queue is asked back.
+    """
     wanted = {state.value for state in states}
     for leg in _legs_of_role(tx, row):
         if leg["state"] in wanted:
             move_delivery(tx, leg, S.CANCELLED, actor=actor, detail=detail, cause=detail)
+        elif S(leg["state"]) in (S.ACCEPTED, S.UNCLEAR, S.ON_WIRE):
+            ask_back(tx, [leg], detail)
 
 
 def is_served_otherwise(tx: Transaction, row: Row) -> bool:

@@ -25,6 +25,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, uni
 from adapter.ledger import moves, tables
 from adapter.ledger.database import Transaction
 from adapter.ledger.status import SERVED
+from adapter.ledger.withdrawal_asks import ask_back
 from adapter.model.delivery import DeliveryState, Purpose
 from adapter.model.submission import Intent, Submission
 from adapter.model.work_item import WorkAbout
@@ -207,7 +208,7 @@ class LineKeeper:
         if newer:
             return Placement(S.SUPERSEDED, superseded_by=newer, cause="older-version")
         older = [row for row in self._older if row["role_id"] == role_id]
-        left = [row["on_wire_at"] for row in older if _may_have_left(row)]
+        left = [row["on_wire_at"] for row in older if may_have_left(row)]
         if self._cancels and older and not left:
             return Placement(S.CANCELLED, cause="nothing-to-cancel")
         return Placement(replaces_sent_on=_instant(max(left)) if left else "")
@@ -216,7 +217,7 @@ class LineKeeper:
         """Roles that older versions may have reached and that this one is not for; nobody asks again once a newer one did."""
         if self._newer or self._only_changes:
             return []
-        return sorted({row["role_id"] for row in self._older if _may_have_left(row)} - roles)
+        return sorted({row["role_id"] for row in self._older if may_have_left(row)} - roles)
 
     def supersede_older(self, placed: Mapping[str, str]) -> set[str]:
         """Stop what has not left of older versions; `placed` is role → our delivery. Returns the submissions touched.
@@ -233,6 +234,7 @@ class LineKeeper:
                 moves.supersede(self._tx, row, by, actor=self._actor)
             else:
                 moves.change_values(self._tx, row, superseded_by=by)
+                ask_back(self._tx, [row], "newer-version")
         return touched
 
     def _newest_of(self, older: Row) -> str:
@@ -240,7 +242,7 @@ class LineKeeper:
         newer = [
             row for row in self._newer if row["role_id"] == older["role_id"] and METADATA not in (row["intent"], older["intent"])
         ]
-        if _may_have_left(older):
+        if may_have_left(older):
             for row in newer:
                 if S(row["state"]) in _UNSENT and not row["replaces_sent_on"]:
                     moves.change_values(self._tx, row, replaces_sent_on=_instant(older["on_wire_at"]))
@@ -259,7 +261,7 @@ def waits_for_older() -> ColumnElement[bool]:
     return exists().where(*same, older.c.channel == d.c.channel, older.c.state == S.ON_WIRE.value, older.c.id != d.c.id, before)
 
 
-def _may_have_left(row: Row) -> bool:
+def may_have_left(row: Row) -> bool:
     """True unless the partner told us that it did not take it."""
     if row["on_wire_at"] is None:
         return False

@@ -17,12 +17,16 @@ from adapter.ledger import moves, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import PayloadKind
 from adapter.ledger.wish_tables import visibility_change
+from adapter.ledger.withdrawal_asks import ask_back
 from adapter.model.delivery import DeliveryState
 from adapter.model.receipt import ContentKind, ReceiptState, Verdict
 from adapter.model.submission import Intent, Visibility
 from adapter.model.work_item import WorkAbout
 
 _NAMESPACE = uuid.UUID("a4f7d1c0-2d60-5b7e-9a15-6f4c0b7be611")
+# Why a fax that was handed over is asked back.
+MASKED = "masked"
+_BRINGING = (Intent.NEW.value, Intent.REPLACE.value)
 # The words of `hidden`, in the order in which they are stored.
 PROFESSIONALS, PATIENT, REPRESENTATIVES = "professionals", "patient", "representatives"
 
@@ -61,7 +65,7 @@ def _newest(connection: Connection, document_id: str, legal_entity: str) -> Kept
 def submissions_of(database: Database, document_id: str, legal_entity: str) -> tuple[str, ...]:
     """See `Ledger.submissions_of`."""
     s = tables.submission
-    brings = s.c.intent.in_((Intent.NEW.value, Intent.REPLACE.value))
+    brings = s.c.intent.in_(_BRINGING)
     query = select(s.c.id).where(s.c.legal_entity == legal_entity, s.c.document_id == document_id, brings)
     with database.read() as connection:
         return tuple(connection.execute(query.order_by(s.c.created_at, s.c.id)).scalars())
@@ -87,7 +91,16 @@ def _order(tx: Transaction, document_id: str, hidden: frozenset[str], by: str, e
     _receipt(tx, change_id, {"visibility": sorted(hidden), "document": document_id, "number": number}, by, entity)
     tx.audit(entity, by, "document.visibility", WorkAbout.RECEIPT.value, change_id, words or "visible to all")
     _give_back_claimed(tx, document_id, by, entity)
+    if PROFESSIONALS in hidden:
+        _ask_back(tx, document_id, entity)
     return change_id
+
+
+def _ask_back(tx: Transaction, document_id: str, entity: str) -> None:
+    """A masked document leaves no partner's queue by a channel that masked documents never take (seam 15)."""
+    d, s = tables.delivery, tables.submission
+    mine = select(s.c.id).where(s.c.legal_entity == entity, s.c.document_id == document_id, s.c.intent.in_(_BRINGING))
+    ask_back(tx, tx.execute(moves.locked(d.c.submission_id.in_(mine))).mappings().all(), MASKED)
 
 
 def _give_back_claimed(tx: Transaction, document_id: str, by: str, entity: str) -> None:

@@ -20,6 +20,7 @@ from adapter.ledger.fax_number_answers import decide_number
 from adapter.ledger.identity_decisions import decide_document, documents_under
 from adapter.ledger.records import Decision, PayloadKind, WorkFilter
 from adapter.ledger.rows import read_chunk, read_plan, work_item_row, work_item_value
+from adapter.ledger.withdrawal_asks import ask_back
 from adapter.model.ack import AckKind, told_about
 from adapter.model.delivery import DeliveryState, Purpose
 from adapter.model.receipt import ReceiptState
@@ -355,6 +356,8 @@ def _take_over(tx: Transaction, row: Row, state: DeliveryState, cause: str, by: 
         raise LedgerError("delivery.on-wire", "it is being sent: wait for its outcome", where=row["id"])
     if state in _NOT_ON_WIRE:
         _stop(tx, row, cause, by)
+    elif state is S.ACCEPTED:
+        ask_back(tx, [row], cause)
     moves.close_later_legs(tx, row, (S.WAITING, S.QUEUED, S.CLAIMED, S.PARKED), cause, actor=by)
 
 

@@ -59,6 +59,7 @@ from adapter.pipeline.route_now import route_now
 from adapter.pipeline.told import NOT_TAKEN, told_by, told_to_sender
 from adapter.pipeline.told import parked as as_parked
 from adapter.pipeline.visibility import as_visible_now, masked_since
+from adapter.pipeline.withdrawing import withdraw_asked
 from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import Directory
 from adapter.tracking.ack_retries import decide_after_ack
@@ -461,7 +462,8 @@ class Pipeline:
 
     def settle_some(self) -> int:
         """Take the partners' proofs, give back lost leases, wake what was unclear; returns how many rows moved."""
-        moved = sum(self._collect(name, channel) for name, channel in self._channels.items())
+        moved = sum(withdraw_asked(self._ledger, name, channel) for name, channel in self._channels.items())
+        moved += sum(self._collect(name, channel) for name, channel in self._channels.items())
         moved += self._ledger.reap(self._settings.unclear_wait) + self._ledger.alarm_unfetched()
         return moved + self._ledger.settle_acks(lambda case: owed_acks(case, self._senders, self._clock()))
 

@@ -6,7 +6,7 @@ import io
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from adapter.formats.fax_annex import gather, inflate, put_together, read_code
 from adapter.formats.fax_codes import locate_codes
 from adapter.model.delivery import DeliveryState, OutcomeKind
 from adapter.model.evidence import Evidence
+from adapter.model.withdrawal import Withdrawn
 from adapter.packaging.fax_annex import annex_of
 from adapter.packaging.fax_page import HEIGHT, FaxCover, build_fax
 from adapter.packaging.parcel import FaxContent, Parcel
@@ -217,3 +218,36 @@ def test_a_job_removed_by_hand_is_told_as_such_and_nothing_goes_by_itself(hylafa
     subprocess.run(command, env={"FAXUSER": "traitdunion"}, check=True, capture_output=True, timeout=30)
     evidence, _ = _told(channel, "removed", before)
     assert (evidence.proves, evidence.cause) == (DeliveryState.REFUSED, "fax-removed")
+
+
+def test_a_job_that_waits_is_taken_back_and_the_answer_stays_the_same(hylafax: HylaFax) -> None:
+    channel, (content, _), since = _channel(hylafax), _letter(), time.time()
+    hylafax.fault(busy=True)
+    channel.send(_parcel("back", content))
+    _until(lambda: channel.withdraw("back") is Withdrawn.GONE)
+    hylafax.fault()
+    assert channel.withdraw("back") is Withdrawn.GONE
+    assert not [path for path in hylafax.received.glob("fax*.tif") if path.stat().st_mtime >= since]
+
+
+def test_a_fax_that_left_cannot_be_taken_back(hylafax: HylaFax) -> None:
+    channel, (content, _) = _channel(hylafax), _letter()
+    before = _cursor_now(channel)
+    channel.send(_parcel("left", content))
+    assert _delivered(channel, "left", content, before).proves is DeliveryState.DELIVERED
+    assert channel.withdraw("left") is Withdrawn.TOO_LATE
+
+
+def test_a_server_that_is_down_gives_nothing_back_yet(hylafax: HylaFax) -> None:
+    hylafax.stop_server()
+    try:
+        assert _channel(hylafax).withdraw("anything") is Withdrawn.NOT_YET
+    finally:
+        hylafax.start_server()
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)

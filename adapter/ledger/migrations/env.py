@@ -22,6 +22,7 @@ from adapter.ledger import (  # noqa: F401 - same schema
     import_tables,
     record_tables,
     statistics_tables,
+    withdrawal_tables,
 )
 from adapter.ledger.tables import metadata
 

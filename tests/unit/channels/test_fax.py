@@ -17,6 +17,7 @@ from adapter.channels.fax import FaxSpoolChannel, FaxSpoolSettings, spool_name
 from adapter.channels.fax_words import UNKNOWN_WORDS, rows_said
 from adapter.demo.fax_partner import FaxSink
 from adapter.model.delivery import DeliveryState, OutcomeKind
+from adapter.model.withdrawal import Withdrawn
 from adapter.packaging.parcel import FaxContent, MailContent, Parcel
 from adapter.packaging.tiff_f import write_tiff_f
 from adapter.tracking.causes import load_causes
@@ -303,3 +304,57 @@ def test_a_running_sink_receives_what_is_spooled(channel: FaxSpoolChannel, spool
         sink.stop()
     assert [proof.proves for proof in proofs] == [DeliveryState.DELIVERED]
     assert sink.numbers() == ["+33199000001"]
+
+
+# ── taken back ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_job_that_no_engine_began_with_is_taken_back_whole_and_said_again(channel: FaxSpoolChannel, spool: Path) -> None:
+    channel.send(_parcel())
+    assert channel.withdraw("TDU-0001") is Withdrawn.GONE
+    assert list(spool.iterdir()) == []
+    assert channel.withdraw("TDU-0001") is Withdrawn.GONE, "asked again after a crash, the answer is the same"
+    _sink(spool).run_once()
+    assert channel.collect("") == ((), "")
+
+
+def test_a_job_that_an_engine_began_with_is_not_taken_away_from_it(channel: FaxSpoolChannel, spool: Path) -> None:
+    channel.send(_parcel())
+    (spool / "TDU-0001.taken").touch()
+    assert channel.withdraw("TDU-0001") is Withdrawn.NOT_YET
+    _sink(spool).run_once()
+    assert channel.withdraw("TDU-0001") is Withdrawn.TOO_LATE
+    channel.collect(channel.collect("")[1])
+    assert channel.withdraw("TDU-0001") is Withdrawn.TOO_LATE
+    assert not (spool / "TDU-0001.taken").exists()
+
+
+def test_an_engine_leaves_alone_what_was_taken_back_a_moment_before(channel: FaxSpoolChannel, spool: Path) -> None:
+    channel.send(_parcel())
+    (spool / "TDU-0001.taken").write_text("withdrawn")
+    sink = _sink(spool)
+    sink.run_once()
+    assert sink.received() == []
+    assert channel.withdraw("TDU-0001") is Withdrawn.GONE, "a crash in between is made good"
+    assert list(spool.iterdir()) == []
+
+
+@pytest.mark.parametrize(("pages", "found"), [(1, Withdrawn.PARTLY), (0, Withdrawn.GONE)])
+def test_a_job_that_failed_tells_whether_pages_had_gone(
+    channel: FaxSpoolChannel, spool: Path, pages: int, found: Withdrawn
+) -> None:
+    channel.send(_parcel())
+    (spool / "TDU-0001.failed.json").write_text(json.dumps({"cause": "line-busy", "pages": pages}))
+    assert channel.withdraw("TDU-0001") is found
+    channel.collect(channel.collect("")[1])
+    assert channel.withdraw("TDU-0001") is found
+
+
+def test_a_spool_that_is_away_is_asked_again(channel: FaxSpoolChannel, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    channel.send(_parcel())
+    monkeypatch.setattr(fax.os, "link", _no_rights)
+    assert channel.withdraw("TDU-0001") is Withdrawn.NOT_YET
+
+
+def _no_rights(*_: object) -> None:
+    raise PermissionError(errno.EACCES, "no")

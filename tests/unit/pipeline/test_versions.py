@@ -224,6 +224,7 @@ def test_a_replacement_by_fax_names_what_it_replaces_on_its_cover(instance: Inst
     monkeypatch.setattr("adapter.packaging.build.build_fax", lambda _, cover, *__: covers.append(cover) or FaxContent(b"tiff", 2))
     first = instance.letter(_new(recipients=(FAX_DOCTOR,)))
     instance.dispatch(FAX)
+    instance.prove(instance.fax, S.DELIVERED)
     instance.letter(_replacing(recipients=(FAX_DOCTOR,)))
     instance.dispatch(FAX)
     sent = instance.timeline(first).submissions[0].deliveries[-1]
@@ -241,6 +242,7 @@ def test_a_cancellation_by_fax_is_one_page_without_the_document(instance: Instan
     )
     first = instance.letter(_new(recipients=(FAX_DOCTOR,)))
     instance.dispatch(FAX)
+    instance.prove(instance.fax, S.DELIVERED)
     monkeypatch.setattr("adapter.packaging.build.build_fax", lambda *_: pytest.fail("the document went again"))
     instance.letter(_cancelling(2, recipients=(FAX_DOCTOR,)))
     instance.dispatch(FAX)
