@@ -53,6 +53,7 @@ from adapter.model.publication import Practice
 from adapter.opening import LiveDirectory, inboxes, new_id, now, open_ledger
 from adapter.packaging.parcel import FaxForm, Hl7Sender, SenderProfile
 from adapter.packaging.parcel import Hl7Partner as Hl7Addressee
+from adapter.pipeline.fax_calls import TellCalls, nobody_counts
 from adapter.pipeline.judge import InstanceRules, Judge
 from adapter.pipeline.readers import inspectors_with, readers_with
 from adapter.pipeline.verbs import Pipeline, PipelineSettings
@@ -80,8 +81,8 @@ class Instance:
     lines: SecureLines
 
 
-def assemble(config: Config) -> Instance:
-    """Wire one process; opens the ledger, so call it after any fork."""
+def assemble(config: Config, *, tell_calls: TellCalls = nobody_counts) -> Instance:
+    """Wire one process; opens the ledger, so call it after any fork. `tell_calls` counts fax calls as they become known."""
     ledger = open_ledger(config)
     directory = LiveDirectory(config.directory)
     directory()  # a partners file that cannot be read stops the start, not the first letter
@@ -102,6 +103,7 @@ def assemble(config: Config) -> Instance:
         jitter=random.random,
         new_id=new_id,
         asked_by=partial(asked_by_arrival, inboxes=inboxes(config)),
+        tell_calls=tell_calls,
     )
     return Instance(config, ledger, pipeline, directory, channels, lines)
 

@@ -16,16 +16,22 @@ from datetime import UTC, datetime
 from adapter.channels.fnp import FaxServer, FnpError
 from adapter.model.confidential import Confidential
 
-# Size, `*` while it is being received, when, name, caller's number, what the other machine says of itself (any sign: last).
-_RECEIVED_FORMAT = "%n|%z|%Y|%f|%a|%j|%s"
+# Size, `*` while it is being received, when, name, subaddress, caller's number, how long it took (H:MM:SS), what the other
+# machine says of itself (any sign: last).
+_RECEIVED_FORMAT = "%n|%z|%Y|%f|%a|%j|%h|%s"
+_COLUMNS = _RECEIVED_FORMAT.count("|")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _FAX_NAME = re.compile(r"fax[0-9]+\.[a-z]{3,4}", re.IGNORECASE)
+_LENGTH = re.compile(r"(\d{1,3}):(\d\d):(\d\d)")
 _STATUS = re.compile(r"213 (\d+)")
 
 
 @dataclass(frozen=True, repr=False)
 class QueuedFax(Confidential):
-    """One file of the queue. `caller` and `station` are as the line told them; a file that is no TIFF is not `is_listed`."""
+    """One file of the queue. `caller` and `station` are as the line told them; a file that is no TIFF is not `is_listed`.
+
+    `seconds`: how long its call took; None where the server does not say.
+    """
 
     name: str
     size: int
@@ -34,6 +40,7 @@ class QueuedFax(Confidential):
     station: str = ""
     subaddress: str = ""
     is_listed: bool = True
+    seconds: int | None = None
 
 
 class ReceiveQueue(FaxServer):
@@ -54,7 +61,9 @@ class ReceiveQueue(FaxServer):
         self._say(f'RCVFMT "{_RECEIVED_FORMAT}"')
         lines = self._lines_of("recvq")
         listed = [fax for fax in map(_queued, lines) if fax is not None]
-        in_progress = {fields[3] for line in lines if len(fields := line.split("|", 6)) == 7 and fields[1].strip() == "*"}
+        in_progress = {
+            fields[3] for line in lines if len(fields := line.split("|", _COLUMNS)) > _COLUMNS and fields[1].strip() == "*"
+        }
         known = in_progress | {fax.name for fax in listed}
         strays = [self._stray(name) for name in self._names() if name not in known and _FAX_NAME.fullmatch(name)]
         return sorted(listed, key=lambda fax: (fax.received_at, fax.name)) + [fax for fax in strays if fax is not None]
@@ -131,11 +140,16 @@ def _status(answer: str) -> str:
 
 def _queued(line: str) -> QueuedFax | None:
     """A row of the list; None for a fax that is still coming in, and for what is no row of ours."""
-    fields = [field.strip() for field in line.split("|", 6)]
-    if len(fields) != 7 or fields[1] or not fields[0].isdigit() or not _NAME.fullmatch(fields[3]):
+    fields = [field.strip() for field in line.split("|", _COLUMNS)]
+    if len(fields) <= _COLUMNS or fields[1] or not fields[0].isdigit() or not _NAME.fullmatch(fields[3]):
         return None
-    size, _, when, name, subaddress, caller, station = fields
+    size, _, when, name, subaddress, caller, took, station = fields
     with suppress(ValueError):
         received_at = datetime.strptime(when, "%Y/%m/%d %H.%M.%S").replace(tzinfo=UTC)
-        return QueuedFax(name, int(size), received_at, caller, station, subaddress)
+        return QueuedFax(name, int(size), received_at, caller, station, subaddress, seconds=_seconds(took))
     return None
+
+
+def _seconds(took: str) -> int | None:
+    found = _LENGTH.fullmatch(took)
+    return int(found[1]) * 3600 + int(found[2]) * 60 + int(found[3]) if found else None

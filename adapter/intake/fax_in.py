@@ -57,6 +57,7 @@ class ReceivedFax(Confidential):
 
     `sender`: as the source writes it (caller's number, else what the other machine says of itself). `called`: the line or
     extension that was called. `received_at`: as the source tells it, aware. `mark` tells a file without content from another.
+    `seconds`: how long the call took, where the source says so.
     """
 
     content: bytes
@@ -66,6 +67,7 @@ class ReceivedFax(Confidential):
     called: str = ""
     withheld: str = ""
     mark: str = ""
+    seconds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -158,5 +160,5 @@ def _side_car(fax: ReceivedFax, pages: int, withheld: str) -> bytes:
         "pages": pages,
         "received_at": fax.received_at.isoformat(),
         "withheld": str(withheld),
-    }
+    } | ({"seconds": fax.seconds} if fax.seconds is not None else {})
     return json.dumps(told, ensure_ascii=False).encode()

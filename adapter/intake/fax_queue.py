@@ -169,6 +169,7 @@ class FaxQueue:
             called=fax.subaddress,
             withheld=withheld,
             mark=mark_of(fax),
+            seconds=fax.seconds,
         )
 
     def _content_of(self, queue: ReceiveQueue, fax: QueuedFax) -> bytes | None:

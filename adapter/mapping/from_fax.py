@@ -18,13 +18,17 @@ _SAFE = re.compile(r"[!-~]{1,200}")
 
 @dataclass(frozen=True)
 class FaxOrigin:
-    """What the line said of one call. `number` is E.164, or empty; `withheld`: why the door could not bring it in whole."""
+    """What the line said of one call. `number` is E.164, or empty; `withheld`: why the door could not bring it in whole.
+
+    `seconds`: how long the call took; None where nobody says.
+    """
 
     number: str = ""
     called: str = ""
     pages: int = 0
     received_at: str = ""
     withheld: str = ""
+    seconds: int | None = None
 
 
 def inspect_fax(arrival: Arrival) -> Inspection:
@@ -47,7 +51,12 @@ def origin_of(side_car: bytes) -> FaxOrigin:
     return FaxOrigin(
         words.get("from", ""),
         words.get("called_id", ""),
-        pages if isinstance(pages, int) and not isinstance(pages, bool) else 0,
+        _whole(pages) or 0,
         words.get("received_at", ""),
         words.get("withheld", ""),
+        _whole(told.get("seconds")),
     )
+
+
+def _whole(told: object) -> int | None:
+    return told if isinstance(told, int) and not isinstance(told, bool) and told >= 0 else None

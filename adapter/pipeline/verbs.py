@@ -49,6 +49,7 @@ from adapter.pipeline.acks import answers_partner, in_sandbox, owed_acks, questi
 from adapter.pipeline.addresses import suspended_leg
 from adapter.pipeline.answering import answer_request
 from adapter.pipeline.bundles import bundled, document_of, hold_of, joined, of_one_mail, recipient_of
+from adapter.pipeline.fax_calls import TellCalls, calls_in, nobody_counts
 from adapter.pipeline.fax_numbers import NUMBER_CHANGED, may_be_dialled, number_withdrawn
 from adapter.pipeline.judge import Judge, Judged
 from adapter.pipeline.lease import kept_alive
@@ -128,6 +129,7 @@ class Pipeline:
         new_id: Callable[[], str],
         pause: Callable[[float], None] = time.sleep,
         asked_by: Callable[[Arrival], AcksWanted] = asked_by_arrival,
+        tell_calls: TellCalls = nobody_counts,
     ) -> None:
         self._ledger = ledger
         self._judge = judge
@@ -141,6 +143,7 @@ class Pipeline:
         self._new_id = new_id
         self._pause = pause
         self._asked_by = asked_by
+        self._tell_calls = tell_calls
 
     # ── accept ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -214,6 +217,7 @@ class Pipeline:
             suspends=suspends_address,
             doubtful_statuses=adt_words().doubtful,
         )
+        self._tell_calls((*effects.calls, *calls_in(effects.evidences)))
 
     def _effects_of(self, claim: ClaimedReceipt) -> StoredEffects:
         if claim.attempts > POISON_CLAIMS:
@@ -478,7 +482,7 @@ class Pipeline:
             return 0
         if not evidence and cursor == before:
             return 0
-        return self._ledger.record_evidence(
+        moved = self._ledger.record_evidence(
             evidence,
             cursor_name,
             cursor,
@@ -486,6 +490,8 @@ class Pipeline:
             retry_after=self._retry_after,
             suspends=suspends_address,
         )
+        self._tell_calls(calls_in(evidence))
+        return moved
 
     def _retry_after(self, cause: str, attempts: int) -> timedelta | None:
         return retry_after_proof(cause, attempts, self._jitter())

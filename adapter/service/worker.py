@@ -91,8 +91,8 @@ def run_worker(
 ) -> None:
     """The whole life of a worker process. `told_to_stop` is set by a SIGTERM that comes before the doors are open."""
     configure_logs(config.log)
-    instance = assemble(config)
     figures = Figures()
+    instance = assemble(config, tell_calls=figures.count_calls)
     halt = threading.Event()
     dispatch = _dispatch_lanes(instance, number, halt)
     prepare = _prepare_lane(instance, number, dispatch, halt)

@@ -27,6 +27,7 @@ from adapter.mapping.kinds import ENVELOPES
 from adapter.mapping.mail.asked import asked_by_arrival
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
+from adapter.model.fax_call import FaxCall
 from adapter.model.fax_number import FirstFax
 from adapter.model.inbox import NO_INBOXES, Inboxes
 from adapter.model.plan import ChannelName
@@ -150,6 +151,7 @@ class Instance:
         judge = Judge(inspectors, ENVELOPES, lambda: self.directory, rules, clock=self.clock, new_id=_new_id)
         waits = dict.fromkeys(ChannelName, UNCLEAR_WAIT)
         settings = PipelineSettings(LEASE, waits, routes or rehearsal(), Level.FULL, first_fax)
+        self.calls: list[FaxCall] = []
         self.pipeline = Pipeline(
             self.ledger,
             judge,
@@ -166,6 +168,7 @@ class Instance:
             new_id=_new_id,
             pause=self.pauses.append,
             asked_by=partial(asked_by_arrival, inboxes=inboxes),
+            tell_calls=self.calls.extend,
         )
 
     @property

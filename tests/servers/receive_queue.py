@@ -29,6 +29,7 @@ class Lying:
     is_coming_in: bool = False
     is_fax: bool = True
     is_closed: bool = False
+    took: str = ""
 
 
 @dataclass
@@ -157,7 +158,7 @@ class _Conversation:
 
     def _row(self, name: str, one: Lying) -> str:
         told = {"n": str(len(one.content)), "z": "*" if one.is_coming_in else " ", "Y": f"{one.at:%Y/%m/%d %H.%M.%S}"}
-        told |= {"f": name, "a": one.subaddress, "j": one.caller, "s": one.station}
+        told |= {"f": name, "a": one.subaddress, "j": one.caller, "h": one.took, "s": one.station}
         row = self.format
         for letter, value in told.items():
             row = row.replace(f"%{letter}", value, 1)

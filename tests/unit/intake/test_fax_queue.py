@@ -82,6 +82,15 @@ def test_a_fax_of_the_queue_is_one_arrival_and_then_leaves_it(
     assert not server.files
 
 
+@pytest.mark.parametrize(("took", "seconds"), [("0:01:04", 64), ("12:00:01", 43201), ("", None), ("soon", None)])
+def test_how_long_a_call_took_is_told_where_the_server_says_so(
+    server: QueueDouble, acceptor: FakeAcceptor, intake: Intake[Arrival], took: str, seconds: int | None
+) -> None:
+    server.files["fax000000001.tif"] = Lying(fax_tiff(), took=took, station="A|B")
+    follow(server, intake).poll_once()
+    assert told(acceptor.kept[0]).get("seconds") == seconds
+
+
 @pytest.mark.parametrize(
     ("caller", "station", "number"),
     [

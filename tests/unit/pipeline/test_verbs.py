@@ -14,6 +14,8 @@ from adapter.ledger.records import Decision
 from adapter.mapping.kinds import Understand
 from adapter.model.delivery import Delivery, DeliveryState, SendOutcome
 from adapter.model.effects import Translation
+from adapter.model.evidence import Evidence
+from adapter.model.fax_call import CallDirection, FaxCall
 from adapter.model.plan import ChannelName
 from adapter.model.receipt import Arrival, ContentKind, Kept, Principal, Verdict
 from adapter.model.work_item import WorkAbout, WorkItem
@@ -556,6 +558,17 @@ def test_the_cursor_moves_with_its_proofs(house: Instance) -> None:
     house.dispatch(FAX)
     house.prove(house.fax, DeliveryState.DELIVERED)
     assert house.ledger.read_cursor("evidence:fax") == "1"
+
+
+def test_the_calls_that_a_proof_tells_of_are_counted_once_they_are_kept(house: Instance) -> None:
+    receipt = house.letter(FAX_LETTER)
+    house.dispatch(FAX)
+    (fax,) = house.timeline(receipt).submissions[0].deliveries
+    call = FaxCall(fax.reference, CallDirection.OUT, house.clock(), "7", seconds=20.0, pages=2)
+    house.fax.reports.append(Evidence(fax.reference, DeliveryState.DELIVERED, house.clock(), "fax", calls=(call,)))
+    house.pipeline.settle_some()
+    assert house.calls == [call]
+    assert [kept.call for kept in house.timeline(receipt).calls] == [call]
 
 
 # ── a person decides ──────────────────────────────────────────────────────────────────────────────────────────
