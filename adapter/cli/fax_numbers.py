@@ -114,6 +114,7 @@ def _row(number: str, known: FaxNumber | None, directory: Directory, today: date
         "decided_by": known.decided_by if known else "",
         "by_code": known.by_code if known else False,
         "since": known.changed_at.isoformat() if known else "",
+        "test_page": known.test_page.value if known and known.test_page else "",
         "waiting": list(known.waiting) if known else [],
         "sent": list(known.sent) if known else [],
     }
@@ -121,10 +122,11 @@ def _row(number: str, known: FaxNumber | None, directory: Directory, today: date
 
 def _line(row: Mapping[str, Any]) -> str:
     by = f" by {row['decided_by']}{' with its code' if row['by_code'] else ''}" if row["decided_by"] else ""
+    page = f", test page {row['test_page']}" if row["test_page"] else ""
     counted = f", {len(row['waiting'])} waiting, {len(row['sent'])} sent" if row["state"] != _UNUSED else ""
     holders = "; ".join(row["held_by"]) or "nobody in the directory"
     word = row["state"].upper() if row["state"] == NumberState.SUSPENDED.value else row["state"]
-    return f"{national(row['number'])}  {word}{by}{counted}  ({holders})"
+    return f"{national(row['number'])}  {word}{by}{page}{counted}  ({holders})"
 
 
 def _number(written: str) -> str:

@@ -15,9 +15,10 @@ from adapter.errors import LedgerError
 from adapter.ledger import moves, tables
 from adapter.ledger.database import Transaction
 from adapter.ledger.fax_number_tables import fax_number, fax_number_delivery
+from adapter.ledger.fax_test_pages import end_pages
 from adapter.ledger.records import Decision
 from adapter.ledger.rows import work_item_value
-from adapter.model.delivery import DeliveryState
+from adapter.model.delivery import DeliveryState, Purpose
 from adapter.model.fax_number import NumberState
 from adapter.model.work_item import FIRST_FAX, WRONG_FAX_NUMBER, WorkAbout, WorkItem
 
@@ -27,6 +28,7 @@ EVERY_ENTITY = ""
 ABOUT = WorkAbout.FAX_NUMBER.value
 # Causes of what waits for a word on its number.
 HELD_CAUSES = (FIRST_FAX, WRONG_FAX_NUMBER)
+IS_DOCUMENT = tables.delivery.c.purpose == Purpose.DOCUMENT.value
 _CAUSES = {Decision.CANCEL: "cancelled", Decision.HAND_OVER: "handed-over", Decision.CLOSE: "closed"}
 
 
@@ -69,6 +71,7 @@ def confirm(tx: Transaction, entity: str, number: str, by: str, *, how: str) -> 
         write_number(tx, EVERY_ENTITY, number, state=NumberState.SEEN.value, decided_by=by)
     tx.audit(entity, by, "fax-number.confirmed", ABOUT, number, how)
     tx.event(entity, WorkAbout.FAX_NUMBER, number, "confirmed", how)
+    end_pages(tx, entity, number, by)
     held = _held_for(tx, entity, number)
     for row in held:
         again = {"cause": "", "attempts": 0, "not_before": None}
@@ -90,6 +93,8 @@ def decide_number(tx: Transaction, item: WorkItem, decision: Decision, by: str) 
     if decision is Decision.RETRY:
         confirm(tx, entity, number, by, how="word")
         return
+    end_pages(tx, entity, number, by)
+    write_number(tx, entity, number, code="")
     held = _held_for(tx, entity, number)
     for row in held:
         cause = _CAUSES[decision]
@@ -134,5 +139,5 @@ def is_asked_by_number() -> Any:
 def _held_for(tx: Transaction, entity: str, number: str) -> list[Row]:
     d, link = tables.delivery, fax_number_delivery
     mine = select(link.c.delivery_id).where(link.c.legal_entity == entity, link.c.number == number)
-    held = moves.locked(d.c.id.in_(mine), d.c.state == S.PARKED.value, d.c.cause.in_(HELD_CAUSES))
+    held = moves.locked(d.c.id.in_(mine), IS_DOCUMENT, d.c.state == S.PARKED.value, d.c.cause.in_(HELD_CAUSES))
     return list(tx.execute(held).mappings())

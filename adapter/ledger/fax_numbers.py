@@ -18,6 +18,7 @@ from adapter.ledger.fax_number_answers import (
     ABOUT,
     EVERY_ENTITY,
     HELD_CAUSES,
+    IS_DOCUMENT,
     close_items,
     confirm,
     hold_number,
@@ -28,11 +29,20 @@ from adapter.ledger.fax_number_answers import (
     write_number,
 )
 from adapter.ledger.fax_number_tables import fax_number, fax_number_delivery
+from adapter.ledger.fax_test_pages import end_pages, page_state, queue_page
 from adapter.ledger.records import Decision
 from adapter.ledger.work_items import add_work_items
 from adapter.model.delivery import DeliveryState
 from adapter.model.fax_number import FaxNumber, FirstFax, NumberState, NumberUse
-from adapter.model.work_item import FIRST_FAX, FIRST_FAX_ADVICE, WRONG_FAX_ADVICE, WRONG_FAX_NUMBER, WorkAbout, WorkItem
+from adapter.model.work_item import (
+    FIRST_FAX,
+    FIRST_FAX_ADVICE,
+    TEST_PAGE_ADVICE,
+    WRONG_FAX_ADVICE,
+    WRONG_FAX_NUMBER,
+    WorkAbout,
+    WorkItem,
+)
 
 S = DeliveryState
 Row = Mapping[Any, Any]
@@ -63,6 +73,13 @@ class FaxNumbers:
         """Nothing goes to this number any more, from nobody; what went and what waits is told to a person of each entity."""
         return _report_wrong(self._database, number, holders, by, legal_entity)
 
+    def test_page_code(self, number: str, *, legal_entity: str) -> str:
+        """The code that the test page of a number bears; empty once its question is answered."""
+        n = fax_number
+        mine = (n.c.legal_entity == legal_entity, n.c.number == number, n.c.state == NumberState.ASKED.value)
+        with self._database.read() as connection:
+            return connection.execute(select(n.c.code).where(*mine)).scalar() or ""
+
     def all(self, *, legal_entity: str) -> tuple[FaxNumber, ...]:
         """Every number that an entity ever used, by number."""
         return _list_numbers(self._database, legal_entity)
@@ -74,7 +91,7 @@ def _admit(database: Database, delivery_id: str, fence: int, use: NumberUse, pol
         row = tx.execute(moves.locked(tables.delivery.c.id == delivery_id)).mappings().first()
         if row is None or row["fence"] != fence or row["state"] != S.CLAIMED.value:
             raise StaleClaimError("delivery.claim-lost", "this delivery is no longer held under this claim", where=delivery_id)
-        stopped = _stopped_by(tx, use, policy)
+        stopped = _stopped_by(tx, row, use, policy)
         _link(tx, row, use.number, let_through=not stopped)
         if stopped:
             moves.move_delivery(tx, row, S.PARKED, actor=row["claimed_by"], detail=stopped, cause=stopped)
@@ -84,7 +101,7 @@ def _admit(database: Database, delivery_id: str, fence: int, use: NumberUse, pol
     return database.write(work)
 
 
-def _stopped_by(tx: Transaction, use: NumberUse, policy: FirstFax) -> str:
+def _stopped_by(tx: Transaction, row: Row, use: NumberUse, policy: FirstFax) -> str:
     """Why a document must wait; its question is open when this returns. Empty: it may be dialled."""
     known, everyone = number_row(tx, use.legal_entity, use.number), number_row(tx, EVERY_ENTITY, use.number)
     if any(row is not None and row["state"] == NumberState.SUSPENDED.value for row in (known, everyone)):
@@ -97,10 +114,16 @@ def _stopped_by(tx: Transaction, use: NumberUse, policy: FirstFax) -> str:
         if known is None:
             write_number(tx, use.legal_entity, use.number, state=NumberState.SEEN.value, holders=holders)
         return ""
-    asked = {"state": NumberState.ASKED.value, "holders": holders}
-    if known is None or known["state"] != NumberState.ASKED.value or read_holders(known["holders"]) != use.holders:
+    is_asked = known is not None and known["state"] == NumberState.ASKED.value and read_holders(known["holders"]) == use.holders
+    code = str(known["code"]) if known is not None and is_asked else ""
+    if policy is FirstFax.TEST_PAGE and not code:
+        end_pages(tx, use.legal_entity, use.number, "ledger")  # of an older question
+        code, is_asked = queue_page(tx, row, use.number), False
+    if not is_asked:
+        asked = {"state": NumberState.ASKED.value, "holders": holders, "code": code}
         write_number(tx, use.legal_entity, use.number, **asked, decided_by="", by_code=False)
-    _ask(tx, use, FIRST_FAX, FIRST_FAX_ADVICE.format(display=use.display))
+    advice = TEST_PAGE_ADVICE if code else FIRST_FAX_ADVICE
+    _ask(tx, use, FIRST_FAX, advice.format(display=use.display))
     return FIRST_FAX
 
 
@@ -172,13 +195,14 @@ def _stop_all(tx: Transaction, entity: str, number: str, by: str) -> None:
     """Nothing more goes to a number: what is queued waits, and the incident is a person's, with what already went."""
     d, link = tables.delivery, fax_number_delivery
     mine = select(link.c.delivery_id).where(link.c.legal_entity == entity, link.c.number == number)
-    queued = or_(d.c.state == S.QUEUED.value, (d.c.state == S.PARKED.value) & d.c.cause.in_(HELD_CAUSES))
+    queued = IS_DOCUMENT & or_(d.c.state == S.QUEUED.value, (d.c.state == S.PARKED.value) & d.c.cause.in_(HELD_CAUSES))
     rows = tx.execute(moves.locked(d.c.id.in_(mine), queued)).mappings().all()
     for row in rows:
         if row["state"] == S.QUEUED.value:
             moves.move_delivery(tx, row, S.PARKED, actor=by, detail=WRONG_FAX_NUMBER, cause=WRONG_FAX_NUMBER)
         else:
             moves.change_values(tx, row, cause=WRONG_FAX_NUMBER)
+    end_pages(tx, entity, number, by)
     close_items(tx, entity, number, Decision.CLOSE, by)
     sent = _sent(tx.connection, entity, number)
     about = WorkAbout.FAX_NUMBER
@@ -209,9 +233,7 @@ def _list_numbers(database: Database, legal_entity: str) -> tuple[FaxNumber, ...
 def _value(connection: Connection, row: Row) -> FaxNumber:
     d, link = tables.delivery, fax_number_delivery
     mine = select(link.c.delivery_id).where(link.c.legal_entity == row["legal_entity"], link.c.number == row["number"])
-    held = (
-        select(d.c.id).where(d.c.id.in_(mine), d.c.state == S.PARKED.value, d.c.cause.in_(HELD_CAUSES)).order_by(d.c.created_at)
-    )
+    held = select(d.c.id).where(d.c.id.in_(mine), d.c.state == S.PARKED.value, d.c.cause.in_(HELD_CAUSES))
     return FaxNumber(
         number=row["number"],
         state=NumberState(row["state"]),
@@ -221,6 +243,7 @@ def _value(connection: Connection, row: Row) -> FaxNumber:
         by_code=row["by_code"],
         waiting=tuple(connection.execute(held.order_by(d.c.created_at, d.c.id)).scalars()),
         sent=_sent(connection, row["legal_entity"], row["number"]),
+        test_page=page_state(connection, row["legal_entity"], row["number"]),
     )
 
 
@@ -231,6 +254,6 @@ def _sent(connection: Connection, entity: str, number: str) -> tuple[str, ...]:
     query = (
         select(d.c.id)
         .join(link, link.c.delivery_id == d.c.id)
-        .where(link.c.legal_entity == entity, link.c.number == number, link.c.let_through_at.is_not(None), went)
+        .where(link.c.legal_entity == entity, link.c.number == number, link.c.let_through_at.is_not(None), IS_DOCUMENT, went)
     )
     return tuple(connection.execute(query.order_by(link.c.let_through_at, d.c.id)).scalars())

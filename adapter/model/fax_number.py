@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from adapter.model.delivery import DeliveryState
+
 
 class FirstFax(StrEnum):
     """What happens before the first document to a number that nobody confirmed."""
@@ -44,7 +46,7 @@ class NumberUse:
 class FaxNumber:
     """One number of one legal entity. `waiting`, `sent`: ids of deliveries held until an answer, and gone or perhaps gone.
 
-    `by_code`: whoever holds the test page told its code.
+    `by_code`: whoever holds the test page told its code. `test_page`: how far the newest came.
     """
 
     number: str
@@ -55,3 +57,4 @@ class FaxNumber:
     by_code: bool = False
     waiting: tuple[str, ...] = ()
     sent: tuple[str, ...] = ()
+    test_page: DeliveryState | None = None

@@ -38,6 +38,10 @@ FIRST_FAX_ADVICE = (
     "Premier fax vers ce numéro ({display}) : vérifier par téléphone ou par une source sûre qu'il est bien le sien, puis "
     "`tdu fax confirm-number` ou répondre retry. Les suivants attendent avec lui."
 )
+TEST_PAGE_ADVICE = (
+    "Premier fax vers ce numéro ({display}) : une page d'essai sans patient lui part, avec un code. Quand il le donne par "
+    "téléphone : `tdu fax confirm-number` avec ce code. Les documents attendent."
+)
 WRONG_FAX_NUMBER = "fax-number-wrong"
 WRONG_FAX_ADVICE = (
     "Numéro signalé comme faux : plus rien n'y part. Corriger l'annuaire, prévenir le référent de la protection des données, "

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import assert_never
 
 from adapter.errors import RenditionError
@@ -25,6 +26,7 @@ from adapter.packaging.cda_out.structured import structured_model, write_as_n3
 from adapter.packaging.code_tables import PDF_FORMAT, class_of, format_of
 from adapter.packaging.fax_annex import annex_of
 from adapter.packaging.fax_cancellation import CancelledFax, build_cancellation, cancellation_sheet
+from adapter.packaging.fax_number_check import NumberCheck, build_number_check, number_check_sheet
 from adapter.packaging.fax_page import FaxCover, build_fax
 from adapter.packaging.fax_pdf import build_fax_pdf, sheet_as_pdf
 from adapter.packaging.follow_up import civil_day, fax_follow_up, shown_reference
@@ -71,6 +73,26 @@ def build_parcel(
         urgent=document.submission.urgency is Urgency.URGENT,
         content=_content(delivery, document, recipient, leg, sender, sent_at),
     )
+
+
+def build_number_check_parcel(
+    delivery: Delivery, recipient: RecipientPlan, sender: SenderProfile, sent_at: datetime, code: str, *, urgent: bool
+) -> Parcel:
+    """The page that goes before the first document to a fax number, as urgent as that one: no patient, no document is named."""
+    leg = leg_of(delivery, recipient)
+    parcel = partial(Parcel, delivery.id, delivery.reference, leg.address, urgent)
+    cover = FaxCover(
+        sender=sender.name,
+        recipient=recipient.display,
+        fax_number=leg.address,
+        callback_number=sender.phone,
+        sender_fax=sender.fax_number,
+        date=f"{sent_at:%d/%m/%Y}",
+    )
+    check = NumberCheck(cover, code)
+    if sender.fax_form is FaxForm.PDF:
+        return parcel(sheet_as_pdf(number_check_sheet(check, sender.stamp), delivery.fence))
+    return parcel(build_number_check(check, sender.stamp))
 
 
 def build_joint_parcel(
@@ -151,7 +173,7 @@ def _content(
         case ChannelName.SHARED_RECORD:
             return _for_record(delivery, document, leg, sender, sent_at)
         case ChannelName.FAX:
-            return _fax(delivery, document, _cover(document, recipient, leg, sender, delivery, sent_at), sender)
+            return _fax(delivery, document, fax_cover(document, recipient, leg, sender, delivery, sent_at), sender)
         case ChannelName.HL7_PUSH:
             cda = travelling_cda(document, readable_pdf(document, sender.stamp))
             carried = LocalDocument(document.submission, cda, sender.mailbox)
@@ -243,9 +265,10 @@ def _cda_format(document: Document) -> Code:
     return format_of(templates) if templates else PDF_FORMAT
 
 
-def _cover(
+def fax_cover(
     document: Document, recipient: RecipientPlan, leg: Leg, sender: SenderProfile, delivery: Delivery, sent_at: datetime
 ) -> FaxCover:
+    """What lies open in a tray: nothing of the patient, nor the document's title."""
     return FaxCover(
         sender=sender.name,
         recipient=recipient.display,

@@ -7,15 +7,18 @@ sandbox; the number meant is looked at all the same, so that what a production i
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
+from adapter.errors import RenditionError
 from adapter.formats.phone_number import e164
 from adapter.ledger.ledger import Ledger
-from adapter.ledger.records import Claimed, ClaimedAck
+from adapter.ledger.records import Claimed, ClaimedAck, ClaimedDelivery
 from adapter.model.delivery import Delivery, Purpose
 from adapter.model.fax_number import FirstFax, NumberUse
 from adapter.model.plan import ChannelName, RecipientPlan
 from adapter.model.submission import Urgency
+from adapter.packaging.build import build_number_check_parcel
+from adapter.packaging.parcel import Parcel, SenderProfile
 from adapter.pipeline.bundles import recipient_of
 from adapter.routing.directory import Directory
 from adapter.routing.entries import Role
@@ -47,6 +50,16 @@ def may_be_dialled(ledger: Ledger, directory: Directory, claim: Claimed, policy:
         urgent=claim.submission.urgency is Urgency.URGENT,
     )
     return ledger.fax_numbers.admit(delivery.id, delivery.fence, use, policy)
+
+
+def number_check_parcel(ledger: Ledger, claim: ClaimedDelivery, sender: SenderProfile, sent_at: datetime) -> Parcel:
+    """The page that asks who is behind a number; RenditionError when that is answered by now."""
+    delivery, recipient = claim.delivery, recipient_of(claim.delivery, claim.plan)
+    code = ledger.fax_numbers.test_page_code(_number_of(delivery, recipient), legal_entity=delivery.legal_entity)
+    if not code:
+        raise RenditionError("fax.number-answered", "this number is not asked about any more", where=delivery.id)
+    urgent = claim.submission.urgency is Urgency.URGENT
+    return build_number_check_parcel(delivery, recipient, sender, sent_at, code, urgent=urgent)
 
 
 def holders_today(directory: Directory, number: str, today: date) -> frozenset[str]:

@@ -50,7 +50,7 @@ from adapter.pipeline.addresses import suspended_leg
 from adapter.pipeline.answering import answer_request
 from adapter.pipeline.bundles import bundled, document_of, hold_of, joined, of_one_mail, recipient_of
 from adapter.pipeline.fax_calls import TellCalls, calls_in, nobody_counts
-from adapter.pipeline.fax_numbers import NUMBER_CHANGED, may_be_dialled, number_withdrawn
+from adapter.pipeline.fax_numbers import NUMBER_CHANGED, may_be_dialled, number_check_parcel, number_withdrawn
 from adapter.pipeline.judge import Judge, Judged
 from adapter.pipeline.lease import kept_alive
 from adapter.pipeline.orders import effects_of_order
@@ -377,6 +377,8 @@ class Pipeline:
             parcel = build_ack_parcel(claim.delivery, claim.ack, claim.asked, sender, sent_at, claim.original)
             return parcel if answers_partner(claim.delivery) else in_sandbox(parcel, self._settings.routes)
         recipient = recipient_of(claim.delivery, claim.plan)
+        if claim.delivery.purpose is Purpose.NOTICE:
+            return number_check_parcel(self._ledger, claim, self._senders[claim.delivery.legal_entity], sent_at)
         return build_parcel(claim.delivery, document_of(claim), recipient, self._senders[claim.delivery.legal_entity], sent_at)
 
     def _send(self, channel: Channel, parcel: Parcel, delivery: Delivery) -> SendOutcome:

@@ -10,17 +10,20 @@ import pytest
 
 from adapter.channels.fax import FaxSpoolChannel, FaxSpoolSettings
 from adapter.demo.fax_partner import FaxSink
-from adapter.ledger.records import Decision
+from adapter.errors import StaleClaimError
+from adapter.ledger.records import Decision, Phase
+from adapter.model.delivery import DeliveryState, Purpose
 from adapter.model.fax_number import FirstFax, NumberState
 from adapter.model.plan import ChannelName
 from adapter.model.work_item import FIRST_FAX, WRONG_FAX_NUMBER, WorkAbout
+from adapter.packaging.parcel import FaxContent
 from adapter.pipeline.fax_numbers import NUMBER_CHANGED, holders_today
 from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import Directory, load_directory
 from tests.builders.cda import build_ldl_ses
 from tests.builders.directory import APHP_EJ, SANDBOX, territory_files
 from tests.builders.hl7 import FAX_DOCTOR, build_mdm
-from tests.builders.instance import NOON, Instance, ScriptedChannel
+from tests.builders.instance import LEASE, NOON, Instance, ScriptedChannel, refused
 
 FAX = ChannelName.FAX
 NUMBER, OTHER_NUMBER = "+33199004641", "+33261911234"
@@ -155,3 +158,47 @@ def test_pages_reach_the_spool_only_once_the_number_is_confirmed(tmp_path: Path)
     assert sink.numbers() == [NUMBER] * 2
     (known,) = house.ledger.fax_numbers.all(legal_entity=APHP_EJ)
     assert (known.state, len(known.sent)) == (NumberState.CONFIRMED, 2)
+
+
+def test_a_test_page_leaves_first_and_its_code_lets_the_document_follow(tmp_path: Path) -> None:
+    house = Instance(tmp_path, routes=RouteSettings(production=True), first_fax=FirstFax.TEST_PAGE)
+    receipt = house.letter(letter())
+    house.dispatch(FAX)
+    house.dispatch(FAX)
+    (page,) = house.fax.parcels
+    assert page.address == NUMBER and isinstance(page.content, FaxContent) and page.content.pages == 1
+    house.prove(house.fax, DeliveryState.DELIVERED)
+    assert house.reasons() == [FIRST_FAX]
+    code = house.ledger.fax_numbers.test_page_code(NUMBER, legal_entity=APHP_EJ)
+    house.ledger.fax_numbers.confirm(NUMBER, "alice", legal_entity=APHP_EJ, code=code)
+    house.dispatch(FAX)
+    assert [parcel.address for parcel in house.fax.parcels] == [NUMBER] * 2
+    assert house.items() == [] and house.conservation().holds
+    document = [
+        one for trace in house.timeline(receipt).submissions for one in trace.deliveries if one.purpose is Purpose.DOCUMENT
+    ]
+    assert [one.state for one in document] == [DeliveryState.ACCEPTED]
+
+
+def test_a_test_page_whose_question_is_answered_while_it_is_claimed_never_leaves(tmp_path: Path) -> None:
+    house = Instance(tmp_path, routes=RouteSettings(production=True), first_fax=FirstFax.TEST_PAGE)
+    house.letter(letter())
+    house.dispatch(FAX)
+    (claim,) = house.ledger.claim_deliveries("w2", FAX, 5, LEASE)
+    house.ledger.fax_numbers.confirm(NUMBER, "alice", legal_entity=APHP_EJ)
+    with pytest.raises(StaleClaimError):
+        house.pipeline._dispatch(claim)
+    assert house.fax.parcels == []
+    house.dispatch(FAX)
+    assert len(house.fax.parcels) == 1
+
+
+def test_a_test_page_that_finds_no_fax_is_a_persons(tmp_path: Path) -> None:
+    house = Instance(tmp_path, routes=RouteSettings(production=True), first_fax=FirstFax.TEST_PAGE)
+    receipt = house.letter(letter())
+    house.dispatch(FAX)
+    house.fax.script(refused("no-such-number"))
+    house.dispatch(FAX)
+    assert house.reasons() == sorted([FIRST_FAX, "no-such-number"])
+    assert house.timeline(receipt).submissions[0].status.phase is Phase.PARKED
+    assert house.conservation().holds
