@@ -23,9 +23,12 @@ from adapter.cli.options import (
     read_config,
 )
 from adapter.errors import InputError
+from adapter.fax_lines import fax_doors
+from adapter.formats.detached_jws import TrustedKey
 from adapter.formats.fax_document import carried_document
 from adapter.formats.sheet_pages import pages_of, upright_png
 from adapter.ledger.fax_desk import KeptFax
+from adapter.model.fax_in import FaxDoors
 from adapter.model.paper_draft import FormDraft
 from adapter.model.receipt import Answer, Receipt, Verdict
 from adapter.opening import now, open_ledger
@@ -81,7 +84,7 @@ def show_faxes(
         drafts = [_Shown(number, one, confirmed_before(ledger, desk, one)) for number, one in _numbered(desk, draft)]
     finally:
         ledger.close()
-    told = _show(desk, drafts, OutFolder(out))
+    told = _show(desk, drafts, _trusted(desk, fax_doors(settings)), OutFolder(out))
     typer.echo(json.dumps(told, ensure_ascii=False, indent=2) if as_json else "\n".join(_lines(told, drafts, desk)))
 
 
@@ -91,9 +94,15 @@ def _numbered(desk: FaxesOnDesk, numbers: list[int] | None) -> list[tuple[str, F
     return [(str(number), draft) for number, draft in enumerate(desk.drafts, start=1)]
 
 
-def _show(desk: FaxesOnDesk, drafts: list[_Shown], folder: OutFolder) -> dict[str, Any]:
+def _trusted(desk: FaxesOnDesk, doors: FaxDoors) -> dict[str, TrustedKey]:
+    """Whose signatures count at the lines that these faxes came by."""
+    senders = [found for fax in desk.faxes for found in doors.of(fax.receipt.door).trusted.items()]
+    return {key_id: TrustedKey(sender.name, sender.public) for key_id, sender in senders}
+
+
+def _show(desk: FaxesOnDesk, drafts: list[_Shown], keys: Mapping[str, TrustedKey], folder: OutFolder) -> dict[str, Any]:
     received = desk.read.received
-    documents = (carried_document(document_id, gathered, {}) for document_id, gathered in received.documents.items())
+    documents = (carried_document(document_id, gathered, keys) for document_id, gathered in received.documents.items())
     return {
         "faxes": [_fax_data(f"fax-{number}", fax, desk, folder) for number, fax in enumerate(desk.faxes, start=1)],
         "documents": [document_data(document, folder) for document in documents],

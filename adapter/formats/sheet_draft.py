@@ -23,10 +23,15 @@ from adapter.model.sheet import CODE_CORNERS, CORNER_SIDE, CORNERS, PAGE_HEIGHT,
 
 # Square millimetres of ink that make a field written in: less than the figure 1 takes.
 WRITTEN_LEAST = 0.5
+# Of the ink of what is written, the share that comes as strokes and not as single dots: less is a light pen. Below, on pages of
+# standard resolution, whole ticks were lost (docs/reference/figures.md).
+PALE_MOST = 0.6
 # Of the cells of `_CELL` millimetres that a note outside the fields fills at least one to this share.
 NOTE_LEAST = 0.14
 
 _CELL = 4
+_COARSE = 6.0  # dots a millimetre, between standard and fine
+_PALE_COUNTS = 2.0  # square millimetres: a field with less says nothing of the pen
 _INSET = 0.8  # of a field, so that its frame is not taken for writing
 _PICTURE_EDGE = 2.0  # of a snippet: letters leave their field
 _LABEL_ROOM = 5.0  # above a field that is no line of a table: what is asked
@@ -53,8 +58,9 @@ def read_page(straight: Straight, form: PrintedForm) -> SheetPage:
     ink = ink_of(image, form.printed[code.page - 1])
     boxes = read_boxes(ink, places, code.page)
     snippets = tuple(_snippets(image, ink, places, code.page))
-    notes = tuple(_notes(ink, places, f"{code.slug} page {code.page}"))
-    return SheetPage(code.page, boxes, snippets, (*straight.findings, *notes), _png(image))
+    where = f"{code.slug} page {code.page}"
+    said = (*_pale(ink, places, straight.fineness, where), *_notes(ink, places, where))
+    return SheetPage(code.page, boxes, snippets, (*straight.findings, *said), _png(image))
 
 
 def drafts_of(form: Sheet, pages: Sequence[SheetPage]) -> tuple[FormDraft, ...]:
@@ -129,6 +135,21 @@ def _png(image: Image.Image) -> bytes:
     out = io.BytesIO()
     image.point([0 if tone < 128 else 255 for tone in range(256)], mode="1").save(out, "PNG", optimize=True)
     return out.getvalue()
+
+
+# -- a light pen ----------------------------------------------------------------------------------------------------------
+
+
+def _pale(ink: Ink, places: Sequence[Place], fineness: float, where: str) -> Iterator[Finding]:
+    """A hand whose writing came as single dots on a coarse page: of a tick in its boxes nothing at all may be left."""
+    fields = [Area(p.x, p.y, p.width, p.height).grown(-_INSET) for p in places if p.kind is PlaceKind.WRITING]
+    noise = page_noise([share(ink.raw.crop(area.dots)) for area in fields])
+    ours = [area for area in fields if (share(ink.raw.crop(area.dots)) - noise) * area.width * area.height >= _PALE_COUNTS]
+    inked = sum((share(ink.raw.crop(area.dots)) - noise) * area.width * area.height for area in ours)
+    whole = sum(square_mm(ink.clean.crop(area.dots)) for area in ours)
+    if fineness < _COARSE and ours and whole < PALE_MOST * inked:
+        text = "A light pen on a page of standard resolution: boxes told empty may have been ticked."
+        yield Finding(Severity.WARNING, "sheet.pale", text, where, "Look at the page before answers are left open.")
 
 
 # -- notes outside the fields ---------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 Draws and faxes forms (tests/builders/paper_forms.py), reads them back, and counts boxes: right, doubtful, and *confident errors*:
 a box that was meant ticked and is told empty, or the other way round. Exit 1 when there is one, or more than 5 % are doubtful.
+A box that is wrong on a page of which the draft says that it is too pale (`sheet.pale`) is counted apart.
 """
 
 from __future__ import annotations

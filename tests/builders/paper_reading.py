@@ -90,18 +90,20 @@ def _compare(tally: Tally, slug: str, filled: Filled, page: SheetPage) -> list[s
     places = printed_form(slug).sheet.pages[page.number - 1]
     rank = {place: index for index, place in enumerate(places)}
     wrong = []
+    is_warned = any(finding.code == "sheet.pale" for finding in page.findings)
+    wrong_as = "wrong, page warned" if is_warned else "confident error"
     for box in page.boxes:
         key = (page.number, rank[box.place])
         meant = filled.meant[key]
         if box.state is BoxState.DOUBTFUL:
             outcome = "doubtful"
         else:
-            outcome = "right" if meant is (box.state is BoxState.TICKED) else "confident error"
+            outcome = "right" if meant is (box.state is BoxState.TICKED) else wrong_as
         tally.outcomes[outcome] += 1
         style = filled.styles.get(key, "none")
         tally.by_style.setdefault(style, Counter())[outcome] += 1
         tally.doubts.update(f"{doubt} ({style})" for doubt in box.doubts)
-        if outcome == "confident error":
+        if outcome == wrong_as:
             wrong.append(f"{style} told {box.state} ink {box.ink} at {box.place.x:.1f} {box.place.y:.1f}")
     kept = {snippet.place for snippet in page.snippets}
     for place, index in rank.items():

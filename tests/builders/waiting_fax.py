@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from PIL import Image
 
+from adapter.formats.detached_jws import SigningKey, sign
+from adapter.formats.fax_annex import Annex, deflate, write_codes
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import NewReceipt, StoredEffects
 from adapter.model.effects import Parked
 from adapter.model.receipt import ContentKind, Receipt, ReceiptState, Verdict
+from adapter.packaging.fax_codes import Room, place_codes
 from adapter.packaging.tiff_f import write_tiff_f
 from adapter.pipeline.fax_desk import PAPER_FORM
 from tests.builders.paper_forms import Line, faxed, fill
 
 CALLER = b'{"from": "+33199005678", "called_id": "+33199000001", "pages": 3}'
+
+FAX_KEY = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+CARRIED = json.dumps({"resourceType": "Bundle", "id": "fictif", "note": "".join(map(str, range(900)))}).encode()
+
+
+def annex_pages(content: bytes = CARRIED) -> list[Image.Image]:
+    """A signed document in codes, all on one page."""
+    deflated = deflate(content)
+    page = Image.new("1", (1728, 2292), 255)
+    for image, place in place_codes(write_codes(Annex(sign(deflated, FAX_KEY), deflated)), Room(1728, 100, 2280))[0]:
+        page.paste(image, place)
+    return [page]
 
 
 def form_pages(slug: str = "demande-imagerie", seed: str = "desk", light: float = 0.0) -> list[Image.Image]:

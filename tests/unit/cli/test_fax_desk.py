@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from PIL import Image
 
 from adapter.assembly import assemble
@@ -19,7 +20,7 @@ from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import PayloadKind
 from adapter.opening import migrate_ledger, open_ledger
 from tests.builders.form import build_imaging_request
-from tests.builders.waiting_fax import form_pages, keep_fax
+from tests.builders.waiting_fax import CARRIED, FAX_KEY, annex_pages, form_pages, keep_fax
 from tests.unit.cli.conftest import Terminal
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
@@ -147,6 +148,30 @@ def test_a_fax_that_the_service_did_not_read_yet_waits(
 ) -> None:
     fresh = keep_fax(ledger, pages[:1], entity, YESTERDAY, reads=False)
     assert "has not read it yet" in tdu("fax", "show", fresh, "--out", "look").stderr
+
+
+def test_a_document_in_codes_is_verified_by_the_keys_of_the_line_that_it_came_by(
+    instance: Path, entity: str, ledger: Ledger, told: Callable[..., Any]
+) -> None:
+    fax = keep_fax(ledger, annex_pages(), entity, YESTERDAY, "fax-page-differs")
+    (unknown,) = told("fax", "show", fax, "--out", "before")["documents"]
+    assert not unknown["verified"] and "unverified" in unknown["file"]
+    trust_on_the_line(instance)
+    (known,) = told("fax", "show", fax, "--out", "after")["documents"]
+    assert (known["verified"], known["signed_by"]) == (True, "Hôpital fictif")
+    assert (instance / "after" / known["file"]).read_bytes() == CARRIED
+
+
+def trust_on_the_line(instance: Path) -> None:
+    """The line `accueil`, and whose signature is believed on it."""
+    public = FAX_KEY.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (instance / "hopital.pem").write_bytes(public)
+    (instance / "recvq").mkdir()
+    with (instance / "tdu.toml").open("a") as file:
+        file.write(
+            '\n[[doors.fax]]\nname = "accueil"\nfolder = "recvq"\n'
+            '[[doors.fax.trusted]]\nname = "Hôpital fictif"\nkey = "hopital.pem"\n'
+        )
 
 
 # ── confirm ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -23,7 +23,7 @@ CLEAN = Line(skew=0.0, specks=0, lost_rows=0, bad_runs=0)
 ROUGH = Line(skew=2.0)
 PLACES = printed(SLUG)[0].pages[0]
 SITES = [place for place in PLACES if place.link_id == "site"]
-BLACK_PEN, LIGHT_PEN = Pen(0.5, 1.0), Pen(0.3, 0.45)
+BLACK_PEN, LIGHT_PEN, PALE_PEN = Pen(0.5, 1.0), Pen(0.3, 0.45), Pen(0.25, 0.35)
 
 
 def _forms(slug: str) -> PrintedForm | None:
@@ -227,6 +227,19 @@ def test_a_note_outside_the_fields_is_said_with_its_place() -> None:
     page = _read(ImageChops.darker(paper, hand.paper()))
     (finding,) = page.findings
     assert finding.code == "sheet.written-outside" and "page 2" in finding.location
+
+
+@pytest.mark.parametrize(("pen", "standard", "told"), [
+    (PALE_PEN, True, ["sheet.pale"]), (PALE_PEN, False, []), (BLACK_PEN, True, []),
+])  # fmt: skip
+def test_a_light_pen_on_a_coarse_page_is_said(pen: Pen, standard: bool, told: list[str]) -> None:
+    paper, _ = _sheet()
+    hand = Hand(paper.size, pen, random.Random(5))
+    for place in PLACES:
+        if place.kind is PlaceKind.WRITING:
+            hand.write(place)
+    page = received(faxed(ImageChops.darker(paper, hand.paper()), random.Random(5), replace(ROUGH, standard=standard)), SLUG)
+    assert page is not None and [finding.code for finding in page.findings] == told
 
 
 # -- pages --------------------------------------------------------------------------------------------------------------
