@@ -20,8 +20,9 @@ from adapter.model.confidential import Confidential
 
 _WORD = re.compile(r"\{([a-z]+)\}")
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-# As in our Message-ID and file name: reference and try. A provider may write it in capitals, or cut it after the reference.
-OUR_NAME = re.compile(rf"(?<![0-9a-f-])({_UUID})(?:[._-](\d{{1,9}})(?![0-9]))?", re.IGNORECASE)
+# As in our Message-ID and file name: reference (words may stand before its UUID) and try. A provider may write it in capitals,
+# or cut it after the reference.
+OUR_NAME = re.compile(rf"(?<![0-9a-z-])((?:[a-z]+-){{0,3}}{_UUID})(?:[._-](\d{{1,9}})(?![0-9]))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,12 @@ class RelayedFaxLedger:
         self._database = database
 
     def handed_over(self, since: datetime) -> tuple[RelayedFax, ...]:
-        """Faxes put on the wire since then, whatever became of them; what was purged or is damaged is left out."""
+        """Documents and test pages put on the wire since then, whatever became of them; what is damaged is left out.
+
+        Test pages too: an answer to one, which names a number only, is not to pass for one about the document behind it.
+        """
         d = tables.delivery
-        mine = (*_is_fax(), d.c.state.in_([state.value for state in S]), d.c.on_wire_at >= since)
+        mine = (tables.IS_FAX, d.c.state.in_([state.value for state in S]), d.c.on_wire_at >= since)
         with self._database.read() as connection:
             rows = [dict(row) for row in connection.execute(select(d).where(*mine).order_by(d.c.on_wire_at)).mappings()]
             sealed = Sealed(connection, [row["submission_id"] for row in rows], (PayloadKind.PLAN,))
@@ -75,6 +78,7 @@ class RelayedFaxLedger:
 
 
 def _is_fax() -> tuple[Any, ...]:
+    """Documents: what is asked about a test page is asked about its number."""
     return (tables.IS_FAX, tables.delivery.c.purpose == Purpose.DOCUMENT.value)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
+from adapter.ledger import tables
 from adapter.ledger.records import Decision
 from adapter.ledger.relayed_faxes import UNCONFIRMED
-from adapter.model.delivery import Delivery
+from adapter.model.delivery import Delivery, Purpose
 from adapter.model.delivery import DeliveryState as S
 from tests.builders.ledger import ENTITY, FAX, MAIL, PHONE_LINE, World
 
@@ -47,6 +49,19 @@ def test_what_was_put_on_the_wire_is_told_with_its_number_try_and_state(world: W
     assert (fax.attempt, fax.state, fax.sent_at) == (delivery.fence, S.ACCEPTED, world.clock())
     world.clock.advance(hours=2)
     assert world.ledger.relayed_faxes.handed_over(world.clock() - HOUR) == ()
+
+
+def test_a_test_page_is_told_too_but_never_asked_about(world: World) -> None:
+    world.send(channels=(FAX,))
+    page = world.accepted(FAX)
+    with world.ledger._database.read() as connection:
+        connection.execute(update(tables.delivery).where(tables.delivery.c.id == page.id).values(purpose=Purpose.NOTICE.value))
+        connection.commit()
+    world.clock.advance(hours=9)
+    assert [fax.reference for fax in world.ledger.relayed_faxes.handed_over(world.clock() - timedelta(days=1))] == [
+        page.reference
+    ]
+    assert _park(world) == 0
 
 
 def test_each_try_has_a_number_of_its_own(world: World) -> None:

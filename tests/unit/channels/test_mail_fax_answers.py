@@ -129,6 +129,14 @@ def test_the_name_of_our_file_is_enough() -> None:
     assert understand(mail, RULES, [fax(), fax(SECOND)]) == Told(FIRST, News.TRANSMITTED)
 
 
+def test_a_test_page_is_known_by_its_name_and_never_taken_for_the_document_behind_it() -> None:
+    page = fax(f"test-page-{SECOND}", attempt=1, state=S.DELIVERED)
+    mail = answer(f"Télécopie de 'test-page-{SECOND}.1.pdf' : bonne transmission", "0199001234")
+    assert understand(mail, RULES, [fax(), page]) == Told(f"test-page-{SECOND}", News.TRANSMITTED)
+    nameless = answer("bonne transmission", "0199001234")
+    assert isinstance(understand(nameless, RULES, [fax(), page]), Untold)
+
+
 def test_two_of_our_files_in_one_mail_are_nobodys() -> None:
     mail = answer("bonne transmission", f"{FIRST}.3.pdf, {SECOND}.1.pdf")
     assert understand(mail, RULES, [fax(), fax(SECOND)]) == Untold(Silence.SEVERAL_FAXES, (FIRST, SECOND))
