@@ -2,7 +2,8 @@
 
 Specification: docs/reference/fax-annex.md. A document's canonical JSON is deflated with a shared dictionary, put behind the
 sender's detached signature, and cut into codes of one size; one code more is their XOR, so that any one may be lost. Every code
-names its document, its place and the format: codes may come in any order, twice, and over several calls.
+names its document, its place and the format: codes may come in any order, twice, and over several calls. Behind the JSON may
+stand what the pages looked like (`page_print`), under the same signature.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import lru_cache
 
 from adapter.data import mappings_root
 from adapter.errors import InputError
+from adapter.formats.page_cells import PRINT_BYTES
 from adapter.model.confidential import Confidential
 
 MAGIC = b"TDUF"
@@ -28,6 +30,8 @@ CODE_BYTES = 997
 PART_BYTES = CODE_BYTES - _HEAD.size
 # 24 data codes and their parity: three pages. More is left out: the call would last longer than a second one is worth.
 MAX_CODES = 24
+# Between the JSON, which cannot hold it, and what the pages looked like.
+_END = b"\0"
 # What an annex may become once inflated: a code from nowhere must not fill the memory.
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 
@@ -58,6 +62,14 @@ class Annex(Confidential):
     deflated: bytes
 
 
+@dataclass(frozen=True, repr=False)
+class Carried(Confidential):
+    """What an annex holds: the document's canonical JSON, and the print of each sheet before the codes (none: not told)."""
+
+    document: bytes
+    prints: tuple[bytes, ...] = ()
+
+
 @dataclass(frozen=True)
 class Gathered:
     """The codes of one document seen so far. `missing` holds the indexes that are wanted still, parity counted in."""
@@ -80,10 +92,13 @@ class Gathered:
 # -- writing ------------------------------------------------------------------------------------------------------------
 
 
-def deflate(document: bytes) -> bytes:
-    """A document's canonical JSON (`fhir.canonical`), deflated: the bytes that are signed. The same in, the same out."""
+def deflate(document: bytes, prints: Sequence[bytes] = ()) -> bytes:
+    """A document's canonical JSON (`fhir.canonical`) and the prints of its sheets, deflated: the bytes that are signed. The same
+    in, the same out.
+    """
     squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_DEFAULT_STRATEGY, _dictionary(FORMAT))
-    return squeezer.compress(document) + squeezer.flush()
+    told = _END + bytes([len(prints)]) + b"".join(prints) if 0 < len(prints) < 256 else b""
+    return squeezer.compress(document + told) + squeezer.flush()
 
 
 def write_codes(annex: Annex) -> tuple[bytes, ...]:
@@ -120,6 +135,12 @@ def read_code(content: bytes) -> Code | None:
     return Code(CodeName(document_id, index, count, length), part)
 
 
+def drawn(code: Code) -> bytes:
+    """A code's bytes as they were drawn: what is kept of it until the others come."""
+    name = code.name
+    return _HEAD.pack(MAGIC, FORMAT, name.document_id, name.index, name.count, name.length) + code.part
+
+
 def gather(codes: Iterable[Code]) -> dict[bytes, Gathered]:
     """Codes by document, each place once; a code at odds with the first of its document is left out."""
     found: dict[bytes, Gathered] = {}
@@ -149,6 +170,11 @@ def put_together(document_id: bytes, gathered: Gathered) -> Annex | None:
 
 def inflate(deflated: bytes) -> bytes:
     """The document's canonical JSON. InputError when it is damaged, or would be larger than any document of ours."""
+    return inflate_all(deflated).document
+
+
+def inflate_all(deflated: bytes) -> Carried:
+    """The document and what its pages looked like. InputError as `inflate`."""
     stream = zlib.decompressobj(-zlib.MAX_WBITS, _dictionary(FORMAT))
     try:
         document = stream.decompress(deflated, MAX_DOCUMENT_BYTES)
@@ -157,7 +183,15 @@ def inflate(deflated: bytes) -> bytes:
     if not stream.eof:
         said = f"the annex holds more than {MAX_DOCUMENT_BYTES} bytes, or is cut"
         raise InputError("fax-annex.too-large", said, remedy="Read the page.")
-    return document
+    document, _, told = document.partition(_END)
+    return Carried(document, _prints(told))
+
+
+def _prints(told: bytes) -> tuple[bytes, ...]:
+    """One for each sheet; none where what stands there is no such thing."""
+    if not told or len(told) != 1 + told[0] * PRINT_BYTES:
+        return ()
+    return tuple(told[1 + start * PRINT_BYTES : 1 + (start + 1) * PRINT_BYTES] for start in range(told[0]))
 
 
 def _xor(parts: Sequence[bytes]) -> bytes:

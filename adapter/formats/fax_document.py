@@ -6,11 +6,11 @@ Specification: docs/reference/fax-annex.md. What nobody known has signed is a do
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adapter.errors import InputError
 from adapter.formats.detached_jws import TrustedKey, verify
-from adapter.formats.fax_annex import Gathered, inflate, put_together
+from adapter.formats.fax_annex import Gathered, inflate_all, put_together
 from adapter.model.confidential import Confidential
 
 
@@ -19,6 +19,7 @@ class CarriedDocument(Confidential):
     """`id`: the annex document id in hexadecimal; `missing`: indexes of the data codes that were not read, of `codes`.
 
     `content` is empty until it is complete, or when it is `refused` (a code). `signed_by`: the name of the trusted key, or empty.
+    `prints`: what its sheets looked like when they were sent, in order, where its sender tells it. `is_signed`: by whomever.
     """
 
     id: str
@@ -28,6 +29,8 @@ class CarriedDocument(Confidential):
     signed_by: str = ""
     content: bytes = b""
     refused: str = ""
+    prints: tuple[bytes, ...] = ()
+    is_signed: bool = False
 
     @property
     def is_verified(self) -> bool:
@@ -47,9 +50,9 @@ def carried_document(document_id: bytes, gathered: Gathered, keys: Mapping[str, 
     if annex is None:
         return told
     signed = verify(annex.signature, annex.deflated, keys)
-    name = signed.name if signed else ""
+    name, is_signed = signed.name if signed else "", bool(annex.signature)
     try:
-        content = inflate(annex.deflated)
+        carried = inflate_all(annex.deflated)
     except InputError as error:
-        return CarriedDocument(told.id, told.codes, told.missing, True, name, refused=error.code)
-    return CarriedDocument(told.id, told.codes, told.missing, True, name, content)
+        return replace(told, signed_by=name, refused=error.code, is_signed=is_signed)
+    return replace(told, signed_by=name, content=carried.document, prints=carried.prints, is_signed=is_signed)

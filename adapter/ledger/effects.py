@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 
 from adapter.errors import LedgerError, StaleClaimError, StalePlanError
-from adapter.ledger import ack_marks, fax_calls, moves, tables
+from adapter.ledger import ack_marks, fax_calls, fax_codes_kept, moves, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.evidence import Reactions, apply_evidence
 from adapter.ledger.lookup import lookups_of
@@ -72,11 +72,15 @@ def commit_effects(
 def _commit(
     tx: Transaction, receipt_id: str, fence: int, stored: StoredEffects, reactions: Reactions, doubtful: frozenset[str]
 ) -> EffectsResult:
+    if stored.fax is not None:
+        fax_codes_kept.hold_annexes(tx, stored.fax)
     receipt = _held_receipt(tx, receipt_id, fence)
     if receipt["state"] != ReceiptState.RECEIVED.value:
         s = tables.submission
         known = tx.execute(select(s.c.id).where(s.c.receipt_id == receipt_id).order_by(s.c.id)).scalars()
         return EffectsResult(tuple(known), already_committed=True)
+    if stored.fax is not None:
+        fax_codes_kept.keep_codes(tx, receipt, stored.fax)
     _hold_index(tx, receipt["legal_entity"], stored)
     tx.lock(*(name for one in stored.submissions for name in lock_names(one.translation.submission)))
     tally = _Tally()
@@ -94,6 +98,8 @@ def _commit(
         _tell_answered(tx, receipt, stored.outcome)
         if stored.outcome.refusal is not None:
             ack_marks.mark_refused(tx, receipt, stored.outcome.refusal)
+    if stored.fax is not None:
+        fax_codes_kept.tell_joined(tx, receipt, stored.fax)
     _finish_receipt(tx, receipt, stored)
     ids = tuple(one.translation.submission.id for one in stored.submissions)
     moves.refresh_status(tx, {*ids, *tally.touched})

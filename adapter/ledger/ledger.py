@@ -17,6 +17,8 @@ from adapter.ledger import (
     documents,
     effects,
     evidence,
+    fax_abilities,
+    fax_codes_kept,
     fax_desk,
     folder_sets,
     importers,
@@ -233,6 +235,10 @@ class Ledger:
         `owe` decides what is told of each submission. Safe to run again, and by several at once.
         """
         return acks.settle_acks(self._database, owe)
+
+    def is_standard_only(self, number: str) -> bool:
+        """Whether the machine behind a fax number said, in the last half year, that it takes no fine pages."""
+        return fax_abilities.is_standard_only(self._database, number)
 
     def withdrawals(self, channel: ChannelName) -> tuple[Withdrawal, ...]:
         """What this channel was handed and must not let leave any more, oldest first: asked of it until it has answered."""
@@ -513,6 +519,14 @@ class Ledger:
     def kept_faxes(self, receipt_ids: Sequence[str], *, legal_entity: str) -> list[KeptFax]:
         """These received faxes, oldest first; LedgerError when one is not this entity's, or not read by the service yet."""
         return fax_desk.kept_faxes(self._database, receipt_ids, legal_entity)
+
+    def kept_fax_codes(self, annex_id: str, but: str, *, legal_entity: str) -> fax_codes_kept.KeptCodes:
+        """Codes that other faxes (all `but` this receipt) brought of an annex; its id is in hexadecimal."""
+        return fax_codes_kept.kept_codes(self._database, annex_id, but, legal_entity)
+
+    def faxes_without_code(self, door: str, since: datetime, limit: int, *, legal_entity: str) -> list[str]:
+        """Faxes that wait because no page of theirs bears a code, newest first: they may belong to what comes next."""
+        return fax_codes_kept.waiting_pages(self._database, door, since, limit, legal_entity)
 
     def confirmed_as(self, names: Iterable[str], *, legal_entity: str) -> dict[str, Receipt]:
         """Of the pages and documents with these names, those that a person confirmed, with the receipt that came of each."""

@@ -12,6 +12,7 @@ from adapter.model.delivery import Delivery, DeliveryState
 from adapter.model.effects import Ignored, Parked, Translation
 from adapter.model.evidence import Evidence
 from adapter.model.fax_call import FaxCall
+from adapter.model.fax_news import FaxNews
 from adapter.model.finding import Finding
 from adapter.model.patient import IdentityUpdate, PatientView
 from adapter.model.plan import ChannelName, RoutePlan
@@ -104,7 +105,7 @@ class StoredSubmission(Confidential):
 class StoredEffects(Confidential):
     """All that preparing one receipt leaves. `outcome` is set when it gives nothing to send, or waits for a person.
 
-    `calls`: the fax calls that brought it.
+    `calls`: the fax calls that brought it. `fax`: what it tells of its codes and of other faxes.
     """
 
     submissions: tuple[StoredSubmission, ...] = ()
@@ -113,6 +114,7 @@ class StoredEffects(Confidential):
     evidences: tuple[Evidence, ...] = ()
     identity_updates: tuple[IdentityUpdate, ...] = ()
     calls: tuple[FaxCall, ...] = ()
+    fax: FaxNews | None = None
 
 
 @dataclass(frozen=True)
@@ -334,5 +336,6 @@ class PayloadKind(StrEnum):
     PUBLISHED_PDF = "published-pdf"
     EXPORT_PART = "export-part"
     RECORD = "record"
+    FAX_CODES = "fax-codes"
     FAX_CALL = "fax-call"
     FAX_LOG = "fax-log"

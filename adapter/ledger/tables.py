@@ -392,4 +392,4 @@ suspended_address = Table(
 Index("ix_suspended_address_mac", suspended_address.c.legal_entity, suspended_address.c.mac)
 
 # The newest migration; a test proves that it is the head.
-REVISION = "0015"
+REVISION = "0017"

@@ -16,7 +16,9 @@ from alembic import context
 
 from adapter.ledger import (  # noqa: F401 - same schema
     bulk_tables,
+    fax_ability_tables,
     fax_call_tables,
+    fax_code_tables,
     fax_number_tables,
     folder_tables,
     import_tables,

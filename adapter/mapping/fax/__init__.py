@@ -1,0 +1,1 @@
+"""What a received fax means: its document, its words for people. Pure."""
