@@ -1,6 +1,7 @@
 """How files of a watched folder are found and claimed: by rename, under a lock, so that several processes may watch one folder.
 
     drop/.work/<claim>/        what is being accepted; found again after a crash, and the same file then gets the same answer
+    drop/.work/<claim>.done/   accepted, being moved to done/ (or .error/): a crash leaves that to the next round
 
 A file is taken once it has not changed for a while. Names that begin with a dot or end in .tmp, .part or .filepart are still
 being written: never looked at. Claims are made under a lock on `.work/lock`, a claim in use holds its own lock.
@@ -11,7 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,26 @@ class Sighting:
     size: int
     changed_ns: int
     since: float
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A document (or a side-car that is alone) in a claim of ours."""
+
+    path: Path
+    name: str
+    is_alone: bool
+
+    @property
+    def document(self) -> Path:
+        """Where it lies."""
+        return self.path / self.name
+
+    @property
+    def side_cars(self) -> tuple[Path, ...]:
+        """Where its side-cars lie, the one that counts first."""
+        beside = (self.path / name for name in side_car_names(self.name))
+        return tuple(path for path in beside if os.path.lexists(path))
 
 
 class ClaimedFolder:
@@ -90,14 +111,58 @@ class ClaimedFolder:
             raise failed
 
     @contextmanager
-    def held(self, claim: Path) -> Iterator[bool]:
+    def opened(self, claim: Path) -> Iterator[Claimed | None]:
+        """What is to be settled of a claim, held meanwhile; None when somebody else holds it, or nothing is left to decide."""
+        with self._held(claim) as mine:
+            yield self._to_settle(claim) if mine else None
+
+    def put_away(self, claimed: Claimed, fate: str, beside: Mapping[str, str] | None = None) -> None:
+        """Its files go to `done/` or `error/`, with texts beside them (by what their names add to its own).
+
+        What becomes of it stands in the claim's own name before the first file is moved: after a crash nothing is decided again.
+        """
+        for ending, text in (beside or {}).items():
+            (claimed.path / f"{claimed.name}{ending}").write_text(text, encoding="utf-8")
+        decided = claimed.path.with_name(f"{claimed.path.name}.{fate}")
+        with _locked(self._work / "lock"):
+            claimed.path.rename(decided)
+        self._empty(decided)
+
+    def _to_settle(self, claim: Path) -> Claimed | None:
+        names = names_in(claim)
+        name = next((one for one in names if not any(one in side_car_names(other) for other in names)), "")
+        is_alone = len(names) == 1 and name.endswith(SIDE_CARS)
+        if claim.suffix:
+            self._empty(claim)
+        elif not name:
+            self._release(claim)
+        elif is_alone and os.path.lexists(self._path / document_of(name)):
+            # A crash between two renames: its document is still in the folder.
+            move(claim / name, self._path)
+            self._release(claim)
+        else:
+            return Claimed(claim, name, is_alone)
+        return None
+
+    def _empty(self, decided: Path) -> None:
+        """Texts and side-cars first, the document last: it names the others."""
+        folder = self._path / decided.suffix.removeprefix(".")
+        names = names_in(decided)
+        if names:
+            kept_as = free_name(folder, names[0])
+            for name in reversed(names):
+                (decided / name).rename(folder / free_name(folder, kept_as + name.removeprefix(names[0])))
+        self._release(decided)
+
+    @contextmanager
+    def _held(self, claim: Path) -> Iterator[bool]:
         """Hold a claim while it is settled; False when somebody else does, or settled it. The lock ends with the process."""
         with ExitStack() as stack:
             with _locked(self._work / "lock"):
                 mine = claim.is_dir() and _try_lock(stack.enter_context((claim / ".lock").open("w")))
             yield mine
 
-    def release(self, claim: Path) -> None:
+    def _release(self, claim: Path) -> None:
         """The claim is settled: nothing is left in it."""
         with _locked(self._work / "lock"):
             (claim / ".lock").unlink()
@@ -158,11 +223,6 @@ def names_in(claim: Path) -> list[str]:
     return sorted(entry.name for entry in claim.iterdir() if entry.name != ".lock")
 
 
-def document_in(names: list[str]) -> str:
-    """The document among what a claim holds; empty when there is none."""
-    return next((name for name in names if not any(name in side_car_names(other) for other in names)), "")
-
-
 def document_of(side_car: str) -> str:
     """The name of the document that a side-car belongs to."""
     return side_car.removesuffix(".json").removesuffix(".side")
@@ -171,13 +231,6 @@ def document_of(side_car: str) -> str:
 def side_car_names(name: str) -> tuple[str, str]:
     """How a document's side-car may be named; the first that is there counts."""
     return (f"{name}.side.json", f"{name}.json")
-
-
-def files_of(claim: Path, name: str) -> Iterator[Path]:
-    """The side-cars, then the document: while the document is there, the claim is not settled."""
-    for each in (*side_car_names(name), name):
-        if os.path.lexists(claim / each):
-            yield claim / each
 
 
 def free_name(folder: Path, name: str) -> str:

@@ -15,7 +15,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,19 +23,10 @@ from threading import Event
 
 import structlog
 
-from adapter.intake.claims import (
-    SIDE_CARS,
-    ClaimedFolder,
-    document_in,
-    document_of,
-    files_of,
-    move,
-    names_in,
-    side_car_names,
-)
+from adapter.intake.claims import Claimed, ClaimedFolder
 from adapter.intake.committer import NotKeptError, TryLaterError
 from adapter.intake.fax_in import FaxTaker, ReceivedFax, Withheld
-from adapter.intake.folder import ALONE, set_aside
+from adapter.intake.folder import ALONE, reasons
 from adapter.intake.name_pattern import NamePattern
 from adapter.model.finding import Finding, Severity
 from adapter.model.receipt import Verdict
@@ -129,45 +120,33 @@ class FaxFolder:
         self._is_away = True
 
     def _with_claim(self, claim: Path) -> int:
-        with self._folder.held(claim) as mine:
-            if not mine:
+        with self._folder.opened(claim) as claimed:
+            if claimed is None:
                 return 0
-            names = names_in(claim)
-            name = document_in(names)
-            if len(names) == 1 and name.endswith(SIDE_CARS):
-                self._settle_lonely(claim, name)
-            elif name:
-                self._settle(claim, name)
-            self._folder.release(claim)
-        return 1 if name else 0
+            if claimed.is_alone:
+                self._folder.put_away(claimed, "error", reasons((ALONE,)))
+            else:
+                self._settle(claimed)
+        return 1
 
-    def _settle_lonely(self, claim: Path, name: str) -> None:
-        """A side-car alone in a claim: its fax is still in the folder (a crash between two renames), or never came."""
-        if os.path.lexists(self._settings.path / document_of(name)):
-            move(claim / name, self._settings.path)
-        else:
-            set_aside(files_of(claim, name), name, self._settings.path / "error", (ALONE,))
-
-    def _settle(self, claim: Path, name: str) -> None:
-        folder = self._settings.path
+    def _settle(self, claimed: Claimed) -> None:
         try:
-            answer, withheld = self._taker.take(self._read(claim, name))
+            answer, withheld = self._taker.take(self._read(claimed))
         except TryLaterError:
             raise
         except NotKeptError:
-            set_aside(files_of(claim, name), name, folder / "error", (_finding(Withheld.NOT_KEPT),))
+            self._folder.put_away(claimed, "error", reasons((_finding(Withheld.NOT_KEPT),)))
             return
         if withheld or answer.verdict is not Verdict.ACCEPTED:
             why = (_finding(withheld),) if withheld else answer.findings
-            set_aside(files_of(claim, name), name, folder / "error", why, answer.receipt_id)
-            return
-        for path in list(files_of(claim, name)):
-            move(path, folder / "done")
+            self._folder.put_away(claimed, "error", reasons(why, answer.receipt_id))
+        else:
+            self._folder.put_away(claimed, "done")
 
-    def _read(self, claim: Path, name: str) -> ReceivedFax:
+    def _read(self, claimed: Claimed) -> ReceivedFax:
         """The file as it lies in its claim, never more of it than may be kept."""
-        facts = {**_facts_beside(claim, name), **self._names.read(name)}
-        status = (claim / name).lstat()
+        facts = {**_facts_beside(claimed.side_cars), **self._names.read(claimed.name)}
+        status = claimed.document.lstat()
         changed = datetime.fromtimestamp(status.st_mtime_ns // 1_000_000_000, UTC)
         content, withheld = b"", ""
         if not stat.S_ISREG(status.st_mode):
@@ -176,7 +155,7 @@ class FaxFolder:
             withheld = Withheld.TOO_LARGE
         else:
             try:
-                content = _bytes_of(claim / name)
+                content = _bytes_of(claimed.document)
             except OSError as error:
                 if error.errno not in _FOR_GOOD:
                     raise
@@ -187,22 +166,18 @@ class FaxFolder:
             sender=facts.get("fax.from") or facts.get("from", ""),
             called=facts.get("fax.called") or facts.get("called_id", ""),
             withheld=withheld,
-            mark=f"{name}\0{status.st_size}\0{status.st_mtime_ns}",
+            mark=f"{claimed.name}\0{status.st_size}\0{status.st_mtime_ns}",
         )
 
 
-def _facts_beside(claim: Path, name: str) -> dict[str, str]:
+def _facts_beside(side_cars: Sequence[Path]) -> dict[str, str]:
     """What the side-car tells; nothing when there is none, or it is no object of words."""
-    for beside in side_car_names(name):
-        try:
-            content = _bytes_of(claim / beside, _LARGEST_SIDE_CAR_BYTES)
-            told = json.loads(content.decode("utf-8-sig"))
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return {key: value for key, value in told.items() if isinstance(value, str)} if isinstance(told, dict) else {}
-    return {}
+    try:
+        content = _bytes_of(side_cars[0], _LARGEST_SIDE_CAR_BYTES) if side_cars else b"{}"
+        told = json.loads(content.decode("utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return {key: value for key, value in told.items() if isinstance(value, str)} if isinstance(told, dict) else {}
 
 
 def _bytes_of(path: Path, limit: int = -1) -> bytes:

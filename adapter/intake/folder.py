@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,17 +23,7 @@ from typing import Any
 
 import structlog
 
-from adapter.intake.claims import (
-    SIDE_CARS,
-    ClaimedFolder,
-    document_in,
-    document_of,
-    files_of,
-    free_name,
-    move,
-    names_in,
-    side_car_names,
-)
+from adapter.intake.claims import Claimed, ClaimedFolder
 from adapter.intake.committer import Count, Intake, NotKeptError, TryLaterError, count_nothing
 from adapter.intake.name_pattern import NamePattern, with_name_facts
 from adapter.model.finding import Finding, Severity
@@ -99,77 +89,62 @@ class DropFolder:
 
     def _with_claim(self, claim: Path) -> int:
         """Settle one claim, unless another process holds it; 1 when its file found its place."""
-        with self._folder.held(claim) as mine:
-            if not mine:
+        with self._folder.opened(claim) as claimed:
+            if claimed is None:
                 return 0
-            names = names_in(claim)
-            document = document_in(names)
-            if len(names) == 1 and document.endswith(SIDE_CARS):
-                self._settle_lonely(claim, document)
-            elif document:
-                self._settle(claim, document)
-            self._folder.release(claim)
-        return 1 if document else 0
-
-    def _settle_lonely(self, claim: Path, name: str) -> None:
-        """A side-car alone in a claim: its document is still in the drop (a crash between two renames), or never came."""
-        if (self._settings.path / document_of(name)).exists():
-            move(claim / name, self._settings.path)
-        else:
-            self._refuse(claim, name, ALONE)
+            if claimed.is_alone:
+                self._refuse(claimed, ALONE)
+            else:
+                self._settle(claimed)
+        return 1
 
     # ── accepting ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _settle(self, claim: Path, name: str) -> None:
+    def _settle(self, claimed: Claimed) -> None:
         limit = self._settings.max_file_bytes
-        sizes = [path.stat().st_size for path in files_of(claim, name)]
-        if not sizes[-1] or max(sizes) > limit:
-            self._refuse(claim, name, _wrong_size(sizes[-1], limit))
+        size = claimed.document.stat().st_size
+        if not size or max([size, *(path.stat().st_size for path in claimed.side_cars)]) > limit:
+            self._refuse(claimed, _wrong_size(size, limit))
             return
         try:
-            answer = self._intake.take(self._arrival(claim, name)).result()
+            answer = self._intake.take(self._arrival(claimed)).result()
         except TryLaterError:
             raise
         except NotKeptError as error:
-            self._refuse(claim, name, _our_defect(error.code))
+            self._refuse(claimed, _our_defect(error.code))
         else:
-            self._place(claim, name, answer)
+            self._place(claimed, answer)
 
-    def _arrival(self, claim: Path, name: str) -> Arrival:
-        content = (claim / name).read_bytes()
-        side_cars = [claim / side_car for side_car in side_car_names(name) if (claim / side_car).is_file()]
+    def _arrival(self, claimed: Claimed) -> Arrival:
+        content = claimed.document.read_bytes()
+        side_car = claimed.side_cars[0].read_bytes() if claimed.side_cars else b""
         return Arrival(
             content=content,
             door=f"folder:{self._settings.name}",
             principal=Principal(self._settings.name, "folder", self._settings.legal_entity),
             received_at=self._clock(),
             # Name and content: after a crash the same file is the same arrival, a corrected file under the old name is not.
-            reference=f"{name}#{hashlib.sha256(content).hexdigest()[:16]}",
-            side_car=with_name_facts(side_cars[0].read_bytes() if side_cars else b"", self._names.read(name)),
+            reference=f"{claimed.name}#{hashlib.sha256(content).hexdigest()[:16]}",
+            side_car=with_name_facts(side_car, self._names.read(claimed.name)),
             zone=self._settings.zone,
         )
 
-    def _place(self, claim: Path, name: str, answer: Answer) -> None:
+    def _place(self, claimed: Claimed, answer: Answer) -> None:
         log.info("folder.answered", folder=self._settings.name, receipt=answer.receipt_id, verdict=answer.verdict.value)
         if answer.verdict is not Verdict.ACCEPTED:
-            self._refuse(claim, name, *answer.findings, receipt=answer.receipt_id)
+            self._refuse(claimed, *answer.findings, receipt=answer.receipt_id)
             return
         self._count("folder.accepted")
-        for path in files_of(claim, name):
-            move(path, self._settings.path / "done")
+        self._folder.put_away(claimed, "done")
 
-    def _refuse(self, claim: Path, name: str, *findings: Finding, receipt: str = "") -> None:
+    def _refuse(self, claimed: Claimed, *findings: Finding, receipt: str = "") -> None:
         self._count("folder.refused")
-        set_aside(files_of(claim, name), name, self._settings.path / "error", findings, receipt)
+        self._folder.put_away(claimed, "error", reasons(findings, receipt))
 
 
-def set_aside(files: Iterable[Path], name: str, folder: Path, findings: tuple[Finding, ...], receipt: str = "") -> None:
-    """A file and its side-cars go to `error/`. The reason first: whoever sees the file there finds why beside it."""
-    kept_as = free_name(folder, name)
-    (folder / f"{kept_as}.reason.txt").write_text(_reason_text(findings, receipt), encoding="utf-8")
-    (folder / f"{kept_as}.reason.json").write_text(_reason_json(findings, receipt), encoding="utf-8")
-    for path in files:
-        path.rename(folder / (kept_as + path.name.removeprefix(name)))
+def reasons(findings: tuple[Finding, ...], receipt: str = "") -> dict[str, str]:
+    """What stands beside a file in `error/`, for people and for programs, by the end of its name."""
+    return {".reason.txt": _reason_text(findings, receipt), ".reason.json": _reason_json(findings, receipt)}
 
 
 def _wrong_size(size: int, limit: int) -> Finding:
