@@ -16,6 +16,7 @@ from adapter.ledger import fax_calls, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import PayloadKind, Phase
 from adapter.ledger.status import MOVING
+from adapter.model.fax_in import FAX_DESK_DOOR
 from adapter.model.receipt import ContentKind, ReceiptState
 from adapter.model.request import StepKind
 from adapter.model.work_item import WorkAbout
@@ -74,10 +75,12 @@ def purge_images(database: Database, legal_entity: str, limits: Limits) -> int:
 
 
 def _due_images(entity: str, limits: Limits) -> Select[tuple[str]]:
-    """Prepared: its pages' document came as data. What a person typed or confirmed rests on the image, which stays as long."""
+    """Prepared: its pages' document came as data. What a person typed or confirmed rests on the image, which stays as long; what
+    they confirmed is itself no image.
+    """
     r, s, chunk = tables.receipt, tables.submission, tables.payload_chunk
     came = and_(r.c.kind == ContentKind.FAX.value, r.c.state == ReceiptState.PREPARED.value, r.c.received_at < limits.fax_images)
-    as_data = exists().where(s.c.receipt_id == r.c.id)
+    as_data = and_(exists().where(s.c.receipt_id == r.c.id), ~r.c.door.startswith(FAX_DESK_DOOR))
     still_held = exists().where(chunk.c.row_id == r.c.id, chunk.c.kind == PayloadKind.CONTENT.value)
     return select(r.c.id).where(r.c.legal_entity == entity, came, as_data, still_held, ~_is_needed())
 

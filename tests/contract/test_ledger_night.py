@@ -275,6 +275,14 @@ def test_the_image_of_a_fax_that_a_person_must_look_at_stays(world: World) -> No
     assert world.ledger.read_payload(PayloadKind.CONTENT, receipt_id, legal_entity=ENTITY) == b"II*pages"
 
 
+def test_what_a_person_confirmed_of_a_fax_is_no_image(world: World) -> None:
+    receipt_id = world.receive(kind=ContentKind.FAX, door="fax-desk:ivry", content=b"{}")
+    world.prepare(stored_submission("doc-1", receipt_id, channels=(MAIL,)), receipt_id=receipt_id)
+    world.prove(world.accepted(MAIL), S.INTEGRATED)
+    world.clock.advance(days=300)
+    assert purge_images(world) == 0
+
+
 def test_no_other_receipt_loses_its_content_with_the_images(world: World) -> None:
     world.send("doc-1", channels=(MAIL,))
     world.prove(world.accepted(MAIL), S.INTEGRATED)
