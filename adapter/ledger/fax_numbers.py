@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, exists, insert, or_, select, update
 
 from adapter.errors import LedgerError, StaleClaimError
 from adapter.ledger import moves, tables
@@ -31,9 +31,12 @@ from adapter.ledger.fax_number_answers import (
 from adapter.ledger.fax_number_tables import fax_number, fax_number_delivery
 from adapter.ledger.fax_test_pages import end_pages, page_state, queue_page
 from adapter.ledger.records import Decision
+from adapter.ledger.withdrawal_asks import ask_back
+from adapter.ledger.withdrawal_tables import withdrawal
 from adapter.ledger.work_items import add_work_items
 from adapter.model.delivery import DeliveryState
 from adapter.model.fax_number import FaxNumber, FirstFax, NumberState, NumberUse
+from adapter.model.withdrawal import Withdrawn
 from adapter.model.work_item import (
     FIRST_FAX,
     FIRST_FAX_ADVICE,
@@ -202,6 +205,8 @@ def _stop_all(tx: Transaction, entity: str, number: str, by: str) -> None:
             moves.move_delivery(tx, row, S.PARKED, actor=by, detail=WRONG_FAX_NUMBER, cause=WRONG_FAX_NUMBER)
         else:
             moves.change_values(tx, row, cause=WRONG_FAX_NUMBER)
+    handed_over = moves.locked(d.c.id.in_(mine), IS_DOCUMENT, d.c.on_wire_at.is_not(None))
+    ask_back(tx, tx.execute(handed_over).mappings().all(), WRONG_FAX_NUMBER)
     end_pages(tx, entity, number, by)
     close_items(tx, entity, number, Decision.CLOSE, by)
     sent = _sent(tx.connection, entity, number)
@@ -248,12 +253,20 @@ def _value(connection: Connection, row: Row) -> FaxNumber:
 
 
 def _sent(connection: Connection, entity: str, number: str) -> tuple[str, ...]:
-    """What went to a number, or may have: what was on the wire since it was let through, or is about to be."""
+    """What went to a number, or may have: on the wire since it was let through, or about to be; not what came back."""
     d, link = tables.delivery, fax_number_delivery
     went = or_(d.c.state == S.CLAIMED.value, d.c.on_wire_at >= link.c.let_through_at)
+    came_back = exists().where(withdrawal.c.delivery_id == d.c.id, withdrawal.c.found == Withdrawn.GONE.value)
     query = (
         select(d.c.id)
         .join(link, link.c.delivery_id == d.c.id)
-        .where(link.c.legal_entity == entity, link.c.number == number, link.c.let_through_at.is_not(None), IS_DOCUMENT, went)
+        .where(
+            link.c.legal_entity == entity,
+            link.c.number == number,
+            link.c.let_through_at.is_not(None),
+            IS_DOCUMENT,
+            went,
+            ~came_back,
+        )
     )
     return tuple(connection.execute(query.order_by(link.c.let_through_at, d.c.id)).scalars())

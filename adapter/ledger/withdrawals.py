@@ -23,6 +23,7 @@ from adapter.model.delivery import DeliveryState, Purpose
 from adapter.model.plan import ChannelName
 from adapter.model.submission import Intent
 from adapter.model.withdrawal import Withdrawal, Withdrawn
+from adapter.model.work_item import WRONG_FAX_NUMBER
 
 S = DeliveryState
 Row = Mapping[Any, Any]
@@ -32,6 +33,7 @@ _LIMIT = 50
 _AWAY = "connect-failed"
 _AWAY_ADVICE = "Version urgente en attente : l'ancienne n'a pas pu être retirée de la file d'envoi. Appeler le destinataire."
 _MASKED_GONE = "Document masqué depuis : sa télécopie a été retirée de la file avant de partir."
+_WRONG_GONE = "Numéro de fax faux : la télécopie a été retirée de la file avant de partir. Joindre autrement le destinataire."
 _MASKED_SENT = "Document masqué depuis, et sa télécopie était déjà partie : joindre le destinataire."
 
 
@@ -74,6 +76,8 @@ def _settle(tx: Transaction, delivery_id: str, found: Withdrawn) -> bool:
         _nothing_left(tx, row)
     if asked["reason"] == MASKED:
         add_delivery_item(tx, row, MASKED, _MASKED_GONE if found is Withdrawn.GONE else _MASKED_SENT)
+    if asked["reason"] == WRONG_FAX_NUMBER and found is Withdrawn.GONE and row["state"] != S.PARKED.value:
+        add_delivery_item(tx, row, WRONG_FAX_NUMBER, _WRONG_GONE)
     moves.refresh_status(tx, [row["submission_id"]])
     return True
 

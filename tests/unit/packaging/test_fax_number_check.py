@@ -55,7 +55,7 @@ def test_the_cover_says_nothing_of_the_patient_nor_of_the_document() -> None:
     letter = submission(to_person("99900000029")).document
     secrets = (
         patient.birth_name, patient.first_given, patient.birth_given_names, patient.birth_date, patient.ins.value,
-        letter.title, letter.type.display, letter.unique_id,
+        letter.title, letter.type.label, letter.unique_id,
     )  # fmt: skip
     words = words_of(cover_of_a_letter()).upper()
     assert all(secrets) and not any(secret.upper() in words for secret in secrets)

@@ -31,7 +31,7 @@ TODAY = date(2026, 11, 21)
 
 
 def letter(n: int = 1) -> bytes:
-    document = build_ldl_ses(document_id=f"1.2.250.1.999.94.1.{n}")
+    document = build_ldl_ses(document_id=f"1.2.250.1.999.94.1.{n}", set_id=f"1.2.250.1.999.94.2.{n}")
     return build_mdm(document, control_id=f"M{n}", recipients=(FAX_DOCTOR,))
 
 
@@ -202,3 +202,23 @@ def test_a_test_page_that_finds_no_fax_is_a_persons(tmp_path: Path) -> None:
     assert house.reasons() == sorted([FIRST_FAX, "no-such-number"])
     assert house.timeline(receipt).submissions[0].status.phase is Phase.PARKED
     assert house.conservation().holds
+
+
+def test_what_still_lies_in_the_engines_queue_is_asked_back_from_a_wrong_number(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    channel = cast(ScriptedChannel, FaxSpoolChannel(FaxSpoolSettings(spool)))
+    house = Instance(tmp_path, routes=RouteSettings(production=True), channels={FAX: channel})
+    receipt = house.letter(letter())
+    house.dispatch(FAX)
+    assert len(list(spool.glob("*.tiff"))) == 1
+    known = house.ledger.fax_numbers.report_wrong(NUMBER, "alice", legal_entity=APHP_EJ)
+    assert len(known.sent) == 1
+    house.pipeline.settle_some()
+    assert list(spool.glob("*.tiff")) == []
+    assert house.states(receipt) == {"fax": "cancelled"}
+    assert house.ledger.fax_numbers.all(legal_entity=APHP_EJ)[0].sent == ()
+    assert [(item.about, item.reason) for item in house.items()] == [
+        (WorkAbout.FAX_NUMBER, WRONG_FAX_NUMBER),
+        (WorkAbout.DELIVERY, WRONG_FAX_NUMBER),
+    ]
