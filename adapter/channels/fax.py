@@ -37,6 +37,8 @@ from adapter.packaging.parcel import FaxContent, Parcel
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _BATCH = 100
 _TAKEN_BACK = "withdrawn"
+# Rows an inch of the pages of a job.
+_FINE, _STANDARD = 196, 98
 _REPORTS = (".done.json", ".failed.json")
 
 
@@ -139,7 +141,8 @@ class FaxSpoolChannel:
         if job is not None and (self._directory / f"{name}.failed.json").exists():
             # Its evidence may not be committed yet, and putting it away would take a new job along: not now.
             return SendOutcome(OutcomeKind.DEFERRED, "partner-busy", detail="the last failure is not put away yet")
-        if job is not None and _read(path).get("sha256") != job["sha256"]:
+        known = _read(path)
+        if job is not None and known.get("resolution", _FINE) == job["resolution"] and known.get("sha256") != job["sha256"]:
             return refused("conflict", "other pages are spooled under this reference")
         return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=name)
 
@@ -252,6 +255,7 @@ def _job(parcel: Parcel, content: FaxContent, number: str) -> dict[str, Any]:
         "pages": content.pages,
         "file": f"{name}.tiff",
         "sha256": hashlib.sha256(content.tiff).hexdigest(),
+        "resolution": _FINE if content.fine else _STANDARD,
     }
 
 

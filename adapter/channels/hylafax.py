@@ -24,6 +24,9 @@ from adapter.model.fax_call import FaxCall
 from adapter.model.withdrawal import Withdrawn
 from adapter.packaging.parcel import Parcel
 
+_FINE_NOT_TAKEN = "fine-not-taken"
+# What a job that was ended for that reason says of itself: killed, or out of tries because its next one was to be redrawn.
+_ENDED_BY_US = frozenset({"fax-removed", "transmission-broken"})
 _URGENT_PRIORITY, _ORDINARY_PRIORITY = 63, 127
 
 
@@ -118,10 +121,13 @@ class HylaFaxChannel:
         return _withdrawn(job)
 
     def collect(self, cursor: str) -> tuple[tuple[Evidence, ...], str]:
-        """Jobs that are over and were not told yet. The cursor holds those told which the server still remembers."""
+        """Jobs that are over and were not told yet. The cursor holds those told which the server still remembers.
+
+        A job whose other end takes no fine pages is ended first: HylaFAX would draw them anew, and spoil the codes.
+        """
         told = frozenset(json.loads(cursor) if cursor else ())
         with self._server() as server:
-            over = [job for job in server.jobs() if job.state.is_over]
+            over = [job for job in _without_redrawn(server) if job.state.is_over]
             fresh = [job for job in over if job.id not in told and job.reference]
             at = self._clock()
             evidence = tuple(_evidence(job, calls_of(server, job, at), at) for job in fresh)
@@ -150,6 +156,7 @@ class HylaFaxChannel:
             reference=parcel.reference,
             number=call.number,
             tiff=call.content.tiff,
+            fine=call.content.fine,
             sender=self._settings.sender,
             priority=_URGENT_PRIORITY if parcel.urgent else _ORDINARY_PRIORITY,
             max_tries=self._settings.max_tries,
@@ -191,7 +198,22 @@ def _evidence(job: Job, calls: tuple[FaxCall, ...], at: datetime) -> Evidence:
     """What a job that is over proves: every page confirmed, or why not; with every call that it took."""
     if job.state is JobState.DONE and job.pages >= job.total > 0:
         return Evidence(job.reference, DeliveryState.DELIVERED, at, "fax", detail=_proof(job, calls), calls=calls)
-    return Evidence(job.reference, DeliveryState.REFUSED, at, "fax", cause_said(job.status), _pages_of(job), calls=calls)
+    return Evidence(job.reference, DeliveryState.REFUSED, at, "fax", _why(job, calls), _pages_of(job), calls=calls)
+
+
+def _why(job: Job, calls: tuple[FaxCall, ...]) -> str:
+    """The cause; of a job that we ended, or that its server gave up, because no fine page was taken, only its last call tells."""
+    cause = cause_said(job.status)
+    return _FINE_NOT_TAKEN if calls and calls[-1].cause == _FINE_NOT_TAKEN and cause in _ENDED_BY_US else cause
+
+
+def _without_redrawn(server: FaxServer) -> list[Job]:
+    """All jobs, once those that wait to go at another resolution are ended. The server waits a minute before it draws anew."""
+    jobs = server.jobs()
+    refused_fine = [job for job in jobs if job.state.waits and cause_said(job.status) == _FINE_NOT_TAKEN and job.reference]
+    for job in refused_fine:
+        server.kill(job.id)
+    return server.jobs() if refused_fine else jobs
 
 
 def _proof(job: Job, calls: tuple[FaxCall, ...]) -> str:

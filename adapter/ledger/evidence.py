@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, insert, or_, select, update
 
 from adapter.errors import LedgerError, VaultError
-from adapter.ledger import ack_marks, bundles, fax_calls, moves, suspensions, tables
+from adapter.ledger import ack_marks, bundles, fax_abilities, fax_calls, moves, suspensions, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.records import PayloadKind
 from adapter.ledger.rows import read_chunk, read_plan
@@ -80,6 +80,7 @@ def apply_evidence(tx: Transaction, evidences: Sequence[Evidence], legal_entity:
         same = replace(reactions, retry_after=cache(reactions.retry_after))
         for row_id in meant:
             before = rows[row_id]["state"]
+            fax_abilities.learn(tx, rows[row_id], evidence)
             fax_calls.keep_calls(tx, rows[row_id]["legal_entity"], row_id, rows[row_id]["role_id"], evidence.calls)
             rows[row_id] = _apply(tx, rows[row_id], evidence, same)
             moved += rows[row_id]["state"] != before

@@ -27,7 +27,7 @@ from adapter.packaging.code_tables import PDF_FORMAT, class_of, format_of
 from adapter.packaging.fax_annex import annex_of
 from adapter.packaging.fax_cancellation import CancelledFax, build_cancellation, cancellation_sheet
 from adapter.packaging.fax_number_check import NumberCheck, build_number_check, number_check_sheet
-from adapter.packaging.fax_page import FaxCover, build_fax
+from adapter.packaging.fax_page import FaxCover, RowsPerDot, build_fax
 from adapter.packaging.fax_pdf import build_fax_pdf, sheet_as_pdf
 from adapter.packaging.follow_up import civil_day, fax_follow_up, shown_reference
 from adapter.packaging.hl7.mdm import LocalDocument
@@ -51,6 +51,7 @@ class Document(Confidential):
 
     `earlier_references`: what travelled with older versions to the same recipient by the same channel, oldest first.
     `earlier_pages`: how many pages of the last of them a fax machine confirmed.
+    `standard_fax`: the other end takes no fine pages.
     """
 
     submission: Submission
@@ -59,6 +60,7 @@ class Document(Confidential):
     media_type: str
     earlier_references: tuple[str, ...] = ()
     earlier_pages: int = 0
+    standard_fax: bool = False
 
 
 def build_parcel(
@@ -190,14 +192,18 @@ def _fax(delivery: Delivery, document: Document, cover: FaxCover, sender: Sender
         what = _cancelled(delivery, document)
         if sender.fax_form is FaxForm.PDF:
             return sheet_as_pdf(cancellation_sheet(cover, what, sender.stamp), delivery.fence)
-        return build_cancellation(cover, what, sender.stamp)
+        return build_cancellation(cover, what, sender.stamp, _rows(document))
     annex = annex_of(document.submission, document.bundle, sender.fax_key)
     if sender.fax_form is FaxForm.PDF:
         pdf = readable_pdf(document, sender.stamp)
         pages = build_fax_pdf(pdf, cover, delivery.fence, sender.stamp, annex.codes)
         return replace(pages, note=pages.note or annex.note)
-    fax = build_fax(readable_pdf(document, ""), cover, sender.stamp, annex.codes)
+    fax = build_fax(readable_pdf(document, ""), cover, sender.stamp, annex.codes, _rows(document))
     return replace(fax, note=annex.note)
+
+
+def _rows(document: Document) -> RowsPerDot:
+    return RowsPerDot.STANDARD if document.standard_fax else RowsPerDot.FINE
 
 
 def _cancelled(delivery: Delivery, document: Document) -> CancelledFax:

@@ -105,12 +105,16 @@ def build_fax(
     for sheet, placed in zip(sheets[count + 1 :], annexes, strict=True):
         for image, place in placed:
             sheet.paste(image, place)
-    return FaxContent(write_tiff_f(sheets, (DPI[0], DPI[1] // rows)), total)
+    return _content(sheets, rows)
 
 
 def tiff_of(sheets: Sequence[Image.Image], rows: RowsPerDot) -> FaxContent:
     """Drawn sheets as they leave, at the rows of the line."""
-    return FaxContent(write_tiff_f([_at(sheet, rows) for sheet in sheets], (DPI[0], DPI[1] // rows)), len(sheets))
+    return _content([_at(sheet, rows) for sheet in sheets], rows)
+
+
+def _content(sheets: Sequence[Image.Image], rows: RowsPerDot) -> FaxContent:
+    return FaxContent(write_tiff_f(sheets, (DPI[0], DPI[1] // rows)), len(sheets), fine=rows is RowsPerDot.FINE)
 
 
 @dataclass(frozen=True, repr=False)

@@ -53,11 +53,14 @@ class RecordChange(Confidential):
 
 @dataclass(frozen=True, repr=False)
 class FaxContent(Confidential):
-    """Pages as TIFF-F (G4, 1728 columns, 204×196 dpi) and how many they are. `note` is what the trace tells of them."""
+    """Pages as TIFF-F (G4, 1728 columns, 204×196 dpi) and how many they are. `note` is what the trace tells of them. Not `fine`:
+    98 rows an inch, for a machine that takes no more.
+    """
 
     tiff: bytes
     pages: int
     note: str = ""
+    fine: bool = True
 
 
 @dataclass(frozen=True, repr=False)

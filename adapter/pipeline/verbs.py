@@ -34,8 +34,10 @@ from adapter.ledger.records import (
 from adapter.mapping.hl7.adt_profile import adt_words
 from adapter.mapping.kinds import Understand
 from adapter.mapping.mail.asked import asked_by_arrival
+from adapter.mapping.request_likeness import likeness_of
 from adapter.model.delivery import Delivery, DeliveryState, OutcomeKind, Purpose, SendOutcome
-from adapter.model.effects import Parked, Refusal, Translation
+from adapter.model.effects import Effect, Parked, Refusal, Translation
+from adapter.model.fax_in import NO_FAX_DOORS, FaxDoors
 from adapter.model.fax_number import FirstFax
 from adapter.model.finding import errors_of
 from adapter.model.parties import RecipientKind
@@ -48,9 +50,12 @@ from adapter.packaging.parcel import Parcel, SenderProfile, size_of
 from adapter.pipeline.acks import answers_partner, in_sandbox, owed_acks, question_on_partner
 from adapter.pipeline.addresses import suspended_leg
 from adapter.pipeline.answering import answer_request
-from adapter.pipeline.bundles import bundled, document_of, hold_of, joined, of_one_mail, recipient_of
+from adapter.pipeline.bundles import bundled, hold_of, joined, of_one_mail, recipient_of
 from adapter.pipeline.fax_calls import TellCalls, calls_in, nobody_counts
 from adapter.pipeline.fax_numbers import NUMBER_CHANGED, may_be_dialled, number_check_parcel, number_withdrawn
+from adapter.pipeline.fax_resolution import document_for
+from adapter.pipeline.faxes import understand_fax
+from adapter.pipeline.held_documents import at_odds_with_fax, without_held
 from adapter.pipeline.judge import Judge, Judged
 from adapter.pipeline.lease import kept_alive
 from adapter.pipeline.orders import effects_of_order
@@ -130,6 +135,7 @@ class Pipeline:
         pause: Callable[[float], None] = time.sleep,
         asked_by: Callable[[Arrival], AcksWanted] = asked_by_arrival,
         tell_calls: TellCalls = nobody_counts,
+        fax_doors: FaxDoors = NO_FAX_DOORS,
     ) -> None:
         self._ledger = ledger
         self._judge = judge
@@ -144,6 +150,7 @@ class Pipeline:
         self._pause = pause
         self._asked_by = asked_by
         self._tell_calls = tell_calls
+        self._fax_doors = fax_doors
 
     # ── accept ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -227,8 +234,7 @@ class Pipeline:
         if receipt.kind is ContentKind.CORRECTION:
             sender, level = self._senders[receipt.legal_entity], self._settings.validation
             return effects_of_order(self._ledger, claim, directory, self._route, level, self._clock(), sender)
-        read_effects = self._readers[receipt.kind](claim.arrival(), receipt.id)
-        told = told_by(read_effects)
+        read_effects, told = self._understood(claim, directory)
         translations = [effect for effect in read_effects if isinstance(effect, Translation)]
         if not translations:
             return told
@@ -249,10 +255,24 @@ class Pipeline:
             plan = routed.plan
             sender = self._senders[receipt.legal_entity]
             deliveries = deliveries_of(translation.submission, plan, sender)
-            stored.append(StoredSubmission(translation, plan, deliveries, answering.answered, routed.seen))
+            likeness = likeness_of(translation.bundle, translation.submission.document)
+            stored.append(StoredSubmission(translation, plan, deliveries, answering.answered, routed.seen, likeness=likeness))
             items.extend(open_questions(translation.submission, plan, self._clock()))
             items.extend([answering.item] if answering.item else [])
+        if told.fax is not None:
+            return without_held(self._ledger, told, stored, items)
+        if self._fax_doors.by_door:
+            items.extend(at_odds_with_fax(self._ledger, stored, self._clock()))
         return replace(told, submissions=bundled(stored), work_items=tuple(items))
+
+    def _understood(self, claim: ClaimedReceipt, directory: Directory) -> tuple[Sequence[Effect], StoredEffects]:
+        """What a receipt says, and what of it is no document."""
+        receipt = claim.receipt
+        if receipt.kind is not ContentKind.FAX:
+            read = self._readers[receipt.kind](claim.arrival(), receipt.id)
+            return read, told_by(read)
+        fax = understand_fax(self._ledger, claim, self._fax_doors, directory, self._today())
+        return fax.effects, replace(told_by(fax.effects), fax=fax.news, calls=fax.calls)
 
     def _route(self, submission: Submission, directory: Directory | None = None) -> Routed:
         """The plan of today, with what the patient index says of the patient today."""
@@ -379,7 +399,8 @@ class Pipeline:
         recipient = recipient_of(claim.delivery, claim.plan)
         if claim.delivery.purpose is Purpose.NOTICE:
             return number_check_parcel(self._ledger, claim, self._senders[claim.delivery.legal_entity], sent_at)
-        return build_parcel(claim.delivery, document_of(claim), recipient, self._senders[claim.delivery.legal_entity], sent_at)
+        document = document_for(self._ledger, self._directory(), claim)
+        return build_parcel(claim.delivery, document, recipient, self._senders[claim.delivery.legal_entity], sent_at)
 
     def _send(self, channel: Channel, parcel: Parcel, delivery: Delivery) -> SendOutcome:
         """After an unclear send, ask before sending again (seam 5)."""

@@ -100,6 +100,7 @@ class Directory:
         for unit in entries.units:
             self._units.setdefault((unit.legal_entity, unit.code), []).append(unit)
         self._by_mailbox: dict[str, list[Role]] = {}
+        self._standard_only = frozenset(line.number for line in entries.fax_lines if line.standard_only)
         self._by_fax: dict[str, list[Role]] = {}
         self._by_phone: dict[str, list[Role]] = {}
         for role in self._roles.all():
@@ -129,6 +130,10 @@ class Directory:
     def holders_of_fax(self, number: str, on: date) -> tuple[Role, ...]:
         """Who has this fax number (E.164) that day."""
         return tuple(role for role in self._by_fax.get(number, ()) if role.period.holds(on))
+
+    def is_standard_only(self, number: str) -> bool:
+        """Whether the partners file wants no fine pages sent to this fax number (E.164)."""
+        return number in self._standard_only
 
     def fax_numbers(self, on: date) -> tuple[str, ...]:
         """Every fax number (E.164) that somebody has that day, in order."""

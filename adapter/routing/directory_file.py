@@ -21,6 +21,7 @@ from adapter.routing.entries import (
     Department,
     DomainKind,
     Entries,
+    FaxLine,
     FormTarget,
     LegalEntity,
     Organisation,
@@ -39,9 +40,12 @@ PATHWAYS = ("simple", "complex")
 ALERTS = ("metformin",)
 RENDITIONS = ("cda", "fhir", "pdf")
 CHANGE_WAYS = ("patch", "transaction")
+_FINE = "fine"
+_RESOLUTIONS = (_FINE, "standard")
 
 _TABLES = (
     "domain", "legal_entity", "organisation", "pole", "department", "practitioner", "record", "agreement", "form_target",
+    "fax_line",
 )  # fmt: skip
 # `from` and `to` are what the library `mssante` calls the first and the last day: one list serves both.
 _DOMAIN_COLUMNS = ("domain", "kind", "since", "until", "training", "from", "to")
@@ -70,6 +74,7 @@ def read_entries(files: Mapping[str, bytes]) -> Entries:
         records=_each(readers["record"], _record),
         agreements=_each(readers["agreement"], _agreement),
         form_targets=_each(readers["form_target"], _form_target),
+        fax_lines=_each(readers["fax_line"], _fax_line),
     )
     if not unreadable:  # else all that the file held would be told as missing, and hide the one thing to correct
         problems += cross_checks(entries)
@@ -123,6 +128,11 @@ def _each(readers: Iterable[Reader], make: Callable[[Reader], T]) -> tuple[T, ..
 
 
 # ── one function per table ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _fax_line(r: Reader) -> FaxLine:
+    r.text("number", required=True)
+    return FaxLine(r.fax("number"), r.choice("resolution", _RESOLUTIONS, default=_FINE) != _FINE)
 
 
 def _domain(r: Reader) -> TrustedDomain:

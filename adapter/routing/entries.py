@@ -230,6 +230,14 @@ class FormTarget:
 
 
 @dataclass(frozen=True)
+class FaxLine:
+    """What is known of a fax number (E.164) whoever has it: `standard_only`, its machine is sent no fine pages."""
+
+    number: str
+    standard_only: bool = False
+
+
+@dataclass(frozen=True)
 class Entries:
     """All that the files hold, checked; every key points to something."""
 
@@ -244,6 +252,7 @@ class Entries:
     records: tuple[Record, ...]
     agreements: tuple[Agreement, ...]
     form_targets: tuple[FormTarget, ...]
+    fax_lines: tuple[FaxLine, ...] = ()
 
 
 @dataclass(frozen=True)
