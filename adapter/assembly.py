@@ -42,6 +42,7 @@ from adapter.config.settings import (
     ReceiptForm,
 )
 from adapter.errors import ConfigurationError, InputError
+from adapter.fax_lines import fax_doors
 from adapter.fhir.validate import Level
 from adapter.formats.detached_jws import SigningKey, read_signing_key
 from adapter.ledger.ledger import Ledger
@@ -103,6 +104,7 @@ def assemble(config: Config, *, tell_calls: TellCalls = nobody_counts) -> Instan
         jitter=random.random,
         new_id=new_id,
         asked_by=partial(asked_by_arrival, inboxes=inboxes(config)),
+        fax_doors=fax_doors(config),
         tell_calls=tell_calls,
     )
     return Instance(config, ledger, pipeline, directory, channels, lines)

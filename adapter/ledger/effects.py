@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 
 from adapter.errors import LedgerError, StaleClaimError, StalePlanError
-from adapter.ledger import ack_marks, fax_calls, fax_codes_kept, moves, tables
+from adapter.ledger import ack_marks, fax_calls, fax_codes_kept, moves, possible_doubles, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.evidence import Reactions, apply_evidence
 from adapter.ledger.lookup import lookups_of
@@ -233,6 +233,7 @@ def _insert_submission(tx: Transaction, stored: StoredSubmission, line: Line) ->
     if pairs:
         tx.execute(insert(tables.lookup), pairs)
     insert_steps(tx, submission, translation.steps)
+    possible_doubles.note_likeness(tx, stored, line.id)
     if stored.is_archived:
         tx.event(entity, about, submission.id, tables.ARCHIVED)
     else:
@@ -387,7 +388,7 @@ def _flag_other_content(tx: Transaction, stored: StoredSubmission, known: Mappin
     submission = stored.translation.submission
     if submission.content_kind not in ("cda", "fhir"):
         return  # a form's id comes from its answers, which may be spelt in several ways
-    others = sorted({row["submission_id"] for rows in known.values() for row in rows} - {submission.id})
+    others = _not_by_fax(tx, {row["submission_id"] for rows in known.values() for row in rows} - {submission.id})
     sealed = Sealed(tx.connection, others[:1], [PayloadKind.SOURCE])
     for other in others[:1]:
         # Once purged, nobody can tell whether it was another content.
@@ -397,6 +398,13 @@ def _flag_other_content(tx: Transaction, stored: StoredSubmission, known: Mappin
         entity, about = submission.legal_entity, WorkAbout.SUBMISSION
         reason, urgent = "same-id-other-content", submission.urgency is Urgency.URGENT
         add_work_items(tx, [WorkItem(tx.new_id(), entity, about, submission.id, reason, _OTHER_CONTENT_ADVICE, tx.now, urgent)])
+
+
+def _not_by_fax(tx: Transaction, ids: set[str]) -> list[str]:
+    """Without what came by fax: its source is another form of the same document, and was compared when this one was prepared."""
+    s = tables.submission
+    query = select(s.c.id).where(s.c.id.in_(sorted(ids)), s.c.content_kind != "fax").order_by(s.c.id)
+    return list(tx.execute(query).scalars()) if ids else []
 
 
 def _tell_served(tx: Transaction, leg: Delivery, by: str, tally: _Tally) -> None:

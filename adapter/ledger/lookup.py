@@ -92,6 +92,7 @@ NORMALISERS: dict[str, Callable[[str], str]] = {
     "request-number": normalise_number,
     "address": normalise_address,
     "fhir-name": normalise_reference,
+    "request-like": str.strip,
 }
 
 

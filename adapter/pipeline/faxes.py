@@ -1,6 +1,6 @@
 """What becomes of a received fax: the document that its codes carry, the draft of a form, or pages for a person.
 
-Part of *prepare*. Law: issue 6; docs/reference/fax-annex.md (what a receiver may believe); blueprint seams 2, 3, 13, 14, 15. Codes
+Part of *prepare*. Law: issue 6; docs/reference/fax-annex.md (what a receiver may believe); blueprint seams 2, 3, 13 to 15. Codes
 are joined with those of earlier faxes; a document passes by itself when it is whole, signed by a key that this line trusts, and
 its pages are those that its sender signed. Everything else waits for a person, with its reason; nothing of it is imported.
 """
@@ -26,9 +26,11 @@ from adapter.mapping.fax_pages import FaxReading, read_fax
 from adapter.mapping.from_fax import FaxOrigin, origin_of
 from adapter.model.confidential import Confidential
 from adapter.model.effects import Effect, Parked, Translation
-from adapter.model.fax_in import FAX_DESK_DOOR, FaxDoor, FaxDoors, PageCompare
+from adapter.model.fax_call import FaxCall
+from adapter.model.fax_in import FAX_DESK_DOOR, FAX_DOOR, FaxDoor, FaxDoors, PageCompare
 from adapter.model.fax_news import FaxNews
 from adapter.model.submission import Urgency
+from adapter.pipeline.fax_calls import received_call
 from adapter.pipeline.paper import printed_form
 from adapter.routing.directory import Directory
 
@@ -39,10 +41,11 @@ _MOST_OTHERS = 4
 
 @dataclass(frozen=True, repr=False)
 class UnderstoodFax(Confidential):
-    """What one fax leaves, and what the ledger is told beside."""
+    """What one fax leaves, what the ledger is told beside, and the call that brought it."""
 
     effects: tuple[Effect, ...]
     news: FaxNews
+    calls: tuple[FaxCall, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -242,7 +245,14 @@ class _Reader:
         effects: list[Effect] = [*desk.translations]
         if desk.obstacles:
             effects.append(self._parked(desk.obstacles))
-        return UnderstoodFax(tuple(effects), news)
+        return UnderstoodFax(tuple(effects), news, self._calls_told())
+
+    def _calls_told(self) -> tuple[FaxCall, ...]:
+        """The call, once; a file that a person brought, or what they confirmed, came by none."""
+        receipt = self._claim.receipt
+        if not receipt.door.startswith(FAX_DOOR):
+            return ()
+        return received_call(receipt, self._claim.side_car, next(iter(self._names()), ""))
 
     def _parked(self, obstacles: Sequence[_Obstacle]) -> Parked:
         first, *rest = sorted(obstacles, key=lambda one: ORDER.index(one.reason))
