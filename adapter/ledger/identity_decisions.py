@@ -6,20 +6,19 @@ they survive a crash, keep their version line and are told in the same timeline.
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from adapter.errors import LedgerError
 from adapter.ledger import moves, tables
 from adapter.ledger.database import Transaction
-from adapter.ledger.records import Decision, PayloadKind
+from adapter.ledger.desk_orders import keep_order
+from adapter.ledger.records import Decision
 from adapter.ledger.status import SERVED
 from adapter.model.delivery import DeliveryState, Purpose
-from adapter.model.receipt import ContentKind, ReceiptState, Verdict
 from adapter.model.work_item import WorkAbout, WorkItem
 
 S = DeliveryState
@@ -105,24 +104,7 @@ def _order(tx: Transaction, item: WorkItem, decision: Decision, by: str) -> None
     made = str(uuid.uuid5(_NAMESPACE, f"{item.id}/{decision.value}"))
     if tx.execute(select(r.c.id).where(r.c.id == made)).first() is not None:
         raise LedgerError("work-item.decided", "this was ordered already", where=item.id)
-    values = {
-        "id": made,
-        "legal_entity": item.legal_entity,
-        "door": "desk",
-        "principal": by,
-        "live_key": None,
-        "fingerprint": made,
-        "kind": ContentKind.CORRECTION.value,
-        "state": ReceiptState.RECEIVED.value,
-        "verdict": Verdict.ACCEPTED.value,
-        "received_at": tx.now,
-    }
-    tx.execute(insert(r).values(values))
     told = {"submission": item.about_id, "act": decision.value, "reason": item.reason, "patient": _patient_of(tx, item)}
-    order = json.dumps(told).encode()
-    tx.keep(item.legal_entity, made, PayloadKind.CONTENT, order)
-    tx.keep(item.legal_entity, made, PayloadKind.ANSWER, b"")
-    tx.keep(item.legal_entity, made, PayloadKind.PARTICULARS, json.dumps({"key": "", "reference": ""}).encode())
     tx.event(item.legal_entity, WorkAbout.SUBMISSION, item.about_id, f"{decision.value}-ordered", made)
-    tx.event(item.legal_entity, WorkAbout.RECEIPT, made, "received", "desk")
+    keep_order(tx, made, told, by, item.legal_entity)
     tx.audit(item.legal_entity, by, f"submission.{decision.value}-ordered", WorkAbout.SUBMISSION.value, item.about_id, made)

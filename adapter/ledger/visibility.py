@@ -6,20 +6,17 @@ Nothing that was read before it leaves after it.
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
 from adapter.ledger import moves, tables
 from adapter.ledger.database import Database, Transaction
-from adapter.ledger.records import PayloadKind
+from adapter.ledger.desk_orders import keep_order
 from adapter.ledger.wish_tables import visibility_change
 from adapter.ledger.withdrawal_asks import ask_back
 from adapter.model.delivery import DeliveryState
-from adapter.model.receipt import ContentKind, ReceiptState, Verdict
 from adapter.model.submission import Intent, Visibility
 from adapter.model.work_item import WorkAbout
 
@@ -88,7 +85,7 @@ def _order(tx: Transaction, document_id: str, hidden: frozenset[str], by: str, e
     words = " ".join(sorted(hidden))
     values = {"id": change_id, "legal_entity": entity, "document_id": document_id, "number": number, "hidden": words}
     tx.execute(insert(v).values(**values, receipt_id=change_id, changed_by=by, changed_at=tx.now))
-    _receipt(tx, change_id, {"visibility": sorted(hidden), "document": document_id, "number": number}, by, entity)
+    keep_order(tx, change_id, {"visibility": sorted(hidden), "document": document_id, "number": number}, by, entity)
     tx.audit(entity, by, "document.visibility", WorkAbout.RECEIPT.value, change_id, words or "visible to all")
     _give_back_claimed(tx, document_id, by, entity)
     if PROFESSIONALS in hidden:
@@ -111,23 +108,3 @@ def _give_back_claimed(tx: Transaction, document_id: str, by: str, entity: str) 
     for row in rows:
         moves.requeue(tx, row, actor=by, detail="visibility", attempts=row["attempts"] - 1)
     moves.refresh_status(tx, {row["submission_id"] for row in rows})
-
-
-def _receipt(tx: Transaction, made: str, order: dict[str, Any], by: str, entity: str) -> None:
-    values = {
-        "id": made,
-        "legal_entity": entity,
-        "door": "desk",
-        "principal": by,
-        "live_key": None,
-        "fingerprint": made,
-        "kind": ContentKind.CORRECTION.value,
-        "state": ReceiptState.RECEIVED.value,
-        "verdict": Verdict.ACCEPTED.value,
-        "received_at": tx.now,
-    }
-    tx.execute(insert(tables.receipt).values(values))
-    tx.keep(entity, made, PayloadKind.CONTENT, json.dumps(order).encode())
-    tx.keep(entity, made, PayloadKind.ANSWER, b"")
-    tx.keep(entity, made, PayloadKind.PARTICULARS, json.dumps({"key": "", "reference": ""}).encode())
-    tx.event(entity, WorkAbout.RECEIPT, made, "received", "desk")
