@@ -90,8 +90,8 @@ class StoredSubmission(Confidential):
     """One translation with its plan and the deliveries to make; addresses stay inside the plan's legs, sealed.
 
     `answered`: the request that it answers, to which a step is appended. `seen`: what the patient index said when the route was
-    chosen; None when it was not asked. `is_archived`: it was brought to be kept, and goes nowhere, ever. `likeness`: of a request, what a
-    double of it would have in common with it.
+    chosen; None when it was not asked. `is_archived`: it was brought to be kept, and goes nowhere, ever. `likeness`: what
+    a double of a request would have in common with it.
     """
 
     translation: Translation

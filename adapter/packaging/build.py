@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import assert_never
 
 from adapter.errors import RenditionError
@@ -27,7 +27,7 @@ from adapter.packaging.code_tables import PDF_FORMAT, class_of, format_of
 from adapter.packaging.fax_annex import annex_of
 from adapter.packaging.fax_cancellation import CancelledFax, build_cancellation, cancellation_sheet
 from adapter.packaging.fax_number_check import NumberCheck, build_number_check, number_check_sheet
-from adapter.packaging.fax_page import FaxCover, RowsPerDot, build_fax
+from adapter.packaging.fax_page import FaxCover, RowsPerDot, annex_sheets, build_fax, sheet_prints
 from adapter.packaging.fax_pdf import build_fax_pdf, sheet_as_pdf
 from adapter.packaging.follow_up import civil_day, fax_follow_up, shown_reference
 from adapter.packaging.hl7.mdm import LocalDocument
@@ -193,13 +193,18 @@ def _fax(delivery: Delivery, document: Document, cover: FaxCover, sender: Sender
         if sender.fax_form is FaxForm.PDF:
             return sheet_as_pdf(cancellation_sheet(cover, what, sender.stamp), delivery.fence)
         return build_cancellation(cover, what, sender.stamp, _rows(document))
-    annex = annex_of(document.submission, document.bundle, sender.fax_key)
     if sender.fax_form is FaxForm.PDF:
-        pdf = readable_pdf(document, sender.stamp)
+        pdf, annex = readable_pdf(document, sender.stamp), annex_of(document.submission, document.bundle, sender.fax_key)
         pages = build_fax_pdf(pdf, cover, delivery.fence, sender.stamp, annex.codes)
         return replace(pages, note=pages.note or annex.note)
-    fax = build_fax(readable_pdf(document, ""), cover, sender.stamp, annex.codes, _rows(document))
-    return replace(fax, note=annex.note)
+    pdf, rows = readable_pdf(document, ""), _rows(document)
+
+    @lru_cache(maxsize=4)
+    def prints(annexes: int) -> tuple[bytes, ...]:
+        return sheet_prints(pdf, cover, annexes, sender.stamp)
+
+    annex = annex_of(document.submission, document.bundle, sender.fax_key, lambda codes: prints(annex_sheets(codes, rows)))
+    return replace(build_fax(pdf, cover, sender.stamp, annex.codes, rows), note=annex.note)
 
 
 def _rows(document: Document) -> RowsPerDot:

@@ -16,6 +16,7 @@ import pypdfium2.raw as pdfium
 from PIL import Image, ImageDraw
 
 from adapter.errors import RenditionError
+from adapter.formats.page_print import print_of
 from adapter.formats.pdf import ONE_AT_A_TIME
 from adapter.model.confidential import Confidential
 from adapter.packaging.fax_codes import Room, place_codes
@@ -88,18 +89,36 @@ class FaxCover(Confidential):
     follow_up: str = ""
 
 
+def sheet_prints(pdf: bytes, cover: FaxCover, annexes: int, stamp: str = "") -> tuple[bytes, ...]:
+    """What the sheets before the annex look like, when the annex takes so many: told under its signature."""
+    return tuple(print_of(sheet) for sheet in _sheets(pdf, cover, 1 + _page_count(pdf) + annexes, stamp))
+
+
+def annex_sheets(codes: Sequence[bytes], rows: RowsPerDot) -> int:
+    """How many sheets these codes take."""
+    return len(_placed(codes, rows))
+
+
+def _placed(codes: Sequence[bytes], rows: RowsPerDot) -> list[list[tuple[Image.Image, tuple[int, int]]]]:
+    return place_codes(codes, Room(WIDTH, _ANNEX_TOP // rows, (HEIGHT - 20) // rows, rows)) if codes else []
+
+
+def _sheets(pdf: bytes, cover: FaxCover, total: int, stamp: str) -> list[Image.Image]:
+    """The cover and the document's pages."""
+    rasters = enumerate(_rasters(pdf, _page_count(pdf)), start=2)
+    sheets = [_cover_page(cover, total), *(_content_page(image, cover, number, total) for number, image in rasters)]
+    for sheet in sheets if stamp else ():
+        draw_stamp(sheet, visible(stamp))
+    return sheets
+
+
 def build_fax(
     pdf: bytes, cover: FaxCover, stamp: str = "", codes: Sequence[bytes] = (), rows: RowsPerDot = RowsPerDot.FINE
 ) -> FaxContent:
     """Cover, pages and annex as one TIFF-F; `stamp` goes across each but the annex, whose codes must stay whole."""
-    count = _page_count(pdf)
-    annexes = place_codes(codes, Room(WIDTH, _ANNEX_TOP // rows, (HEIGHT - 20) // rows, rows)) if codes else []
+    count, annexes = _page_count(pdf), _placed(codes, rows)
     total = 1 + count + len(annexes)
-    sheets = [_cover_page(cover, total)]
-    sheets += [_content_page(image, cover, number, total) for number, image in enumerate(_rasters(pdf, count), start=2)]
-    if stamp:
-        for sheet in sheets:
-            draw_stamp(sheet, visible(stamp))
+    sheets = _sheets(pdf, cover, total, stamp)
     sheets += [_annex_page(cover, number, total, stamp) for number in range(count + 2, total + 1)]
     sheets = [_at(sheet, rows) for sheet in sheets]
     for sheet, placed in zip(sheets[count + 1 :], annexes, strict=True):
