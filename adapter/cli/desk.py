@@ -24,7 +24,7 @@ from adapter.cli.patients import patient_data, patient_lines
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import Decision, Timeline, WorkFilter
 from adapter.model.audit import AuditEntry
-from adapter.model.delivery import Delivery
+from adapter.model.delivery import Delivery, Purpose
 from adapter.model.patient import PatientEntry
 from adapter.model.submission import Intent
 from adapter.model.work_item import WorkItem
@@ -168,7 +168,12 @@ def timeline_lines(timeline: Timeline, zone: str) -> list[str]:
 
 
 def _names(deliveries: Sequence[Delivery]) -> dict[str, str]:
-    return {delivery.id: f"{delivery.channel.value} → {delivery.role_id}" for delivery in deliveries}
+    return {delivery.id: f"{delivery.channel.value} → {delivery.role_id}{_what_else(delivery)}" for delivery in deliveries}
+
+
+def _what_else(delivery: Delivery) -> str:
+    """Of what carries no document; an acknowledgement's role says by itself what it is."""
+    return " (test page)" if delivery.purpose is Purpose.NOTICE else ""
 
 
 def _delivery_line(delivery: Delivery) -> str:

@@ -91,6 +91,8 @@ def test_a_document_is_found_by_every_number_it_bears(
 
 
 def test_a_timeline_tells_channels_states_and_ids_to_copy(instance: Path, letter: Path, tdu: Terminal) -> None:
+    config = instance / "tdu.toml"
+    config.write_text(config.read_text().replace('first_fax = "ask"', 'first_fax = "send"'))
     tdu("submit", letter)
     work(instance, ChannelName.SECURE_MAIL, ChannelName.FAX)
     text = tdu("trace", "CLI-1").stdout

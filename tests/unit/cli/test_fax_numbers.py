@@ -100,3 +100,20 @@ def test_the_check_counts_numbers_never_confirmed_and_misses_a_call_back_number(
     assert f"{listed - 1} never confirmed, 0 wait" in next(
         check["detail"] for check in told("check") if check["subject"].startswith("fax numbers of ")
     )
+
+
+def test_the_trace_tells_the_question_and_names_a_test_page_for_what_it_is(
+    instance: Path, tmp_path: Path, tdu: Terminal, told: Callable[..., Any]
+) -> None:
+    config = instance / "tdu.toml"
+    config.write_text(config.read_text().replace('first_fax = "ask"', 'first_fax = "test-page"'))
+    (tmp_path / "fax.hl7").write_bytes(message("CLI-FAX", BY_FAX))
+    tdu("submit", tmp_path / "fax.hl7")
+    run(instance)
+    run(instance)
+    text = tdu("trace", "CLI-FAX").stdout
+    assert "fax → role:fictif-fontenay (test page): accepted" in text
+    assert "waits for a person" in text and "first-fax-to-number" in text
+    row = number_told(told)
+    assert (row["test_page"], len(row["waiting"]), row["sent"]) == ("accepted", 1, [])
+    assert len(list((instance / "data" / "fax").glob("*.json"))) == 1
