@@ -252,7 +252,8 @@ class _Reader:
         receipt = self._claim.receipt
         if not receipt.door.startswith(FAX_DOOR):
             return ()
-        return received_call(receipt, self._claim.side_car, next(iter(self._names()), ""))
+        # A role, of which a report names the structure: a display may be a person's name.
+        return received_call(receipt, self._claim.side_car, next((role.id for role in self._roles), ""))
 
     def _parked(self, obstacles: Sequence[_Obstacle]) -> Parked:
         first, *rest = sorted(obstacles, key=lambda one: ORDER.index(one.reason))
