@@ -33,7 +33,7 @@ from adapter.model.inbox import NO_INBOXES, Inboxes
 from adapter.model.plan import ChannelName
 from adapter.model.receipt import Answer, Arrival, Principal
 from adapter.model.work_item import WorkItem
-from adapter.packaging.parcel import Hl7Sender, Parcel, SenderProfile
+from adapter.packaging.parcel import FaxForm, Hl7Sender, Parcel, SenderProfile
 from adapter.pipeline.judge import InstanceRules, Judge
 from adapter.pipeline.readers import inspectors_with, readers_with
 from adapter.pipeline.verbs import Pipeline, PipelineSettings
@@ -136,6 +136,7 @@ class Instance:
         inboxes: Inboxes = NO_INBOXES,
         legacy_receipts: frozenset[str] = frozenset(),
         first_fax: FirstFax = FirstFax.SEND,
+        fax_form: FaxForm = FaxForm.TIFF,
     ) -> None:
         """`world`: a ledger that exists already, with its clock; `entities`: the legal entities served."""
         self.clock = world.clock if world else Clock(NOON)
@@ -159,7 +160,9 @@ class Instance:
             lambda: self.directory,
             self.channels,
             {
-                entity: replace(SENDER, legal_entity=entity, finess=entity, hl7=hl7, legacy_receipts=legacy_receipts)
+                entity: replace(
+                    SENDER, legal_entity=entity, finess=entity, hl7=hl7, legacy_receipts=legacy_receipts, fax_form=fax_form
+                )
                 for entity in entities
             },
             settings,
