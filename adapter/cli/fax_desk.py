@@ -1,10 +1,10 @@
-"""What a person does with faxes that wait: look at what they hold, confirm a form that was filled by hand."""
+"""What a person does with faxes that wait: look, confirm a form filled by hand or a document whose pages differ."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,15 +24,13 @@ from adapter.cli.options import (
 )
 from adapter.errors import InputError
 from adapter.fax_lines import fax_doors
-from adapter.formats.detached_jws import TrustedKey
-from adapter.formats.fax_document import carried_document
 from adapter.formats.sheet_pages import pages_of, upright_png
 from adapter.ledger.fax_desk import KeptFax
-from adapter.model.fax_in import FaxDoors
 from adapter.model.paper_draft import FormDraft
 from adapter.model.receipt import Answer, Receipt, Verdict
 from adapter.opening import now, open_ledger
-from adapter.pipeline.fax_desk import FaxesOnDesk, Said, confirm_form, confirmed_before, take_to_desk
+from adapter.pipeline.fax_confirm import Said, confirm_document, confirm_form, confirmed_before
+from adapter.pipeline.fax_desk import FaxesOnDesk, differences, take_to_desk
 
 ReceiptsArgument = Annotated[
     list[str], typer.Argument(metavar="RECEIPT…", help="Receipts of the calls (tdu queue); several when a form came in several.")
@@ -71,20 +69,21 @@ def show_faxes(
     by: ByOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Write what waiting faxes hold into a folder: pages, documents, forms filled by hand with their answers to complete.
+    """Write what waiting faxes hold into a folder: pages, documents, what differs from them, forms filled by hand.
 
     Each form has its answers-N.json: complete it, then `tdu fax confirm`. That you looked is audited; files are yours alone.
 
     Example: tdu fax show 6f0d3a4e-… --out fax
     """
     settings = read_config(config)
+    who, legal_entity = by or operator_name(), chosen_entity(settings, entity)
     ledger = open_ledger(settings)
     try:
-        desk = take_to_desk(ledger, receipts, by or operator_name(), now(), chosen_entity(settings, entity))
+        desk = take_to_desk(ledger, receipts, fax_doors(settings), by=who, at=now(), legal_entity=legal_entity)
         drafts = [_Shown(number, one, confirmed_before(ledger, desk, one)) for number, one in _numbered(desk, draft)]
     finally:
         ledger.close()
-    told = _show(desk, drafts, _trusted(desk, fax_doors(settings)), OutFolder(out))
+    told = _show(desk, drafts, OutFolder(out))
     typer.echo(json.dumps(told, ensure_ascii=False, indent=2) if as_json else "\n".join(_lines(told, drafts, desk)))
 
 
@@ -94,23 +93,17 @@ def _numbered(desk: FaxesOnDesk, numbers: list[int] | None) -> list[tuple[str, F
     return [(str(number), draft) for number, draft in enumerate(desk.drafts, start=1)]
 
 
-def _trusted(desk: FaxesOnDesk, doors: FaxDoors) -> dict[str, TrustedKey]:
-    """Whose signatures count at the lines that these faxes came by."""
-    senders = [found for fax in desk.faxes for found in doors.of(fax.receipt.door).trusted.items()]
-    return {key_id: TrustedKey(sender.name, sender.public) for key_id, sender in senders}
-
-
-def _show(desk: FaxesOnDesk, drafts: list[_Shown], keys: Mapping[str, TrustedKey], folder: OutFolder) -> dict[str, Any]:
-    received = desk.read.received
-    documents = (carried_document(document_id, gathered, keys) for document_id, gathered in received.documents.items())
+def _show(desk: FaxesOnDesk, drafts: Sequence[_Shown], folder: OutFolder) -> dict[str, Any]:
+    names = {fax.receipt.id: f"fax-{number}" for number, fax in enumerate(desk.faxes, start=1)}
     return {
-        "faxes": [_fax_data(f"fax-{number}", fax, desk, folder) for number, fax in enumerate(desk.faxes, start=1)],
-        "documents": [document_data(document, folder) for document in documents],
+        "faxes": [_fax_data(name, desk.fax(receipt_id), desk, folder) for receipt_id, name in names.items()],
+        "documents": [document_data(one.carried, folder) | {"faxes": list(one.faxes)} for one in desk.documents],
+        "differences": list(_differences_data(desk, names, folder)),
         "drafts": [
             {"number": one.number, "became": one.became.id if one.became else ""} | draft_data(one.number, one.draft, folder)
             for one in drafts
         ],
-        "unknown_pages": list(received.unknown),
+        "unknown_pages": list(desk.read.received.unknown),
         "findings": [finding_data(finding) for finding in desk.read.findings],
     }
 
@@ -129,10 +122,20 @@ def _fax_data(name: str, fax: KeptFax, desk: FaxesOnDesk, folder: OutFolder) -> 
     return {"receipt": fax.receipt.id, "received_at": fax.receipt.received_at.isoformat(), "pages": pages}
 
 
-def _lines(told: Mapping[str, Any], drafts: list[_Shown], desk: FaxesOnDesk) -> Iterator[str]:
+def _differences_data(desk: FaxesOnDesk, names: Mapping[str, str], folder: OutFolder) -> Iterator[dict[str, Any]]:
+    """Each page that is not as its sender signed it, drawn with its differences framed."""
+    for one in differences(desk):
+        picture = f"{names[one.fax]}/page-{one.rank}.differs.png"
+        folder.write(picture, one.png)
+        yield {"document": one.document, "fax": one.fax, "page": one.rank, "places": one.places, "picture": picture}
+
+
+def _lines(told: Mapping[str, Any], drafts: Sequence[_Shown], desk: FaxesOnDesk) -> Iterator[str]:
     for fax in told["faxes"]:
         yield f"fax {fax['receipt']}: {len(fax['pages'])} pages  {fax['pages'][0] if fax['pages'] else ''}".rstrip()
     yield from map(document_line, told["documents"])
+    for one in told["differences"]:
+        yield f"  page {one['page']} differs in {one['places']} places from what was signed  {one['picture']}"
     for data, shown in zip(told["drafts"], drafts, strict=True):
         yield from draft_lines(data, shown.draft.findings)
         if shown.became is not None:
@@ -148,30 +151,40 @@ def _lines(told: Mapping[str, Any], drafts: list[_Shown], desk: FaxesOnDesk) -> 
 def confirm_fax(
     receipts: ReceiptsArgument,
     answers: Annotated[
-        Path, typer.Option("--answers", exists=True, dir_okay=False, help="The completed answers-N.json of `tdu fax show`.")
-    ],
+        Path | None,
+        typer.Option("--answers", exists=True, dir_okay=False, help="The completed answers-N.json of `tdu fax show`."),
+    ] = None,
     draft: DraftOption = None,
+    document: Annotated[
+        str, typer.Option("--document", metavar="ID", help="A verified document whose pages differ, once you looked at them.")
+    ] = "",
     config: ConfigOption = DEFAULT_CONFIG,
     entity: EntityOption = "",
     by: ByOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Confirm a form that was filled by hand: its completed answers are taken as the form door takes them, and sent.
+    """Confirm what waits: a form's completed answers, taken as the form door takes them, or a document whose pages differ.
 
-    The pages go with the request. The same answers again change nothing; other answers for the same pages are refused.
-    Exit 1 when answers lack or cannot be right: each is told with its place.
+    A form's pages go with its request. The same again changes nothing; other answers for the same pages are refused. A document
+    that no trusted key signed is never let through. Exit 1 when answers lack or cannot be right: each is told with its place.
 
     Example: tdu fax confirm 6f0d3a4e-… --answers fax/answers-1.json --by "Mme Martin"
     """
     from adapter.assembly import assemble
 
+    if (answers is None) is not bool(document):
+        raise typer.BadParameter("give either the completed answers of a form, or a document", param_hint="--answers")
     settings = read_config(config)
-    who, legal_entity = by or operator_name(), chosen_entity(settings, entity)
+    said = Said(by or operator_name(), now(), settings.instance.time_zone)
+    legal_entity = chosen_entity(settings, entity)
     instance = assemble(settings)
     try:
-        desk = take_to_desk(instance.ledger, receipts, who, now(), legal_entity)
-        said = Said(who, now(), settings.instance.time_zone)
-        answer = confirm_form(instance.ledger, instance.pipeline, desk, desk.draft(draft or ()), answers.read_bytes(), said)
+        ledger, doors = instance.ledger, fax_doors(settings)
+        desk = take_to_desk(ledger, receipts, doors, by=said.by, at=said.at, legal_entity=legal_entity)
+        if answers is None:
+            answer = confirm_document(ledger, instance.pipeline, desk, desk.document(document), said)
+        else:
+            answer = confirm_form(ledger, instance.pipeline, desk, desk.draft(draft or ()), answers.read_bytes(), said)
     finally:
         instance.ledger.close()
     _tell(answer, as_json)

@@ -21,6 +21,7 @@ from adapter.ledger.receipts import CLAIM_KINDS, with_content
 from adapter.ledger.records import Decision, PayloadKind
 from adapter.ledger.rows import Sealed, receipt_value
 from adapter.model.confidential import Confidential
+from adapter.model.fax_in import FAX_DESK_DOOR
 from adapter.model.receipt import ContentKind, Receipt, ReceiptState, Verdict
 from adapter.model.work_item import WorkAbout
 
@@ -58,6 +59,7 @@ def kept_faxes(database: Database, receipt_ids: Sequence[str], legal_entity: str
     r = tables.receipt
     wanted = tuple(dict.fromkeys(receipt_ids))
     mine = select(r).where(r.c.id.in_(wanted), r.c.legal_entity == legal_entity, r.c.kind == ContentKind.FAX.value)
+    mine = mine.where(~r.c.door.startswith(FAX_DESK_DOOR))  # a document that a person confirmed is no pages
     with database.read() as connection:
         rows = connection.execute(mine.order_by(r.c.received_at, r.c.id)).mappings().all()
         sealed = Sealed(connection, [row["id"] for row in rows], CLAIM_KINDS)

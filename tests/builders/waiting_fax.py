@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from adapter.formats.detached_jws import SigningKey, sign
 from adapter.formats.fax_annex import Annex, deflate, write_codes
+from adapter.formats.page_print import print_of
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import NewReceipt, StoredEffects
 from adapter.model.effects import Parked
 from adapter.model.receipt import ContentKind, Receipt, ReceiptState, Verdict
 from adapter.packaging.fax_codes import Room, place_codes
 from adapter.packaging.tiff_f import write_tiff_f
-from adapter.pipeline.fax_desk import PAPER_FORM
 from tests.builders.paper_forms import Line, faxed, fill
 
 CALLER = b'{"from": "+33199005678", "called_id": "+33199000001", "pages": 3}'
@@ -48,7 +48,7 @@ def keep_fax(
     pages: Sequence[Image.Image] | bytes,
     entity: str,
     at: datetime,
-    reason: str = PAPER_FORM,
+    reason: str = "fax-paper-form",
     *,
     reads: bool = True,
 ) -> str:
@@ -64,3 +64,35 @@ def keep_fax(
         claim = next(c for c in ledger.claim_receipts("test", 50, timedelta(minutes=1)) if c.receipt.id == receipt.id)
         ledger.commit_effects(receipt.id, claim.fence, StoredEffects(outcome=Parked(reason, "À relire.")))
     return receipt.id
+
+
+def letter_pages() -> list[Image.Image]:
+    """Two sheets of a letter as its sender drew them: lines of words, nothing of anybody."""
+    sheets = []
+    for number in (1, 2):
+        sheet = Image.new("L", (1728, 2292), 255)
+        draw = ImageDraw.Draw(sheet)
+        for line in range(24):
+            draw.text(
+                (140, 180 + 80 * line),
+                f"Feuille {number}, ligne {line} : {'mots fictifs ' * (2 + line * number % 3)}",
+                0,
+                font_size=34,
+            )
+        sheets.append(sheet.convert("1"))
+    return sheets
+
+
+def document_pages(content: bytes, *, key: SigningKey = FAX_KEY, written_on: bool = False) -> list[Image.Image]:
+    """A letter and its signed annex, which tells how the sheets looked; somebody may have written on the second."""
+    sheets = letter_pages()
+    deflated = deflate(content, [print_of(sheet) for sheet in sheets])
+    if written_on:
+        sheets[1] = sheets[1].copy()
+        ImageDraw.Draw(sheets[1]).line([(400, 1200), (700, 1500), (800, 1150), (1000, 1480)], 0, width=9)
+    codes = place_codes(write_codes(Annex(sign(deflated, key), deflated)), Room(1728, 100, 2280))
+    for page in codes:
+        sheets.append(Image.new("1", (1728, 2292), 255))
+        for image, place in page:
+            sheets[-1].paste(image, place)
+    return sheets

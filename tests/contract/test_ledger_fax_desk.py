@@ -53,6 +53,12 @@ def test_a_fax_of_another_entity_and_a_receipt_that_is_no_fax_are_unknown(world:
         assert (refused.value.code, refused.value.where) == ("fax.unknown", other)
 
 
+def test_what_a_person_confirmed_of_a_fax_is_no_fax(world: World) -> None:
+    confirmed = world.receive(kind=ContentKind.FAX, door="fax-desk:accueil")
+    with pytest.raises(LedgerError, match="no such fax"):
+        world.ledger.kept_faxes([confirmed], legal_entity=ENTITY)
+
+
 def test_a_fax_that_waits_to_be_read_is_not_shown(world: World) -> None:
     fresh = world.receive(kind=ContentKind.FAX)
     with pytest.raises(LedgerError, match="has not read it yet"):

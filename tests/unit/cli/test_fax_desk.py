@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from PIL import Image
 
 from adapter.assembly import assemble
 from adapter.cli.options import read_config
+from adapter.fhir.canonical import canonical_json
+from adapter.formats.detached_jws import SigningKey
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import PayloadKind
 from adapter.opening import migrate_ledger, open_ledger
+from tests.builders.fhir_document import build_discharge_letter
 from tests.builders.form import build_imaging_request
-from tests.builders.waiting_fax import CARRIED, FAX_KEY, annex_pages, form_pages, keep_fax
+from tests.builders.waiting_fax import CARRIED, FAX_KEY, annex_pages, document_pages, form_pages, keep_fax
 from tests.unit.cli.conftest import Terminal
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
@@ -270,7 +274,7 @@ def confirm_directly(instance: Path, fax: str) -> None:
     """The command's work without its terminal, which would turn a death into an exit code."""
     from adapter.cli.fax_desk import confirm_fax
 
-    confirm_fax([fax], completed(instance), None, Path("tdu.toml"), "", "")
+    confirm_fax([fax], completed(instance), config=Path("tdu.toml"))
 
 
 def test_a_fax_of_two_forms_waits_until_both_are_confirmed(
@@ -306,3 +310,94 @@ def test_pages_that_a_person_joins_are_shown_as_one_form(
 
 def joined(numbers: list[str]) -> list[str]:
     return [word for number in numbers for word in ("--draft", number)]
+
+
+# ── a document whose pages differ ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def letter_as_data() -> bytes:
+    return canonical_json(build_discharge_letter())
+
+
+@pytest.fixture
+def differing(instance: Path, ledger: Ledger, entity: str, letter_as_data: bytes) -> str:
+    """A verified letter on whose second sheet somebody wrote, read by the service."""
+    trust_on_the_line(instance)
+    fax = keep_fax(ledger, document_pages(letter_as_data, written_on=True), entity, YESTERDAY, reads=False)
+    prepare(instance)
+    return fax
+
+
+def prepare(instance: Path) -> None:
+    house = assemble(read_config(instance / "tdu.toml"))
+    try:
+        while house.pipeline.prepare_some("test"):
+            pass
+    finally:
+        house.ledger.close()
+
+
+def document_in(shown: dict[str, Any]) -> str:
+    (document,) = shown["documents"]
+    return str(document["id"])
+
+
+def test_a_page_that_was_written_on_is_shown_with_a_frame_around_it(
+    instance: Path, differing: str, entity: str, ledger: Ledger, told: Callable[..., Any]
+) -> None:
+    assert [item.reason for item in ledger.list_work_items(legal_entity=entity)] == ["fax-page-differs"]
+    shown = told("fax", "show", differing, "--out", "look")
+    (difference,) = shown["differences"]
+    assert (difference["page"], difference["document"]) == (2, document_in(shown))
+    picture = Image.open(instance / "look" / difference["picture"]).convert("RGB")
+    assert (200, 0, 0) in {color for _, color in picture.getcolors(1 << 24) or ()}
+
+
+def test_a_document_looked_at_is_let_through_as_it_was_signed(
+    instance: Path, differing: str, entity: str, ledger: Ledger, told: Callable[..., Any], letter_as_data: bytes
+) -> None:
+    shown = told("fax", "show", differing, "--out", "look")
+    done = told("fax", "confirm", differing, "--document", document_in(shown)[:12], "--by", "Dr Martin")
+    assert (done["verdict"], done["kept"]) == ("accepted", "stored")
+    prepare(instance)
+    timeline = ledger.timeline(done["receipt"], legal_entity=entity)
+    assert timeline is not None and len(timeline.submissions) == 1
+    source = ledger.read_payload(PayloadKind.SOURCE, timeline.submissions[0].submission.id, legal_entity=entity)
+    assert source == letter_as_data
+    assert f"fax-confirmed document {done['receipt']}" in events(ledger, entity, differing)
+    assert differing not in [item.about_id for item in ledger.list_work_items(legal_entity=entity)]
+    assert ("Dr Martin", "fax-confirmed", differing) in ledger_audit(ledger, entity)
+    again = told("fax", "confirm", differing, "--document", document_in(shown), "--by", "Dr Martin")
+    assert (again["kept"], again["receipt"]) == ("repeat", done["receipt"])
+
+
+def test_a_document_that_no_trusted_key_signed_is_never_let_through(
+    instance: Path, ledger: Ledger, entity: str, letter_as_data: bytes, tdu: Terminal, told: Callable[..., Any]
+) -> None:
+    trust_on_the_line(instance)
+    stranger = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(32)))
+    fax = keep_fax(ledger, document_pages(letter_as_data, key=stranger), entity, YESTERDAY, reads=False)
+    prepare(instance)
+    shown = told("fax", "show", fax, "--out", "look")
+    done = tdu("fax", "confirm", fax, "--document", document_in(shown))
+    assert done.exit_code == 1
+    assert "fax.unverified" in done.stderr and "may be anybody's" in done.stderr
+    assert [item.reason for item in ledger.list_work_items(legal_entity=entity)] == ["fax-unverified"]
+
+
+def test_a_document_that_came_as_it_was_sent_needs_no_confirmation(
+    instance: Path, ledger: Ledger, entity: str, letter_as_data: bytes, tdu: Terminal, told: Callable[..., Any]
+) -> None:
+    trust_on_the_line(instance)
+    fax = keep_fax(ledger, document_pages(letter_as_data), entity, YESTERDAY, reads=False)
+    prepare(instance)
+    shown = told("fax", "show", fax, "--out", "look")
+    assert shown["differences"] == []
+    assert "fax.nothing-to-confirm" in tdu("fax", "confirm", fax, "--document", document_in(shown)).stderr
+
+
+def test_either_answers_or_a_document_is_confirmed(instance: Path, fax: str, tdu: Terminal) -> None:
+    assert tdu("fax", "confirm", fax).exit_code == 2
+    assert tdu("fax", "confirm", fax, "--answers", completed(instance), "--document", "0123456789ab").exit_code == 2
+    assert "fax.which-document" in tdu("fax", "confirm", fax, "--document", "0123456789ab").stderr
