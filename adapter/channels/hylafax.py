@@ -159,8 +159,9 @@ class HylaFaxChannel:
             fine=call.content.fine,
             sender=self._settings.sender,
             priority=_URGENT_PRIORITY if parcel.urgent else _ORDINARY_PRIORITY,
-            max_tries=self._settings.max_tries,
-            max_dials=self._settings.max_dials,
+            # What keeps an urgent fax from leaving is told at once: it is dialled again by us, not by a server that says nothing.
+            max_tries=1 if parcel.urgent else self._settings.max_tries,
+            max_dials=1 if parcel.urgent else self._settings.max_dials,
             modem=self._settings.modem,
         )
         return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=str(server.submit(order)), detail=call.content.note)

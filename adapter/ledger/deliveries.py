@@ -383,7 +383,8 @@ def _follow_up(tx: Transaction, row: Row, settlement: Settlement, actor: str) ->
         suspensions.suspend(tx, row, settlement.cause)
     opened = settlement.open_next_leg and moves.open_next_leg(tx, row, actor=actor)
     item = settlement.work_item
-    if item is not None and not (opened and settlement.work_item_only_if_last):
+    is_told = settlement.state in (S.QUEUED, S.UNCLEAR) and moves.is_waited_for(tx, [row["id"]])
+    if item is not None and not is_told and not (opened and settlement.work_item_only_if_last):
         add_work_items(tx, [item])
     if item is None and settlement.open_next_leg and not opened and not settlement.ends_quietly:
         add_delivery_item(tx, row, settlement.cause or "all-legs-refused", _LAST_LEG_ADVICE)

@@ -30,6 +30,7 @@ from adapter.ledger import (
     receipts,
     requests,
     suspensions,
+    urgent_faxes,
     visibility,
     withdrawals,
     work_items,
@@ -239,6 +240,10 @@ class Ledger:
     def is_standard_only(self, number: str) -> bool:
         """Whether the machine behind a fax number said, in the last half year, that it takes no fine pages."""
         return fax_abilities.is_standard_only(self._database, number)
+
+    def alarm_urgent_faxes(self) -> int:
+        """Tell somebody, once, of each urgent fax that an engine took ten minutes ago and that is not confirmed; returns how many."""
+        return urgent_faxes.alarm_urgent_faxes(self._database)
 
     def withdrawals(self, channel: ChannelName) -> tuple[Withdrawal, ...]:
         """What this channel was handed and must not let leave any more, oldest first: asked of it until it has answered."""

@@ -491,7 +491,8 @@ class Pipeline:
         """Take the partners' proofs, give back lost leases, wake what was unclear; returns how many rows moved."""
         moved = sum(withdraw_asked(self._ledger, name, channel) for name, channel in self._channels.items())
         moved += sum(self._collect(name, channel) for name, channel in self._channels.items())
-        moved += self._ledger.reap(self._settings.unclear_wait) + self._ledger.alarm_unfetched()
+        moved += self._ledger.reap(self._settings.unclear_wait)
+        moved += self._ledger.alarm_unfetched() + self._ledger.alarm_urgent_faxes()
         return moved + self._ledger.settle_acks(lambda case: owed_acks(case, self._senders, self._clock()))
 
     def _collect(self, name: ChannelName, channel: Channel) -> int:

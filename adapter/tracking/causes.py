@@ -17,6 +17,7 @@ from adapter.errors import MappingError, TduError
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 
 LONGEST_DELAY_SECONDS = 3600.0
+OUTSIDE_HOURS = "outside-hours"
 
 
 class Reaction(StrEnum):
@@ -142,6 +143,8 @@ def _unclear(outcome: SendOutcome, rule: CauseRule, unclear_count: int, wait: ti
 
 
 def _delay(outcome: SendOutcome, rule: CauseRule, attempts: int, jitter: float) -> timedelta:
+    if outcome.cause == OUTSIDE_HOURS and outcome.retry_after_seconds is not None:
+        return timedelta(seconds=outcome.retry_after_seconds)  # our own rule, known to the minute: a night costs one try
     if outcome.retry_after_seconds is not None:
         return timedelta(seconds=min(outcome.retry_after_seconds, LONGEST_DELAY_SECONDS))
     seconds = min(rule.first_delay_seconds * 2 ** (attempts - 1), LONGEST_DELAY_SECONDS)

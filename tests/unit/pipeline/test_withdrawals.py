@@ -10,7 +10,9 @@ from adapter.ledger.visibility import PROFESSIONALS
 from adapter.model.delivery import DeliveryState
 from adapter.model.evidence import Evidence
 from adapter.model.plan import ChannelName
+from adapter.model.receipt import Principal
 from adapter.model.withdrawal import Withdrawn
+from adapter.model.work_item import WorkAbout, WorkItem
 from tests.builders.cda import build_ldl_ses
 from tests.builders.directory import APHP_EJ
 from tests.builders.hl7 import CANCELS, FAX_DOCTOR, REPLACES, build_mdm
@@ -18,6 +20,8 @@ from tests.builders.instance import Instance
 
 ROOT = "1.2.250.1.213.1.1.9.601"
 FAX = ChannelName.FAX
+FOLDER = Principal("depot", "folder", APHP_EJ)
+URGENT_FAX = b'{"recipients": [{"rpps": "99900000029"}], "urgency": "urgent"}'
 S = DeliveryState
 
 
@@ -45,11 +49,10 @@ def engine(house: Instance) -> Engine:
     return engine
 
 
-def _letter(version: int = 1, *, urgent: bool = False, **action: str) -> bytes:
+def _letter(version: int = 1, **action: str) -> bytes:
     replaces = f"{ROOT}.{version - 1}" if version > 1 else ""
     cda = build_ldl_ses(document_id=f"{ROOT}.{version}", version=version, replaces=replaces)
-    flags = {"URGENT": "Y"} if urgent else {}
-    return build_mdm(cda, control_id=f"W{version}{len(action)}", recipients=(FAX_DOCTOR,), flags=flags, **action)
+    return build_mdm(cda, control_id=f"W{version}{len(action)}", recipients=(FAX_DOCTOR,), **action)
 
 
 def _waiting_at_engine(house: Instance) -> str:
@@ -167,3 +170,37 @@ def test_a_channel_s_defect_is_no_answer(house: Instance, engine: Engine) -> Non
     _cancelled(house)
     house.pipeline.settle_some()
     assert house.states(first) == {"fax": "accepted"}
+
+
+def test_an_urgent_version_held_by_an_engine_that_is_away_is_told_to_somebody_at_once_and_once(
+    house: Instance, engine: Engine
+) -> None:
+    engine.answer = Withdrawn.NOT_YET
+    _waiting_at_engine(house)
+    urgent = build_ldl_ses(document_id=f"{ROOT}.2", version=2, replaces=f"{ROOT}.1")
+    second = house.letter(urgent, side_car=URGENT_FAX, door="folder:depot", principal=FOLDER)
+    for _ in range(3):
+        house.pipeline.settle_some()
+        assert house.dispatch(FAX) == 0
+    (item,) = [item for item in house.items() if item.urgent]
+    assert item.about_id == house.timeline(second).submissions[0].deliveries[0].id
+
+
+def test_a_person_who_takes_an_accepted_fax_over_takes_it_back(house: Instance, engine: Engine) -> None:
+    first = _waiting_at_engine(house)
+    delivery = house.timeline(first).submissions[0].deliveries[0]
+    item = WorkItem("i-1", APHP_EJ, WorkAbout.DELIVERY, delivery.id, "asked", "?", house.clock())
+    assert house.ledger.open_work_item(item)
+    house.resolve("hand-over")
+    house.pipeline.settle_some()
+    assert engine.asked and house.states(first) == {"fax": "cancelled"}
+
+
+def test_what_was_masked_before_it_was_sent_never_reaches_the_engine(house: Instance, engine: Engine) -> None:
+    first = house.letter(_letter())
+    house.ledger.order_visibility(f"{ROOT}.1", frozenset({PROFESSIONALS}), "dr-martin", legal_entity=APHP_EJ)
+    house.dispatch(FAX)
+    assert house.fax.parcels == [] and house.states(first)["fax"] == "parked"
+    house.prepare()
+    house.dispatch(FAX)
+    assert house.fax.parcels == []
