@@ -54,14 +54,9 @@ def paper_answers(form: Questionnaire, draft: FormDraft) -> PaperAnswers:
     return PaperAnswers(answers, tuple(_to_choose(draft, rows)), tuple(_to_type(draft, rows)))
 
 
-def advice_on(drafts: Sequence[FormDraft], receipt_id: str) -> str:
-    """What the queue says of a fax that holds forms filled by hand: counts and the command that shows it, no patient content."""
-    told = " ; ".join(_summary(draft) for draft in drafts)
-    what = "Formulaire papier" if len(drafts) == 1 else f"{len(drafts)} formulaires papier"
-    return (
-        f"{what} à relire et confirmer : {told}. Voir les pages : « tdu fax show {receipt_id} --out DOSSIER », "
-        f"compléter answers-1.json, puis « tdu fax confirm {receipt_id} --answers DOSSIER/answers-1.json »."
-    )
+def drafts_in_words(drafts: Sequence[FormDraft]) -> str:
+    """What the queue says of forms filled by hand: counts, in French. No patient content."""
+    return " ; ".join(map(_summary, drafts))
 
 
 def _summary(draft: FormDraft) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from adapter.mapping.forms.paper import advice_on, paper_answers
+from adapter.mapping.forms.paper import drafts_in_words, paper_answers
 from adapter.mapping.forms.questionnaire import load_questionnaire
 from adapter.mapping.from_form import inspect_form
 from adapter.model.paper_draft import BoxReading, BoxState, Doubt, DraftAnswer, FormDraft, SheetPage, Snippet
@@ -83,11 +83,11 @@ def test_an_empty_draft_is_refused_by_the_form_door_for_what_lacks_only(slug: st
     assert {finding.code for finding in inspect_form(arrival).findings} == {"form.answer-required"}
 
 
-def test_the_queue_says_how_many_boxes_are_doubtful_and_which_command_shows_them_and_names_nobody() -> None:
+def test_the_queue_is_told_how_much_is_ticked_doubtful_and_to_type_and_names_nobody() -> None:
     boxes = tuple(
         BoxReading(_place(PlaceKind.ONE, "site", value), 1, state, 0.0, 0.1)
         for value, state in (("ABC", BoxState.TICKED), ("BCT", BoxState.DOUBTFUL), ("PBR", BoxState.DOUBTFUL))
     )
-    advice = advice_on([_draft(boxes=boxes, written=(("patient.nom", 0),))], "r-1")
-    assert "1 case cochée, 2 cases douteuses, 1 champ manuscrit à saisir, pages 2 et 3 non reçues" in advice
-    assert "tdu fax show r-1 --out DOSSIER" in advice and "tdu fax confirm r-1" in advice
+    words = drafts_in_words([_draft(boxes=boxes, written=(("patient.nom", 0),))])
+    counted = "1 case cochée, 2 cases douteuses, 1 champ manuscrit à saisir, pages 2 et 3 non reçues"
+    assert words == f"« {FORM.title} », {counted}"
