@@ -32,9 +32,13 @@ Row = Mapping[Any, Any]
 
 @dataclass(frozen=True, repr=False)
 class KeptCodes(Confidential):
-    """What other faxes brought of one annex: their receipts, oldest first, and the codes as they were read."""
+    """What other faxes brought of one annex: their receipts, oldest first, and the codes as they were read.
+
+    `incomplete`: those of the receipts that wait for what is missing.
+    """
 
     receipts: tuple[str, ...] = ()
+    incomplete: tuple[str, ...] = ()
     codes: tuple[bytes, ...] = field(default=(), repr=False)
 
 
@@ -43,11 +47,15 @@ def kept_codes(database: Database, annex_id: str, but: str, legal_entity: str) -
     with database.read() as connection:
         mine = _of_annex(legal_entity, annex_id).where(fax_code.c.receipt_id != but)
         receipts = tuple(connection.execute(mine.order_by(fax_code.c.kept_at, fax_code.c.receipt_id)).scalars())
+        r = tables.receipt
+        waits = select(r.c.id).where(r.c.id.in_(receipts), r.c.state == ReceiptState.PARKED.value, r.c.reason == INCOMPLETE)
+        waiting = set(connection.execute(waits).scalars()) if receipts else set()
         sealed = Sealed(connection, receipts, [PayloadKind.FAX_CODES]) if receipts else None
         held = [one for one in receipts if sealed is not None and sealed.has(one, PayloadKind.FAX_CODES)]
         brought = [sealed.open(database.vault, one, PayloadKind.FAX_CODES) for one in held] if sealed is not None else []
     wanted = bytes.fromhex(annex_id)
-    return KeptCodes(receipts, tuple(code for one in brought for code in unpacked(one) if code[5:21] == wanted))
+    incomplete = tuple(one for one in receipts if one in waiting)
+    return KeptCodes(receipts, incomplete, tuple(code for one in brought for code in unpacked(one) if code[5:21] == wanted))
 
 
 def waiting_pages(database: Database, door: str, since: datetime, limit: int, legal_entity: str) -> list[str]:

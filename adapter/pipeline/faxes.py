@@ -23,11 +23,12 @@ from adapter.mapping.fax.advice import ADVICE, ORDER, advice_on
 from adapter.mapping.fax.compare import CalledPages, PagesCompared, compare_pages
 from adapter.mapping.fax.document import reasons_to_wait, translate_faxed
 from adapter.mapping.fax_pages import FaxReading, read_fax
+from adapter.mapping.forms.paper import drafts_in_words
 from adapter.mapping.from_fax import FaxOrigin, origin_of
 from adapter.model.confidential import Confidential
 from adapter.model.effects import Effect, Parked, Translation
 from adapter.model.fax_call import FaxCall
-from adapter.model.fax_in import FAX_DESK_DOOR, FAX_DOOR, FaxDoor, FaxDoors, PageCompare
+from adapter.model.fax_in import FAX_DESK_DOOR, FAX_DOOR, FaxDoor, FaxDoors, PageCompare, Withheld
 from adapter.model.fax_news import FaxNews
 from adapter.model.submission import Urgency
 from adapter.pipeline.fax_calls import received_call
@@ -91,7 +92,7 @@ class _Reader:
         self._id = claim.receipt.id
         self._entity = claim.receipt.legal_entity
         self._origin: FaxOrigin = origin_of(claim.side_car)
-        self._roles = directory.holders_of_fax(self._origin.number, on) if self._origin.number else ()
+        self._roles = directory.partners_with_number(self._origin.number, on)
         self._keys = trusted_keys(door)
         self._desk = _Desk()
 
@@ -102,7 +103,7 @@ class _Reader:
         desk = self._desk
         if self._origin.withheld:
             desk.obstacles.append(_Obstacle("fax-withheld", f"({self._origin.withheld})"))
-            if not self._claim.content:
+            if not self._claim.content or self._origin.withheld == Withheld.TOO_MANY_DOTS:
                 return self._told({})
         reading = read_fax(self._claim.content, self._id, printed_form)
         brought: dict[str, list[Code]] = {}
@@ -118,18 +119,21 @@ class _Reader:
         desk = self._desk
         kept = self._ledger.kept_fax_codes(annex_id, self._id, legal_entity=self._entity)
         desk.seen[annex_id] = kept.receipts
-        document = self._joined(annex_id, [*codes, *_read(kept.codes)])
+        document = self._joined(annex_id, codes)
+        others: tuple[str, ...] = kept.incomplete
+        if not document.is_complete and kept.codes:
+            document, others = self._joined(annex_id, [*codes, *_read(kept.codes)]), kept.receipts
         if not document.is_complete:
             desk.obstacles.append(_Obstacle("fax-incomplete", _lacking(document)))
             return
         desk.complete.append(annex_id)
-        desk.joined += [one for one in kept.receipts if one not in desk.joined]
+        desk.joined += [one for one in kept.incomplete if one not in desk.joined]
         if not document.is_verified:
             desk.obstacles.append(_Obstacle("fax-unverified"))
         elif document.refused:
             desk.obstacles.append(_Obstacle("fax-annex-unreadable", f"({document.refused})"))
         else:
-            self._verified(document, kept.receipts, reading)
+            self._verified(document, others, reading)
 
     def _verified(self, document: CarriedDocument, others: Sequence[str], reading: FaxReading) -> None:
         desk = self._desk
@@ -174,8 +178,11 @@ class _Reader:
         if not document.prints:
             is_wanted = self._door.compare is PageCompare.REQUIRED
             return _Obstacle("fax-not-compared", is_urgent=is_urgent) if is_wanted else None
-        calls = [*self._calls(others), CalledPages(self._id, self._claim.content, _ranks(reading))]
+        calls = [CalledPages(self._id, self._claim.content, _ranks(reading))]
         found = compare_pages(calls, document.prints)
+        if found.missing and others:
+            calls = [*self._calls(others), *calls]
+            found = compare_pages(calls, document.prints)
         if found.missing:
             found = self._with_pages_before(calls, found, document.prints)
         return None if found.is_alike else _Obstacle("fax-page-differs", _differences(found, self._id), is_urgent)
@@ -209,8 +216,7 @@ class _Reader:
         """What is for people: forms filled by hand, pages that nothing could be read on."""
         desk, received = self._desk, reading.received
         if received.drafts:
-            told = ", ".join(f"{draft.title} ({len(draft.pages)}/{draft.expected} pages)" for draft in received.drafts)
-            desk.obstacles.append(_Obstacle("fax-paper-form", f"{told}."))
+            desk.obstacles.append(_Obstacle("fax-paper-form", f"{drafts_in_words(received.drafts)}."))
         if any(finding.code == "fax-annex.unknown-format" for finding in received.findings):
             desk.obstacles.append(_Obstacle("fax-other-format"))
         if reading.problem:

@@ -46,7 +46,7 @@ def unless_held(ledger: Ledger, made: Sequence[StoredSubmission]) -> Unheld:
         if any(not _is_same(one, other) for other in held):
             urgent = one.translation.submission.urgency is Urgency.URGENT
             return Unheld((), Parked(OTHER_CONTENT, advice_on(OTHER_CONTENT, ""), urgent), tuple(events))
-        served = {delivery.role_id for other in held for delivery in other.deliveries if delivery.state not in _FAILED}
+        served = {role_id for other in held for role_id in _served(other)}
         events += [(ALREADY_HELD, other.translation.submission.id) for other in held[:1]]
         if not held or {recipient.role_id for recipient in one.plan.recipients} - served:
             new.append(one)
@@ -92,6 +92,14 @@ def _held(ledger: Ledger, one: StoredSubmission) -> Iterator[StoredSubmission]:
         theirs = other.translation.submission
         if (theirs.document.version, theirs.intent) == (submission.document.version, submission.intent):
             yield other
+
+
+def _served(held: StoredSubmission) -> Iterator[str]:
+    """Roles that have it, are about to, or whose question is a person's; not those whom every way failed."""
+    for recipient in held.plan.recipients:
+        legs = [delivery for delivery in held.deliveries if delivery.role_id == recipient.role_id]
+        if not legs or any(delivery.state not in _FAILED for delivery in legs):
+            yield recipient.role_id
 
 
 def _is_same(faxed: StoredSubmission, other: StoredSubmission) -> bool:

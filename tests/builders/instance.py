@@ -28,6 +28,7 @@ from adapter.mapping.mail.asked import asked_by_arrival
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
 from adapter.model.fax_call import FaxCall
+from adapter.model.fax_in import NO_FAX_DOORS, FaxDoors
 from adapter.model.fax_number import FirstFax
 from adapter.model.inbox import NO_INBOXES, Inboxes
 from adapter.model.plan import ChannelName
@@ -137,6 +138,7 @@ class Instance:
         legacy_receipts: frozenset[str] = frozenset(),
         first_fax: FirstFax = FirstFax.SEND,
         fax_form: FaxForm = FaxForm.TIFF,
+        fax_doors: FaxDoors = NO_FAX_DOORS,
     ) -> None:
         """`world`: a ledger that exists already, with its clock; `entities`: the legal entities served."""
         self.clock = world.clock if world else Clock(NOON)
@@ -172,6 +174,7 @@ class Instance:
             pause=self.pauses.append,
             asked_by=partial(asked_by_arrival, inboxes=inboxes),
             tell_calls=self.calls.extend,
+            fax_doors=fax_doors,
         )
 
     @property
