@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from adapter.errors import ConfigurationError
 from adapter.formats.phone_number import REFUSED_FOR_FAX, e164, kind_of
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
+from adapter.model.fax_call import CallDirection, FaxCall
 from adapter.model.relayed_fax import RelayedFax
 from adapter.packaging.parcel import FaxPdfContent, Parcel
 from mssante.auth import Auth
@@ -298,12 +299,19 @@ def _evidence(told: Told, at: datetime) -> Evidence:
         case News.TAKEN:
             return _said(told, DeliveryState.ACCEPTED, at, "", "taken by the provider", how)
         case News.TRANSMITTED:
-            return _said(told, DeliveryState.DELIVERED, at, "", _PAGES_UNPROVED, how)
+            return replace(_said(told, DeliveryState.DELIVERED, at, "", _PAGES_UNPROVED, how), calls=_call(told, at, ""))
         case News.FAILED:
-            return _said(told, DeliveryState.REFUSED, at, "fax-provider-failed", how)
+            cause = "fax-provider-failed"
+            return replace(_said(told, DeliveryState.REFUSED, at, cause, how), calls=_call(told, at, cause))
         case News.REFUSED:
             return _said(told, DeliveryState.REFUSED, at, "fax-provider-refused", how)
 
 
 def _said(told: Told, proves: DeliveryState, at: datetime, cause: str, *words: str) -> Evidence:
     return Evidence(told.reference, proves, at, SOURCE, cause, ", ".join(filter(None, words)))
+
+
+def _call(told: Told, at: datetime, cause: str) -> tuple[FaxCall, ...]:
+    """The provider dialled, for how long and how often nobody says; no page of it is proved. It went once, however often told."""
+    name = f"{told.reference} {at.isoformat() if cause else 'transmitted'}"
+    return (FaxCall(told.reference, CallDirection.OUT, at, name, cause=cause, device=SOURCE),)

@@ -167,6 +167,8 @@ def test_both_confirmations_are_told_and_the_second_is_a_proof_of_the_providers_
     site.settle()
     assert site.state(receipt) == "delivered"
     assert "confirmed by the provider, pages not proved" in site.details(receipt)
+    (call,) = [kept.call for kept in site.house.timeline(receipt).calls]
+    assert (call.seconds, call.pages, call.cause, call.device) == (None, 0, "", "mail-fax")
     assert site.house.items() == [] and site.house.conservation().holds
     assert site.channel.capabilities.proof_is_secondhand and not site.channel.capabilities.resend_is_safe
 
@@ -180,6 +182,7 @@ def test_confirmations_out_of_order_and_twice_end_at_delivered(site: Site) -> No
     site.post.post(again)
     site.settle()
     assert site.state(receipt) == "delivered" and site.house.items() == []
+    assert len(site.house.timeline(receipt).calls) == 1
 
 
 @pytest.mark.parametrize(
