@@ -26,8 +26,11 @@ from adapter.errors import InputError
 from adapter.fax_lines import fax_doors
 from adapter.formats.sheet_pages import pages_of, upright_png
 from adapter.ledger.fax_desk import KeptFax
+from adapter.ledger.ledger import Ledger
+from adapter.ledger.records import WorkFilter
 from adapter.model.paper_draft import FormDraft
 from adapter.model.receipt import Answer, Receipt, Verdict
+from adapter.model.work_item import WorkAbout, WorkItem
 from adapter.opening import now, open_ledger
 from adapter.pipeline.fax_confirm import Said, confirm_document, confirm_form, confirmed_before
 from adapter.pipeline.fax_desk import FaxesOnDesk, differences, take_to_desk
@@ -185,17 +188,26 @@ def confirm_fax(
             answer = confirm_document(ledger, instance.pipeline, desk, desk.document(document), said)
         else:
             answer = confirm_form(ledger, instance.pipeline, desk, desk.draft(draft or ()), answers.read_bytes(), said)
+        waiting = [item for fax in desk.faxes for item in _open_items(ledger, fax)]
     finally:
         instance.ledger.close()
-    _tell(answer, as_json)
+    _tell(answer, waiting, as_json)
     if answer.verdict is not Verdict.ACCEPTED:
         raise typer.Exit(1)
 
 
-def _tell(answer: Answer, as_json: bool) -> None:
+def _open_items(ledger: Ledger, fax: KeptFax) -> list[WorkItem]:
+    which = WorkFilter(about=WorkAbout.RECEIPT, about_id=fax.receipt.id)
+    return ledger.list_work_items(which, legal_entity=fax.receipt.legal_entity)
+
+
+def _tell(answer: Answer, waiting: Sequence[WorkItem], as_json: bool) -> None:
+    """What came of it, and what of these faxes waits still."""
     if as_json:
-        told = {"receipt": answer.receipt_id, "verdict": answer.verdict.value, "kept": answer.kept.value}
-        typer.echo(json.dumps(told | {"findings": [finding_data(f) for f in answer.findings]}, ensure_ascii=False, indent=2))
+        told: dict[str, Any] = {"receipt": answer.receipt_id, "verdict": answer.verdict.value, "kept": answer.kept.value}
+        told |= {"findings": [finding_data(finding) for finding in answer.findings]}
+        told |= {"still_open": [{"item": item.id, "reason": item.reason, "receipt": item.about_id} for item in waiting]}
+        typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
         return
     if answer.verdict is Verdict.ACCEPTED:
         typer.echo(f"accepted ({answer.kept.value}): receipt {answer.receipt_id}")
@@ -203,3 +215,7 @@ def _tell(answer: Answer, as_json: bool) -> None:
         typer.echo("not confirmed, nothing was kept: complete or correct these answers")
     for finding in answer.findings:
         typer.echo(finding_line(finding))
+    for item in waiting:
+        typer.echo(
+            f"still waits: {item.id} {item.reason} on {item.about_id} (`tdu resolve {item.id} close` when nothing is left)"
+        )

@@ -24,7 +24,7 @@ from adapter.ledger.records import PayloadKind
 from adapter.opening import migrate_ledger, open_ledger
 from tests.builders.fhir_document import build_discharge_letter
 from tests.builders.form import build_imaging_request
-from tests.builders.waiting_fax import CARRIED, FAX_KEY, annex_pages, document_pages, form_pages, keep_fax
+from tests.builders.waiting_fax import CARRIED, FAX_KEY, annex_pages, document_pages, form_pages, keep_fax, letter_pages
 from tests.unit.cli.conftest import Terminal
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
@@ -297,6 +297,29 @@ def test_a_fax_of_two_forms_waits_until_both_are_confirmed(
     )
     assert first["receipt"] != second["receipt"]
     assert ledger.list_work_items(legal_entity=entity) == []
+
+
+def test_a_form_that_came_with_another_page_leaves_that_page_in_the_queue(
+    instance: Path, entity: str, ledger: Ledger, pages: list[Image.Image], told: Callable[..., Any]
+) -> None:
+    fax = keep_fax(ledger, [*pages, letter_pages()[0]], entity, YESTERDAY, reads=False)
+    prepare(instance)
+    (item,) = ledger.list_work_items(legal_entity=entity)
+    assert "cases douteuses" in item.advice or "case douteuse" in item.advice
+    assert "tdu fax show" in item.advice and "tdu fax confirm" in item.advice
+    done = told("fax", "confirm", fax, "--answers", completed(instance))
+    assert done["still_open"] == [{"item": item.id, "reason": item.reason, "receipt": fax}]
+
+
+def test_the_queue_says_how_many_boxes_are_doubtful_and_the_form_is_confirmed_from_there(
+    instance: Path, entity: str, ledger: Ledger, pages: list[Image.Image], told: Callable[..., Any]
+) -> None:
+    keep_fax(ledger, pages, entity, YESTERDAY, reads=False)
+    prepare(instance)
+    (item,) = told("queue")
+    assert item["reason"] == "fax-paper-form" and "douteuse" in item["advice"] and "à saisir" in item["advice"]
+    done = told("fax", "confirm", item["about_id"], "--answers", completed(instance))
+    assert (done["verdict"], done["still_open"], told("queue")) == ("accepted", [], [])
 
 
 def test_pages_that_a_person_joins_are_shown_as_one_form(
