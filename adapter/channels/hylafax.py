@@ -213,7 +213,11 @@ def _without_redrawn(server: FaxServer) -> list[Job]:
     jobs = server.jobs()
     refused_fine = [job for job in jobs if job.state.waits and cause_said(job.status) == _FINE_NOT_TAKEN and job.reference]
     for job in refused_fine:
-        server.kill(job.id)
+        try:
+            server.kill(job.id)
+        except FnpError as error:
+            if error.code != "fnp.refused":  # another user's job, which is theirs
+                raise
     return server.jobs() if refused_fine else jobs
 
 

@@ -32,7 +32,7 @@ from tests.builders.directory import submission
 from tests.loudly import skip_loudly
 from tests.servers.hylafax import HylaFax, start_hylafax, why_not
 
-pytestmark = [pytest.mark.contract, pytest.mark.fax]
+pytestmark = [pytest.mark.contract, pytest.mark.fax, pytest.mark.timeout(600)]
 
 CASE = Path(__file__).resolve().parents[2] / "fixtures" / "cases" / "fhir-discharge-letter" / "fhir.json"
 HOOK = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "hylafax-FaxModify.sh"
