@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import requests
 
 from adapter.data import partners_root
 from adapter.demo.fax_partner import FaxSink
+from adapter.demo.ports import free_port
 from adapter.demo.record_partner import RecordPartner
 from adapter.errors import TduError
 from adapter.ledger.vault import create_key_file
@@ -169,7 +169,7 @@ class Stage:
         self.settings = settings or StageSettings()
         self.config_file = self.folder / "tdu.toml"
         self.log_file = self.folder / "service.log"
-        self.mllp_port, self.http_port = _free_port(), _free_port()
+        self.mllp_port, self.http_port = free_port(), free_port()
         self.folder.mkdir(parents=True, exist_ok=True)
         pki = make_test_pki(self.folder / "pki")
         self.operator = OperatorDouble(pki, directory=self.folder / "received" / "mail")
@@ -265,10 +265,3 @@ class Stage:
         except subprocess.TimeoutExpired:
             self._service.kill()
             return self._service.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

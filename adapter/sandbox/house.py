@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from jwt.algorithms import ECAlgorithm
 from adapter.assembly import assemble
 from adapter.config import Config, load_config
 from adapter.data import partners_root
+from adapter.demo.ports import free_port
 from adapter.errors import TduError
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.vault import create_key_file
@@ -119,7 +119,7 @@ class Sandbox:
 
     def __init__(self, folder: Path, port: int = 0, folder_format: str = "") -> None:
         self.folder = folder.resolve()
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self.base_url = f"http://127.0.0.1:{self.port}/fhir"
         self.drop_folder = self.folder / "dossier" if folder_format else None
         self.clients = tuple(
@@ -275,10 +275,3 @@ def _make_keys(client: SandboxClient) -> None:
     client.key_file.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     public = ECAlgorithm.to_jwk(private.public_key(), as_dict=True) | {"kid": client.id, "use": "sig", "alg": "ES384"}
     client.key_file.with_name(f"{client.id}.jwks.json").write_text(json.dumps({"keys": [public]}, indent=1))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

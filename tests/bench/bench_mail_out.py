@@ -38,6 +38,8 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.servers.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
@@ -77,7 +79,7 @@ def operator(folder: Path) -> Iterator[tuple[int, int]]:
     from mssante.testing import make_test_pki
 
     pki = make_test_pki(folder / "pki", server_name=SERVER_NAME)
-    ports = (_free_port(), _free_port())
+    ports = (free_port(), free_port())
     process = multiprocessing.get_context("spawn").Process(target=_operate, args=(pki, *ports), daemon=True)
     process.start()
     try:
@@ -233,12 +235,6 @@ def test_mails_leave_at_no_less_than_half_the_floors_rate() -> None:
     print(json.dumps(figures))
     assert figures["ours"]["mails/s of a core"] >= figures["floor"]["mails/s of a core"] / 2
     assert figures["ours"]["grown MB"] < 20
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_for(port: int, seconds: float = 30.0) -> None:

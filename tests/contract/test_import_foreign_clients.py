@@ -19,7 +19,7 @@ from fhirpy.base.exceptions import OperationOutcome
 from tests.builders.import_client import ImportApi
 from tests.builders.practices import Town
 from tests.servers.foreign_fhir import installed_client, run_client
-from tests.servers.foreign_hl7 import free_port
+from tests.servers.ports import free_port
 from tests.servers.served_app import served
 
 pytestmark = pytest.mark.contract

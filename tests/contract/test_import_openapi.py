@@ -14,7 +14,7 @@ from adapter.web.bulk import EXPORT_ROUTES
 from adapter.web.import_surface import OPERATIONS
 from tests.builders.import_client import ImportApi
 from tests.builders.practices import Town
-from tests.servers.foreign_hl7 import free_port
+from tests.servers.ports import free_port
 from tests.servers.served_app import served
 
 pytestmark = pytest.mark.contract

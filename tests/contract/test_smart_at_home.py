@@ -26,7 +26,7 @@ from adapter.web.smart import ApiClient, read_scopes
 from tests.builders.directory import territory
 from tests.builders.import_client import Keys
 from tests.builders.ledger import ENTITY, World
-from tests.servers.foreign_hl7 import free_port
+from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.contract
 

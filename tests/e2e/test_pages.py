@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import adapter
+from tests.servers.ports import free_port
 
 ROOT = Path(adapter.__file__).resolve().parent.parent
 PATIENCE_SECONDS = 150
@@ -34,14 +34,9 @@ def shell_blocks(page: str) -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return str(listening.getsockname()[1])
-
-
 def on_free_ports(script: str) -> str:
     """The same commands, the instance's ports moved: the page's own may be in use here."""
-    ports = {port: free_port() for port in ("2575", "8080", "2587", "2576", "2143")}
+    ports = {port: str(free_port()) for port in ("2575", "8080", "2587", "2576", "2143")}
     moved = re.sub(rf"\b({'|'.join(ports)})\b", lambda found: ports[found.group()], script)
     change = " ".join(f"-e s/{old}/{new}/" for old, new in ports.items())
     return re.sub(r"^tdu init (\S+)", rf"tdu init \1 && sed -i {change} \1/tdu.toml", moved, flags=re.MULTILINE)

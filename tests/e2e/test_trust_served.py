@@ -19,6 +19,7 @@ import pytest
 from tests.builders.cda import build_n1
 from tests.builders.hl7 import build_mdm
 from tests.builders.trust import CLIENT, SERVER, Pair, TrustFiles
+from tests.servers.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -93,12 +94,6 @@ def served(tmp_path: Path) -> Iterator[Served]:
     running = Served(tmp_path)
     yield running
     running.stop()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:

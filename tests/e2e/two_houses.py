@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from adapter.ledger.ledger import Ledger
 from adapter.ledger.vault import create_key_file
 from tests.loudly import skip_loudly
 from tests.servers.mail_operator import MailOperator, is_installed
+from tests.servers.ports import free_port
 
 DOMAIN = "essai.formation.mssante.fr"
 HOSPITAL_BOX, PRACTICE_BOX, NEIGHBOUR_BOX = f"hopital.app@{DOMAIN}", f"cabinet@{DOMAIN}", f"voisin.app@{DOMAIN}"
@@ -188,7 +188,7 @@ def _house(folder: Path, name: str, operator: MailOperator, software_port: int, 
     for file in ("reference-territory.toml", "units.csv"):
         (folder / file).write_bytes((partners_root() / file).read_bytes())
     (folder / "essai.toml").write_text(_DOMAINS)
-    house = House(folder, entity, _free_port(), _free_port())
+    house = House(folder, entity, free_port(), free_port())
     text = _CONFIG.format(
         name=name,
         sandbox=other,
@@ -211,9 +211,3 @@ def _entry(table: str, operator: MailOperator, token: Path | None) -> str:
     if token is None:
         return f'[{table}.tls]\ncertificate = "{pki.client_certificate}"\nkey = "{pki.client_key}"\nca = "{pki.authority}"\n'
     return f'user = "{PRACTICE_BOX}"\n[{table}.tls]\nca = "{pki.authority}"\n[{table}.token]\nfile = "{token}"\n'
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

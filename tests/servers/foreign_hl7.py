@@ -20,6 +20,7 @@ import pytest
 from hl7.mllp import start_hl7_server
 
 from tests.loudly import skip_loudly
+from tests.servers.ports import free_port
 
 NODE = Path(__file__).with_name("node")
 NODE_LIBRARIES = ("node-hl7-server", "simple-hl7")
@@ -165,10 +166,3 @@ def _wait_for_port(port: int, patience_seconds: float = 15.0) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("the server does not listen")
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mssante.testing import TestPki, issue, make_test_pki, write_revocation_list
+from tests.servers.ports import free_port
 
 DOMAIN = "test.mssante.fr"
 SENDER = f"labo.app@{DOMAIN}"
@@ -225,9 +226,9 @@ class MailOperator:
     # Postfix says "relayed" of what it gave to Dovecot, unless it is told that nothing comes after.
     says_delivered: bool = False
     home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="tdu-operator-")))
-    smtp_port: int = field(default_factory=lambda: _free_port())
-    token_port: int = field(default_factory=lambda: _free_port())
-    imap_port: int = field(default_factory=lambda: _free_port())
+    smtp_port: int = field(default_factory=free_port)
+    token_port: int = field(default_factory=free_port)
+    imap_port: int = field(default_factory=free_port)
     wallet: Wallet = field(default_factory=Wallet)
     pki: TestPki = field(init=False)
     revoked_certificate: Path = field(init=False)
@@ -350,12 +351,6 @@ def _terminate(pid_file: Path) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_for_port(port: int, seconds: float = 20.0) -> None:

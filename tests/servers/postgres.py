@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -17,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.servers.ports import free_port
 
 _STOP_SECONDS = 20
 
@@ -62,7 +63,7 @@ def running_postgres() -> Iterator[PostgresServer]:
     if bin_dir is None:
         raise FileNotFoundError("PostgreSQL is not installed (apt-get install postgresql)")
     home = Path(tempfile.mkdtemp(prefix="tdu-pg-"))
-    server = PostgresServer(bin_dir, home / "data", _free_port())
+    server = PostgresServer(bin_dir, home / "data", free_port())
     try:
         _own(home)
         _run(server, "initdb", "-D", str(server.data_dir), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
@@ -88,10 +89,3 @@ def _run(server: PostgresServer, program: str, *arguments: str) -> None:
     user = "postgres" if os.geteuid() == 0 else None
     # pg_ctl's server would keep a pipe open: output goes nowhere, errors are in its log.
     subprocess.run(command, check=True, user=user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -19,7 +19,7 @@ from adapter.web.record_smart import RecordSmart
 from adapter.web.smart import SmartServer
 from tests.builders.ledger import START
 from tests.builders.record import CLIENTS, secret_of, shelf_of
-from tests.servers.foreign_hl7 import free_port
+from tests.servers.ports import free_port
 
 
 def record_app(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.servers.ports import free_port
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = PROJECT_ROOT / ".venv-sekmet"
@@ -51,7 +52,7 @@ def _install() -> None:
 def sekmet_server(folder: Path) -> Iterator[str]:
     """The base URL of a fresh, empty server whose data is in `folder`."""
     command = ensure_installed()
-    port = _free_port()
+    port = free_port()
     base = f"http://127.0.0.1:{port}/fhir"
     settings = folder / "settings.yaml"
     settings.write_text(f"base_url: {base}\nsimulator:\n  enabled: false\nvalidation:\n  inbound: strict\n", encoding="utf-8")
@@ -86,9 +87,3 @@ def _wait_until_ready(server: subprocess.Popen[bytes], base: str, log: Path) -> 
         except OSError:
             time.sleep(0.1)
     raise UnavailableError(f"the server did not start: {log.read_text(encoding='utf-8', errors='replace')[-1500:]}")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
