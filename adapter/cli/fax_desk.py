@@ -33,7 +33,7 @@ from adapter.model.receipt import Answer, Receipt, Verdict
 from adapter.model.work_item import WorkAbout, WorkItem
 from adapter.opening import now, open_ledger
 from adapter.pipeline.fax_confirm import Said, confirm_document, confirm_form, confirmed_before
-from adapter.pipeline.fax_desk import FaxesOnDesk, differences, take_to_desk
+from adapter.pipeline.fax_desk import FaxesOnDesk, SheetThatCame, sheets_that_came, take_to_desk
 
 ReceiptsArgument = Annotated[
     list[str], typer.Argument(metavar="RECEIPT…", help="Receipts of the calls (tdu queue); several when a form came in several.")
@@ -98,15 +98,17 @@ def _numbered(desk: FaxesOnDesk, numbers: list[int] | None) -> list[tuple[str, F
 
 def _show(desk: FaxesOnDesk, drafts: Sequence[_Shown], folder: OutFolder) -> dict[str, Any]:
     names = {fax.receipt.id: f"fax-{number}" for number, fax in enumerate(desk.faxes, start=1)}
+    sheets = list(sheets_that_came(desk))
+    known = {sheet.where for sheet in sheets}
     return {
         "faxes": [_fax_data(name, desk.fax(receipt_id), desk, folder) for receipt_id, name in names.items()],
         "documents": [document_data(one.carried, folder) | {"faxes": list(one.faxes)} for one in desk.documents],
-        "differences": list(_differences_data(desk, names, folder)),
+        "differences": [_difference_data(sheet, names, folder) for sheet in sheets if sheet.places],
         "drafts": [
             {"number": one.number, "became": one.became.id if one.became else ""} | draft_data(one.number, one.draft, folder)
             for one in drafts
         ],
-        "unknown_pages": list(desk.read.received.unknown),
+        "unknown_pages": [where for where in desk.read.received.unknown if where not in known],
         "findings": [finding_data(finding) for finding in desk.read.findings],
     }
 
@@ -125,12 +127,11 @@ def _fax_data(name: str, fax: KeptFax, desk: FaxesOnDesk, folder: OutFolder) -> 
     return {"receipt": fax.receipt.id, "received_at": fax.receipt.received_at.isoformat(), "pages": pages}
 
 
-def _differences_data(desk: FaxesOnDesk, names: Mapping[str, str], folder: OutFolder) -> Iterator[dict[str, Any]]:
-    """Each page that is not as its sender signed it, drawn with its differences framed."""
-    for one in differences(desk):
-        picture = f"{names[one.fax]}/page-{one.rank}.differs.png"
-        folder.write(picture, one.png)
-        yield {"document": one.document, "fax": one.fax, "page": one.rank, "places": one.places, "picture": picture}
+def _difference_data(sheet: SheetThatCame, names: Mapping[str, str], folder: OutFolder) -> dict[str, Any]:
+    """A page that is not as its sender signed it, drawn with its differences framed."""
+    picture = f"{names[sheet.fax]}/page-{sheet.rank}.differs.png"
+    folder.write(picture, sheet.png)
+    return {"document": sheet.document, "fax": sheet.fax, "page": sheet.rank, "places": sheet.places, "picture": picture}
 
 
 def _lines(told: Mapping[str, Any], drafts: Sequence[_Shown], desk: FaxesOnDesk) -> Iterator[str]:

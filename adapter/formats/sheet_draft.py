@@ -35,7 +35,7 @@ _PALE_COUNTS = 2.0  # square millimetres: a field with less says nothing of the 
 _INSET = 0.8  # of a field, so that its frame is not taken for writing
 _PICTURE_EDGE = 2.0  # of a snippet: letters leave their field
 _LABEL_ROOM = 5.0  # above a field that is no line of a table: what is asked
-_CHOICE_EDGE = 6.0  # above and below boxes: what is written around them, and their question
+_ABOVE_CHOICE, _BELOW_CHOICE = 10.0, 4.0  # of boxes: their question with its condition, what is written around them
 _MARGIN = 6.0  # of a page: tag lines of fax machines, black edges
 _NEAR_FIELD = 2.5  # writing that leaves a field belongs to it
 
@@ -119,8 +119,8 @@ def _snippets(image: Image.Image, ink: Ink, places: Sequence[Place], page: int) 
 
 def picture_of(page: SheetPage, boxes: Sequence[BoxReading]) -> bytes:
     """These boxes of a page as a picture (PNG): a strip from edge to edge, for the question stands above its boxes or beside."""
-    top = min(box.place.y for box in boxes) - _CHOICE_EDGE
-    below = max(box.place.y + box.place.height for box in boxes) + _CHOICE_EDGE
+    top = min(box.place.y for box in boxes) - _ABOVE_CHOICE
+    below = max(box.place.y + box.place.height for box in boxes) + _BELOW_CHOICE
     around = Area(_MARGIN, top, PAGE_WIDTH - 2 * _MARGIN, below - top)
     return _png(Image.open(io.BytesIO(page.png)).convert("L").crop(_within(around)))
 

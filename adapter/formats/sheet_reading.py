@@ -35,7 +35,12 @@ class ReceivedPage(Confidential):
     @property
     def where(self) -> str:
         """Its place, for findings."""
-        return f"{self.source} page {self.rank}"
+        return self.named(self.source, self.rank)
+
+    @staticmethod
+    def named(source: str, rank: int) -> str:
+        """How the place of a page is written."""
+        return f"{source} page {rank}"
 
 
 @dataclass(frozen=True, repr=False)

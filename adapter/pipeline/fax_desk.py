@@ -14,7 +14,7 @@ from adapter.formats.fax_annex import read_code
 from adapter.formats.fax_document import CarriedDocument, carried_document
 from adapter.formats.fax_joining import join_codes
 from adapter.formats.page_print import difference_picture
-from adapter.formats.sheet_reading import Received
+from adapter.formats.sheet_reading import Received, ReceivedPage
 from adapter.ledger.fax_desk import KeptFax
 from adapter.ledger.ledger import Ledger
 from adapter.mapping.fax.compare import CalledPages, compare_pages, page_at
@@ -39,14 +39,21 @@ class DeskDocument(Confidential):
 
 
 @dataclass(frozen=True, repr=False)
-class PageDifference(Confidential):
-    """A page that is not as it was signed: in how many places, and a picture (PNG) with a frame around each."""
+class SheetThatCame(Confidential):
+    """A page that is a sheet of a document: in how many places it is not as it was signed, and, if any, a picture (PNG) with a
+    frame around each.
+    """
 
     document: str
     fax: str
     rank: int
     places: int
     png: bytes
+
+    @property
+    def where(self) -> str:
+        """Its place, as reading names it."""
+        return ReceivedPage.named(self.fax, self.rank)
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,17 +122,17 @@ def _documents(
         yield DeskDocument(carried, tuple(fax.receipt.id for fax in brought))
 
 
-def differences(desk: FaxesOnDesk) -> Iterator[PageDifference]:
-    """The pages that are not as their sender drew them, of the documents whose codes tell how that was."""
+def sheets_that_came(desk: FaxesOnDesk) -> Iterator[SheetThatCame]:
+    """The pages that are sheets of a document whose codes tell how its sender drew them."""
     for one in desk.documents:
         if not one.carried.prints:
             continue
         calls = {fax_id: _called(desk, fax_id) for fax_id in (fax.receipt.id for fax in desk.faxes)}
-        for page in compare_pages(list(calls.values()), one.carried.prints).differing:
-            image = page_at(calls[page.source], page.rank)
-            if page.compared is not None and image is not None:
-                picture = difference_picture(image, page.compared)
-                yield PageDifference(one.carried.id, page.source, page.rank, len(page.compared.spots), picture)
+        for page in compare_pages(list(calls.values()), one.carried.prints).pages:
+            if page.sheet is not None and page.compared is not None:
+                image = page_at(calls[page.source], page.rank) if page.compared.spots else None
+                picture = difference_picture(image, page.compared) if image is not None else b""
+                yield SheetThatCame(one.carried.id, page.source, page.rank, len(page.compared.spots), picture)
 
 
 def _called(desk: FaxesOnDesk, fax_id: str) -> CalledPages:

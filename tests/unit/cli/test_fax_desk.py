@@ -372,6 +372,7 @@ def test_a_page_that_was_written_on_is_shown_with_a_frame_around_it(
     assert [item.reason for item in ledger.list_work_items(legal_entity=entity)] == ["fax-page-differs"]
     shown = told("fax", "show", differing, "--out", "look")
     (difference,) = shown["differences"]
+    assert shown["unknown_pages"] == [], "a page that is a sheet of the document is known"
     assert (difference["page"], difference["document"]) == (2, document_in(shown))
     picture = Image.open(instance / "look" / difference["picture"]).convert("RGB")
     assert (200, 0, 0) in {color for _, color in picture.getcolors(1 << 24) or ()}
