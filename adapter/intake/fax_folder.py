@@ -25,9 +25,10 @@ import structlog
 
 from adapter.intake.claims import Claimed, ClaimedFolder
 from adapter.intake.committer import NotKeptError, TryLaterError
-from adapter.intake.fax_in import FaxTaker, ReceivedFax, Withheld
+from adapter.intake.fax_in import FaxTaker, ReceivedFax
 from adapter.intake.folder import ALONE, reasons
 from adapter.intake.name_pattern import NamePattern
+from adapter.model.fax_in import Withheld
 from adapter.model.finding import Finding, Severity
 from adapter.model.receipt import Verdict
 

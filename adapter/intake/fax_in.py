@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 import structlog
@@ -25,26 +24,13 @@ from adapter.formats.sheet_pages import MAX_DOTS, MAX_PAGES
 from adapter.formats.tiff_size import is_tiff, measure_tiff
 from adapter.intake.committer import Count, Intake, NotKeptError, TryLaterError, count_nothing
 from adapter.model.confidential import Confidential
-from adapter.model.fax_in import FAX_DOOR
+from adapter.model.fax_in import FAX_DOOR, Withheld
 from adapter.model.receipt import Answer, Arrival, Principal
 
 log = structlog.get_logger()
 
 # A long fax is a hundred pages of four million dots; a file of some kilobytes may say that it is many thousands.
 MAX_DOTS_IN_ALL = 1_000_000_000
-
-
-class Withheld(StrEnum):
-    """Why a fax could not be brought in whole. Kept with the receipt: never rename."""
-
-    EMPTY = "fax.empty"
-    TOO_LARGE = "fax.too-large"
-    NOT_A_FILE = "fax.not-a-file"
-    NOT_PAGES = "fax.not-pages"
-    DAMAGED = "fax.damaged"
-    TOO_MANY_DOTS = "fax.too-many-dots"
-    UNREADABLE = "fax.unreadable"
-    NOT_KEPT = "fax.not-kept"
 
 
 # Its content lies at the source alone: it stays there.

@@ -21,8 +21,8 @@ from adapter.channels.fnp_received import QueuedFax, ReceiveQueue
 from adapter.formats.phone_number import e164
 from adapter.intake.committer import NotKeptError, TryLaterError
 from adapter.intake.cursors import Cursors
-from adapter.intake.fax_in import CONTENT_ELSEWHERE, FaxTaker, ReceivedFax, Withheld
-from adapter.model.fax_in import FAX_DOOR
+from adapter.intake.fax_in import CONTENT_ELSEWHERE, FaxTaker, ReceivedFax
+from adapter.model.fax_in import FAX_DOOR, Withheld
 
 log = structlog.get_logger()
 

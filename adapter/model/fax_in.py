@@ -16,6 +16,19 @@ FAX_DOOR = "fax:"
 FAX_DESK_DOOR = "fax-desk:"
 
 
+class Withheld(StrEnum):
+    """Why a fax could not be brought in whole. Kept with the receipt: never rename."""
+
+    EMPTY = "fax.empty"
+    TOO_LARGE = "fax.too-large"
+    NOT_A_FILE = "fax.not-a-file"
+    NOT_PAGES = "fax.not-pages"
+    DAMAGED = "fax.damaged"
+    TOO_MANY_DOTS = "fax.too-many-dots"
+    UNREADABLE = "fax.unreadable"
+    NOT_KEPT = "fax.not-kept"
+
+
 class PageCompare(StrEnum):
     """What a document must come with to pass by itself. Values are settings: never rename."""
 

@@ -18,7 +18,8 @@ from PIL import Image
 
 from adapter.intake.committer import Intake
 from adapter.intake.fax_folder import FaxFolder, FaxFolderSettings
-from adapter.intake.fax_in import FaxIntakeSettings, FaxTaker, Withheld
+from adapter.intake.fax_in import FaxIntakeSettings, FaxTaker
+from adapter.model.fax_in import Withheld
 from adapter.model.receipt import Arrival
 from tests.unit.intake.fakes import NOW, FakeAcceptor
 
@@ -321,13 +322,14 @@ def test_a_folder_that_is_away_is_said_once_and_watched_again(
     (tmp_path / "share").write_text("not a folder yet")
     folder = watch(path, intake, poll_seconds=0.01)
     stop = threading.Event()
-    thread = threading.Thread(target=folder.run, args=(stop,))
+    thread = threading.Thread(target=folder.run, args=(stop,), daemon=True)
     thread.start()
     waiting = threading.Event()
     waiting.wait(0.3)
+    drop(tmp_path, "a.tif", fax_tiff())
     (tmp_path / "share").unlink()
-    path.mkdir(parents=True)
-    drop(path, "a.tif", fax_tiff())
+    path.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "a.tif").rename(path / "a.tif")  # whole at once: it is watched meanwhile
     for _ in range(300):
         if acceptor.kept:
             break

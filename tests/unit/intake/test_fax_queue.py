@@ -12,8 +12,9 @@ import pytest
 
 from adapter.channels.fnp import FnpError
 from adapter.intake.committer import Intake
-from adapter.intake.fax_in import FaxIntakeSettings, FaxTaker, Withheld
+from adapter.intake.fax_in import FaxIntakeSettings, FaxTaker
 from adapter.intake.fax_queue import MOST_FAILURES, STRAY_SECONDS, FaxQueue, FaxQueueSettings
+from adapter.model.fax_in import Withheld
 from adapter.model.receipt import Arrival
 from tests.servers.receive_queue import AT, Lying, QueueDouble
 from tests.unit.intake.fakes import NOW, FakeAcceptor
@@ -284,7 +285,7 @@ def test_a_server_that_is_away_is_said_once_and_asked_less_and_less_often(
     with QueueDouble() as gone:
         pass
     door, stop = follow(gone, intake, timeout_seconds=1), threading.Event()
-    thread = threading.Thread(target=door.run, args=(stop,))
+    thread = threading.Thread(target=door.run, args=(stop,), daemon=True)
     thread.start()
     waiting = threading.Event()
     waiting.wait(0.4)
