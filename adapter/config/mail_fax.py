@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from adapter.config.mail_fax_account import FaxProvider, MailFax
 from adapter.config.reading import Problem
 from adapter.config.secure_lines import is_loopback
-from adapter.config.settings import FaxProvider, MailFax, Mode, Secret
+from adapter.config.settings import Mode, Secret
 
 _PLACE = "channels.fax.mail"
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")

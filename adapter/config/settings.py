@@ -12,8 +12,12 @@ from pathlib import Path
 
 from adapter.config.bounds import bounded
 from adapter.config.fax_in import FaxDoor
+from adapter.config.mail_fax_account import MailFax as MailFax
 from adapter.config.night import Night, Retention
 from adapter.config.secret import Secret as Secret
+from adapter.config.tls_files import MailSecurity as MailSecurity
+from adapter.config.tls_files import TlsClient as TlsClient
+from adapter.config.tls_files import TlsServer as TlsServer
 
 
 class Mode(StrEnum):
@@ -43,41 +47,6 @@ class DecisionPolicy(StrEnum):
 
     SEMANTIC = "semantic"
     MATRIX_STRICT = "matrix-strict"
-
-
-class MailSecurity(StrEnum):
-    """How the mail operator's connection is protected. There is no clear-text choice outside the demo's loopback."""
-
-    STARTTLS = "starttls"
-    TLS = "tls"
-
-
-@dataclass(frozen=True)
-class TlsServer:
-    """A door's TLS. With `client_ca`, only clients that it signed may connect; `revocation_lists` turns revoked ones away.
-
-    `certificate` may be a PKCS#12 container (`.p12`, `.pfx`), then without `key`. Files may change at any time.
-    """
-
-    certificate: Path
-    key: Path | None = None
-    key_password_file: Path | None = None
-    client_ca: Path | None = None
-    revocation_lists: Path | None = None
-
-
-@dataclass(frozen=True)
-class TlsClient:
-    """Our own certificate towards a partner, and who may sign theirs (`ca`; absent: the system's list).
-
-    With `revocation_lists` (a file or a folder of them) a partner whose certificate is on one is refused.
-    """
-
-    certificate: Path | None = None
-    key: Path | None = None
-    key_password_file: Path | None = None
-    ca: Path | None = None
-    revocation_lists: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -402,74 +371,6 @@ class FirstFax(StrEnum):
     ASK = "ask"
     TEST_PAGE = "test-page"
     SEND = "send"
-
-
-class FaxProvider(StrEnum):
-    """Whose templates and words a mail-to-fax account uses; `generic`: only those written here."""
-
-    GENERIC = "generic"
-    ECOFAX = "ecofax"
-
-
-@dataclass(frozen=True)
-class FaxMailbox:
-    """Where the provider's answers come, with the account of the sending side. Read only: nothing is marked, moved or deleted."""
-
-    host: str
-    port: int = bounded(993, 1, 65535)
-    security: MailSecurity = MailSecurity.TLS
-    folder: str = "INBOX"
-    poll_seconds: float = bounded(30.0, 0.05, 3600)
-
-
-@dataclass(frozen=True)
-class FaxAnswers:
-    """Which mails are the provider's, and what their words mean: patterns (regular expressions) of the subject, else of the text.
-
-    `senders`: addresses or domains. `authserv_id`: how our own mail server names itself in `Authentication-Results`; given, only
-    mails count whose sender it proved. Without the provider's confirmation in its minutes, a person is asked.
-    """
-
-    senders: tuple[str, ...] = ()
-    authserv_id: str = ""
-    taken: str = ""
-    transmitted: str = ""
-    failed: str = ""
-    refused: str = ""
-    minutes: float = bounded(240.0, 0.01, 10_080)
-    urgent_minutes: float = bounded(30.0, 0.01, 10_080)
-
-
-@dataclass(frozen=True)
-class MailFax:
-    """A mail-to-fax account. `accepts_third_party` says that the operator knows: pages and password travel to a third party.
-
-    Templates hold words in braces: `{number}` (E.164), `{national}`, `{digits}`, `{line}`, `{reference}`, `{password}`,
-    `{quality}`.
-    `for_tests`: it reaches no telephone line. A test instance uses no other, a production instance none.
-    """
-
-    host: str
-    sender: str
-    mailbox: FaxMailbox
-    provider: FaxProvider = FaxProvider.GENERIC
-    port: int = bounded(465, 1, 65535)
-    security: MailSecurity = MailSecurity.TLS
-    server_name: str = ""
-    tls: TlsClient = field(default_factory=TlsClient)
-    user: str = ""
-    password: Secret | None = None
-    fax_password: Secret | None = None
-    line: str = ""
-    quality: str = ""
-    address: str = ""
-    subject: str = ""
-    body: str = ""
-    answers: FaxAnswers = field(default_factory=FaxAnswers)
-    timeout_seconds: float = bounded(60.0, 0.1, 600)
-    max_message_bytes: int = bounded(10_485_760, 65_536, 1_073_741_824)
-    accepts_third_party: bool = False
-    for_tests: bool = False
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from adapter.channels.mail_fax_letter import LetterTemplates
 from adapter.checkup import check_instance
 from adapter.config import load_config
 from adapter.config.mail_fax import filled
-from adapter.config.settings import FaxMailbox, MailFax
-from adapter.config.settings import FaxProvider as Preset
+from adapter.config.mail_fax_account import FaxMailbox, MailFax
+from adapter.config.mail_fax_account import FaxProvider as Preset
 from adapter.errors import ConfigurationError
 from adapter.ledger.relayed_faxes import UNCONFIRMED
 from adapter.model.delivery import DeliveryState, OutcomeKind

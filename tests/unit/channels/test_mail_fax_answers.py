@@ -11,7 +11,7 @@ import pytest
 
 from adapter.channels.mail_fax_answers import AnswerRules, News, ProviderMail, Silence, Told, Untold, understand
 from adapter.config.mail_fax import filled
-from adapter.config.settings import FaxMailbox, FaxProvider, MailFax
+from adapter.config.mail_fax_account import FaxMailbox, FaxProvider, MailFax
 from adapter.model.delivery import DeliveryState as S
 from adapter.model.relayed_fax import RelayedFax
 from mssante.incoming import read_mail

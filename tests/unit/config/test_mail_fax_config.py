@@ -11,7 +11,7 @@ from adapter.assembly import build_channels, pipeline_settings, sender_profile
 from adapter.channels.mail_fax import MailFaxChannel
 from adapter.config import Config, WrongConfigurationError, load_config
 from adapter.config.mail_fax import filled
-from adapter.config.settings import FaxMailbox, FaxProvider, MailFax
+from adapter.config.mail_fax_account import FaxMailbox, FaxProvider, MailFax
 from adapter.model.plan import ChannelName
 from adapter.packaging.parcel import FaxForm
 
