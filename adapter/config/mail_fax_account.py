@@ -1,4 +1,4 @@
-"""A provider that takes faxes as mails, as the configuration writes it. `mail_fax` says what must agree; the presets are there."""
+"""A provider that takes faxes as mails, as the configuration writes it. What must agree, and the presets, are in `mail_fax`."""
 
 from __future__ import annotations
 
