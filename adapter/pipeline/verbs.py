@@ -24,7 +24,6 @@ from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import (
     Claimed,
     ClaimedAck,
-    ClaimedDelivery,
     ClaimedReceipt,
     PartnerChoice,
     Settlement,
@@ -35,19 +34,18 @@ from adapter.mapping.hl7.adt_profile import adt_words
 from adapter.mapping.kinds import Understand
 from adapter.mapping.mail.asked import asked_by_arrival
 from adapter.mapping.request_likeness import likeness_of
-from adapter.model.delivery import Delivery, DeliveryState, OutcomeKind, Purpose, SendOutcome
+from adapter.model.delivery import Delivery, OutcomeKind, Purpose, SendOutcome
 from adapter.model.effects import Effect, Parked, Refusal, Translation
 from adapter.model.fax_in import NO_FAX_DOORS, FaxDoors
 from adapter.model.fax_number import FirstFax
 from adapter.model.finding import errors_of
-from adapter.model.parties import RecipientKind
 from adapter.model.plan import ChannelName
 from adapter.model.receipt import ARCHIVE_DOOR, Answer, Arrival, ContentKind
 from adapter.model.submission import AcksWanted, Submission, Urgency
-from adapter.model.work_item import NO_BOX_ADVICE, NO_BOX_REASON, WorkAbout, WorkItem
+from adapter.model.work_item import WorkItem
 from adapter.packaging.build import build_ack_parcel, build_parcel
 from adapter.packaging.parcel import Parcel, SenderProfile, size_of
-from adapter.pipeline.acks import answers_partner, in_sandbox, owed_acks, question_on_partner
+from adapter.pipeline.acks import answers_partner, in_sandbox, owed_acks
 from adapter.pipeline.addresses import suspended_leg
 from adapter.pipeline.answering import answer_request
 from adapter.pipeline.bundles import bundled, hold_of, joined, of_one_mail, recipient_of
@@ -59,6 +57,7 @@ from adapter.pipeline.held_documents import at_odds_with_fax, without_held
 from adapter.pipeline.judge import Judge, Judged
 from adapter.pipeline.lease import kept_alive
 from adapter.pipeline.orders import effects_of_order
+from adapter.pipeline.outcomes import settlement_of
 from adapter.pipeline.patients import Routed, objection_now
 from adapter.pipeline.plan import deliveries_of, only_kept, open_questions
 from adapter.pipeline.route_now import route_now
@@ -423,7 +422,7 @@ class Pipeline:
         log.info(
             "delivery.sent", delivery=delivery.id, channel=delivery.channel.value, state=decision.state.value, cause=outcome.cause
         )
-        settlements = [(hold_of(one), self._settlement(one, outcome, decision)) for one in claims]
+        settlements = [(hold_of(one), settlement_of(one, outcome, decision, self._new_id, self._clock())) for one in claims]
         for seconds in SETTLE_PAUSES:
             try:
                 return self._settle(settlements)
@@ -447,43 +446,6 @@ class Pipeline:
             return decide_after_ack(outcome, delivery.attempts, self._jitter())
         wait = self._settings.unclear_wait.get(delivery.channel, timedelta(minutes=15))
         return decide_after_send(outcome, delivery.attempts, delivery.unclear_count, wait, self._jitter())
-
-    def _settlement(self, claim: Claimed, outcome: SendOutcome, decision: Decision) -> Settlement:
-        now = self._clock()
-        question = question_on_partner(claim.delivery, outcome, decision, self._new_id, now)
-        if isinstance(claim, ClaimedAck) or (question is not None and decision.state is DeliveryState.QUEUED):
-            delay = now + decision.delay if decision.delay is not None else None
-            reference, detail = outcome.partner_reference, outcome.detail
-            return Settlement(decision.state, decision.cause, detail, reference, not_before=delay, work_item=question)
-        urgent = claim.submission.urgency is Urgency.URGENT and outcome.kind is not OutcomeKind.ACCEPTED
-        item = self._work_item(claim, decision, now) if decision.needs_person or decision.person_if_last or urgent else None
-        return Settlement(
-            state=decision.state,
-            cause=decision.cause,
-            detail=outcome.detail,
-            partner_reference=outcome.partner_reference,
-            not_before=now + decision.delay if decision.delay is not None else None,
-            open_next_leg=decision.opens_next_leg,
-            work_item=item,
-            work_item_only_if_last=decision.person_if_last and not decision.needs_person and not urgent,
-            ends_quietly=decision.ends_quietly,
-            suspends_address=outcome.kind is OutcomeKind.REFUSED and suspends_address(outcome.cause),
-        )
-
-    def _work_item(self, claim: ClaimedDelivery, decision: Decision, now: datetime) -> WorkItem:
-        recipient = recipient_of(claim.delivery, claim.plan)
-        has_no_box = recipient.kind is RecipientKind.PATIENT and decision.opens_next_leg
-        return WorkItem(
-            id=self._new_id(),
-            legal_entity=claim.delivery.legal_entity,
-            about=WorkAbout.DELIVERY,
-            about_id=claim.delivery.id,
-            reason=NO_BOX_REASON if has_no_box else decision.cause,
-            advice=NO_BOX_ADVICE if has_no_box else decision.advice,
-            opened_at=now,
-            urgent=claim.submission.urgency is Urgency.URGENT,
-            phone_line=recipient.phone_line,
-        )
 
     # ── settle ────────────────────────────────────────────────────────────────────────────────────────────────
 
