@@ -11,36 +11,22 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from adapter.assembly import build_channels, pipeline_settings, sender_profile
 from adapter.channels.hylafax import HylaFaxChannel
-from adapter.config import Config, WrongConfigurationError, load_config
+from adapter.config import Config
 from adapter.config.fax import hours_of
 from adapter.errors import ConfigurationError
 from adapter.model.fax_number import FirstFax
 from adapter.model.plan import ChannelName
+from tests.builders.config_file import HOSPITAL, load_settings, problem_places
 
-SANDBOX = '[instance.sandbox]\nmail = "b@x.formation.mssante.fr"\nfax = "+33100000000"\nrecord = "http://127.0.0.1:1/fhir"'
-BEGIN = """
-[instance]
-mode = "{mode}"
-name = "essai"
-{sandbox}
-[[legal_entities]]
-finess_ej = "750712184"
-name = "AP-HP"
-source_oid = "1.2.250.1.71.4.2.1"
-"""
 SERVER = '[channels.fax.hylafax]\nhost = "127.0.0.1"\n'
 
 
 def _load(folder: Path, fax: str, *, mode: str = "test") -> Config:
-    text = BEGIN.format(mode=mode, sandbox=SANDBOX if mode == "test" else "") + fax
-    (folder / "tdu.toml").write_text(text, encoding="utf-8")
-    return load_config(folder / "tdu.toml", {})
+    return load_settings(folder, fax, mode=mode, entities=(HOSPITAL,))
 
 
 def _problems(folder: Path, fax: str, *, mode: str = "test") -> set[str]:
-    with pytest.raises(WrongConfigurationError) as caught:
-        _load(folder, fax, mode=mode)
-    return {problem.place for problem in caught.value.problems}
+    return problem_places(lambda: _load(folder, fax, mode=mode))
 
 
 def test_a_hylafax_server_becomes_the_fax_channel(tmp_path: Path) -> None:

@@ -8,27 +8,15 @@ import pytest
 
 from adapter.assembly import build_channels, hl7_sender, pipeline_settings, route_settings
 from adapter.checkup import check_instance
-from adapter.config import load_config
 from adapter.config.load import WrongConfigurationError
 from adapter.config.settings import Config
 from adapter.ledger.vault import create_key_file
 from adapter.model.plan import ChannelName
+from tests.builders.config_file import SANDBOX, load_settings
 from tests.builders.instance import NOON
 from tests.servers.mllp_peer import MllpPeer
 
 BASE = """
-[instance]
-mode = "{mode}"
-name = "essai"
-{sandbox}
-[[legal_entities]]
-finess_ej = "750712184"
-name = "Hôpital"
-source_oid = "1.2.250.1.999.94.1"
-[[legal_entities]]
-finess_ej = "949990220"
-name = "Commune"
-source_oid = "1.2.250.1.999.94.2"
 [[doors.mllp.peers]]
 name = "dpi"
 application = "DPI"
@@ -45,14 +33,11 @@ facility = "BICETRE"
 legal_entity = "{entity}"
 {partner}
 """
-SANDBOX = '[instance.sandbox]\nmail = "b@h.formation.mssante.fr"\nfax = "+33199000000"\nrecord = "http://127.0.0.1/fhir"\n'
 
 
-def load(folder: Path, **parts: object) -> Config:
-    values = {"mode": "test", "sandbox": SANDBOX, "peer": 'acks_to = "dpi"', "name": "dpi", "host": "127.0.0.1", "port": 2576,
-              "entity": "750712184", "partner": ""}  # fmt: skip
-    (folder / "tdu.toml").write_text(BASE.format(**{**values, **parts}), encoding="utf-8")
-    return load_config(folder / "tdu.toml", {})
+def load(folder: Path, *, mode: str = "test", sandbox: str = SANDBOX, **parts: object) -> Config:
+    values = {"peer": 'acks_to = "dpi"', "name": "dpi", "host": "127.0.0.1", "port": 2576, "entity": "750712184", "partner": ""}
+    return load_settings(folder, BASE.format(**{**values, **parts}), mode=mode, sandbox=sandbox)
 
 
 def test_a_partner_gets_what_its_entity_sends_and_no_other(tmp_path: Path) -> None:

@@ -8,29 +8,13 @@ from pathlib import Path
 import pytest
 
 from adapter.assembly import build_channels, practices_of, route_settings
-from adapter.config import load_config
 from adapter.config.load import WrongConfigurationError
 from adapter.config.settings import Config
 from adapter.model.plan import ChannelName
 from adapter.service.doors import import_clients, import_settings
+from tests.builders.config_file import SANDBOX, load_settings
 
 BASE = """
-[instance]
-mode = "test"
-name = "essai"
-[instance.sandbox]
-mail = "b@h.formation.mssante.fr"
-fax = "+33199000000"
-record = "http://127.0.0.1/fhir"
-{sandbox}
-[[legal_entities]]
-finess_ej = "750712184"
-name = "Hôpital"
-source_oid = "1.2.250.1.999.94.1"
-[[legal_entities]]
-finess_ej = "949990220"
-name = "Commune"
-source_oid = "1.2.250.1.999.94.2"
 [[doors.http.tokens]]
 name = "x"
 token = {{ variable = "X" }}
@@ -52,14 +36,14 @@ calls_per_minute = 60
 """
 
 
-def load(folder: Path, **parts: str) -> Config:
+def load(folder: Path, *, sandbox: str = "", **parts: str) -> Config:
     values = {
-        "sandbox": "", "url": "https://tdu.example/fhir/", "practice": "ivry", "entity": "750712184", "client": "logiciel",
+        "url": "https://tdu.example/fhir/", "practice": "ivry", "entity": "750712184", "client": "logiciel",
         "practices": '["ivry"]', "keys": "client.jwks.json", "scopes": '["system/DocumentReference.rs", "system/Task.r"]',
     }  # fmt: skip
     (folder / "client.jwks.json").write_text('{"keys": []}', encoding="utf-8")
-    (folder / "tdu.toml").write_text(BASE.format(**{**values, **parts}), encoding="utf-8")
-    return load_config(folder / "tdu.toml", {"X": "a-long-enough-token-for-the-door"})
+    environ = {"X": "a-long-enough-token-for-the-door"}
+    return load_settings(folder, BASE.format(**{**values, **parts}), sandbox=SANDBOX + sandbox, environ=environ)
 
 
 def test_practices_and_clients_are_what_the_file_says(tmp_path: Path) -> None:
