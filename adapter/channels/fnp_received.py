@@ -1,9 +1,9 @@
 """HylaFAX's receive queue over its own protocol: what lies there, the pages of one fax, and taking it out of the queue.
 
-Sources: hfaxd(8), HylaFAX 6; what the server was seen to answer. Traps: a list after a `DELE` on the same connection breaks it
-(the server looks up what it removed), and so does `%q` in a format: list first, delete later. `RETR` of an empty file never
-answers. `LIST` shows whole TIFF files alone; `NLST` shows every file that one may read, a fax being received to administrators
-too. `DELE` is for administrators, and for who has the uid of the files' group in hosts.hfaxd.
+Sources: hfaxd(8), HylaFAX 6; what the server was seen to answer. Traps: after a refused `RETR` the next transfer breaks the
+conversation; `RETR` of an empty file never answers; `%q` in a format does so too. `LIST` shows whole TIFF files alone;
+`NLST` shows every file that one may read, a fax being received to administrators too. `DELE` is for administrators, and for who
+has the uid of the files' group in hosts.hfaxd.
 """
 
 from __future__ import annotations
@@ -44,12 +44,16 @@ class QueuedFax(Confidential):
 
 
 class ReceiveQueue(FaxServer):
-    """One conversation about the receive queue. Use it as a context; ask `received` before anything is removed."""
+    """One conversation about the receive queue. Use it as a context.
+
+    `is_spent`: the server refused to give a file, and nothing more can be transferred.
+    """
 
     def __init__(self, host: str, port: int, user: str, password: str = "", timeout_seconds: float = 30.0) -> None:
         super().__init__(host, port, user, password, timeout_seconds)
         # What the other machine says of itself may be any bytes.
         self._ftp.encoding = "latin-1"
+        self.is_spent = False
 
     def become_administrator(self, password: str) -> None:
         """Ask for the right to delete. FnpError `fnp.refused` when the password is not the one of hosts.hfaxd."""
@@ -70,6 +74,8 @@ class ReceiveQueue(FaxServer):
 
     def retrieve(self, fax: QueuedFax) -> bytes | None:
         """Its very bytes; None when it is gone or may not be read. FnpError `fnp.grew` when it is not what was listed."""
+        if not self.holds(fax):
+            return None
         if not fax.size:
             return b""
         content = bytearray()
@@ -84,6 +90,7 @@ class ReceiveQueue(FaxServer):
         except FnpError as error:
             if error.code != "fnp.refused":
                 raise
+            self.is_spent = True
             return None
         if len(content) < fax.size:
             raise FnpError("fnp.cut-off", "shorter than listed")

@@ -116,7 +116,7 @@ class FaxQueue:
             known = self._known(waiting)
             self._look_at_odd_ones(waiting)
             for fax in sorted(waiting, key=lambda one: self._failures.get(mark_of(one), 0)):
-                if stop is not None and stop.is_set():
+                if queue.is_spent or (stop is not None and stop.is_set()):
                     break
                 if mark_of(fax) in known or not self._is_ready(fax):
                     continue

@@ -1,4 +1,4 @@
-"""A double of hfaxd's receive queue on loopback, with the ways of the real one: it hangs up on a list after a removal, never
+"""A double of hfaxd's receive queue on loopback, with the ways of the real one: it breaks off after a refused retrieval, never
 answers to the retrieval of an empty file, hides a fax that is coming in from whoever is no administrator.
 
 The contract test plays the same scenes with the real server.
@@ -72,7 +72,7 @@ class _Conversation:
         self.double = double
         self.line = line
         self.is_administrator = False
-        self.has_removed = False
+        self.has_refused = False
         self.format = ""
         self.data: socket.socket | None = None
 
@@ -113,7 +113,7 @@ class _Conversation:
         return self._answer(f"227 Entering passive mode (127,0,0,1,{port >> 8},{port & 255})")
 
     def do_list(self, _rest: str) -> bool:
-        if self.has_removed:
+        if self.has_refused:
             return False
         rows = [self._row(name, one) for name, one in self._seen() if one.is_fax and not one.is_closed]
         return self._send("\r\n".join([*rows, ""]).encode("latin-1"))
@@ -123,8 +123,11 @@ class _Conversation:
 
     def do_retr(self, path: str) -> bool:
         name = path.removeprefix("recvq/")
+        if self.has_refused:
+            return False
         one = dict(self._seen()).get(name)
         if one is None or one.is_closed:
+            self.has_refused = True
             return self._answer(f"550 {path}: No such file or directory.")
         if not one.content:
             return True  # the real one says nothing any more
@@ -146,7 +149,6 @@ class _Conversation:
         if not (self.is_administrator and self.double.may_remove) or name not in self.double.files:
             return self._answer(f"550 {path}: Operation not permitted.")
         del self.double.files[name]
-        self.has_removed = True
         return self._answer("250 DELE command successful.")
 
     def do_quit(self, _rest: str) -> bool:
