@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from PIL import Image, ImageDraw
 
 from adapter.formats.detached_jws import SigningKey, sign
-from adapter.formats.fax_annex import Annex, deflate, write_codes
+from adapter.formats.fax_annex import Annex, deflate, read_code, write_codes
 from adapter.formats.page_print import print_of
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import NewReceipt, StoredEffects
@@ -83,15 +83,25 @@ def letter_pages() -> list[Image.Image]:
     return sheets
 
 
+def document_codes(content: bytes, key: SigningKey = FAX_KEY) -> tuple[bytes, ...]:
+    """Its annex, which tells how the sheets looked when they were sent."""
+    deflated = deflate(content, [print_of(sheet) for sheet in letter_pages()])
+    return write_codes(Annex(sign(deflated, key), deflated))
+
+
+def document_id(content: bytes, key: SigningKey = FAX_KEY) -> str:
+    """What the annex is called."""
+    code = read_code(document_codes(content, key)[0])
+    assert code is not None
+    return code.name.document_id.hex()
+
+
 def document_pages(content: bytes, *, key: SigningKey = FAX_KEY, written_on: bool = False) -> list[Image.Image]:
     """A letter and its signed annex, which tells how the sheets looked; somebody may have written on the second."""
-    sheets = letter_pages()
-    deflated = deflate(content, [print_of(sheet) for sheet in sheets])
+    sheets, codes_of = letter_pages(), document_codes(content, key)
     if written_on:
-        sheets[1] = sheets[1].copy()
         ImageDraw.Draw(sheets[1]).line([(400, 1200), (700, 1500), (800, 1150), (1000, 1480)], 0, width=9)
-    codes = place_codes(write_codes(Annex(sign(deflated, key), deflated)), Room(1728, 100, 2280))
-    for page in codes:
+    for page in place_codes(codes_of, Room(1728, 100, 2280)):
         sheets.append(Image.new("1", (1728, 2292), 255))
         for image, place in page:
             sheets[-1].paste(image, place)

@@ -24,7 +24,16 @@ from adapter.ledger.records import PayloadKind
 from adapter.opening import migrate_ledger, open_ledger
 from tests.builders.fhir_document import build_discharge_letter
 from tests.builders.form import build_imaging_request
-from tests.builders.waiting_fax import CARRIED, FAX_KEY, annex_pages, document_pages, form_pages, keep_fax, letter_pages
+from tests.builders.waiting_fax import (
+    CARRIED,
+    FAX_KEY,
+    annex_pages,
+    document_id,
+    document_pages,
+    form_pages,
+    keep_fax,
+    letter_pages,
+)
 from tests.unit.cli.conftest import Terminal
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
@@ -243,6 +252,12 @@ def test_what_the_form_door_refuses_is_told_in_its_words_and_nothing_is_kept(
     assert ledger.conservation(legal_entity=entity).received == 1
 
 
+def test_of_several_forms_one_must_be_named(instance: Path, entity: str, ledger: Ledger, tdu: Terminal) -> None:
+    pages = [form_pages()[0], form_pages("demande-hospitalisation")[0]]
+    done = tdu("fax", "confirm", keep_fax(ledger, pages, entity, YESTERDAY), "--answers", completed(instance))
+    assert "fax.which-draft" in done.stderr
+
+
 def test_the_answers_of_another_form_are_refused(instance: Path, fax: str, tdu: Terminal) -> None:
     path = instance / "autre.json"
     path.write_text(json.dumps({"formulaire": "demande-avis"}))
@@ -284,7 +299,6 @@ def test_a_fax_of_two_forms_waits_until_both_are_confirmed(
     both = keep_fax(ledger, [*pages, *other], entity, YESTERDAY)
     shown = told("fax", "show", both, "--out", "look")["drafts"]
     assert {draft["findings"][0]["code"] for draft in shown} == {"sheet.pages-not-joined"}, "no machine tells whose page is whose"
-    assert "fax.which-draft" in tdu("fax", "confirm", both, "--answers", completed(instance)).stderr
     mine = [draft["number"] for draft in shown][::2]
     theirs = [draft["number"] for draft in shown][1::2]
     assert (
@@ -361,19 +375,14 @@ def prepare(instance: Path) -> None:
         house.ledger.close()
 
 
-def document_in(shown: dict[str, Any]) -> str:
-    (document,) = shown["documents"]
-    return str(document["id"])
-
-
 def test_a_page_that_was_written_on_is_shown_with_a_frame_around_it(
-    instance: Path, differing: str, entity: str, ledger: Ledger, told: Callable[..., Any]
+    instance: Path, differing: str, entity: str, ledger: Ledger, letter_as_data: bytes, told: Callable[..., Any]
 ) -> None:
     assert [item.reason for item in ledger.list_work_items(legal_entity=entity)] == ["fax-page-differs"]
     shown = told("fax", "show", differing, "--out", "look")
     (difference,) = shown["differences"]
     assert shown["unknown_pages"] == [], "a page that is a sheet of the document is known"
-    assert (difference["page"], difference["document"]) == (2, document_in(shown))
+    assert (difference["page"], difference["document"]) == (2, document_id(letter_as_data))
     picture = Image.open(instance / "look" / difference["picture"]).convert("RGB")
     assert (200, 0, 0) in {color for _, color in picture.getcolors(1 << 24) or ()}
 
@@ -381,8 +390,7 @@ def test_a_page_that_was_written_on_is_shown_with_a_frame_around_it(
 def test_a_document_looked_at_is_let_through_as_it_was_signed(
     instance: Path, differing: str, entity: str, ledger: Ledger, told: Callable[..., Any], letter_as_data: bytes
 ) -> None:
-    shown = told("fax", "show", differing, "--out", "look")
-    done = told("fax", "confirm", differing, "--document", document_in(shown)[:12], "--by", "Dr Martin")
+    done = told("fax", "confirm", differing, "--document", document_id(letter_as_data)[:12], "--by", "Dr Martin")
     assert (done["verdict"], done["kept"]) == ("accepted", "stored")
     prepare(instance)
     timeline = ledger.timeline(done["receipt"], legal_entity=entity)
@@ -392,33 +400,30 @@ def test_a_document_looked_at_is_let_through_as_it_was_signed(
     assert f"fax-confirmed document {done['receipt']}" in events(ledger, entity, differing)
     assert differing not in [item.about_id for item in ledger.list_work_items(legal_entity=entity)]
     assert ("Dr Martin", "fax-confirmed", differing) in ledger_audit(ledger, entity)
-    again = told("fax", "confirm", differing, "--document", document_in(shown), "--by", "Dr Martin")
+    again = told("fax", "confirm", differing, "--document", document_id(letter_as_data), "--by", "Dr Martin")
     assert (again["kept"], again["receipt"]) == ("repeat", done["receipt"])
 
 
 def test_a_document_that_no_trusted_key_signed_is_never_let_through(
-    instance: Path, ledger: Ledger, entity: str, letter_as_data: bytes, tdu: Terminal, told: Callable[..., Any]
+    instance: Path, ledger: Ledger, entity: str, letter_as_data: bytes, tdu: Terminal
 ) -> None:
     trust_on_the_line(instance)
     stranger = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(32)))
     fax = keep_fax(ledger, document_pages(letter_as_data, key=stranger), entity, YESTERDAY, reads=False)
     prepare(instance)
-    shown = told("fax", "show", fax, "--out", "look")
-    done = tdu("fax", "confirm", fax, "--document", document_in(shown))
+    done = tdu("fax", "confirm", fax, "--document", document_id(letter_as_data, stranger))
     assert done.exit_code == 1
     assert "fax.unverified" in done.stderr and "may be anybody's" in done.stderr
     assert [item.reason for item in ledger.list_work_items(legal_entity=entity)] == ["fax-unverified"]
 
 
 def test_a_document_that_came_as_it_was_sent_needs_no_confirmation(
-    instance: Path, ledger: Ledger, entity: str, letter_as_data: bytes, tdu: Terminal, told: Callable[..., Any]
+    instance: Path, ledger: Ledger, entity: str, letter_as_data: bytes, tdu: Terminal
 ) -> None:
     trust_on_the_line(instance)
     fax = keep_fax(ledger, document_pages(letter_as_data), entity, YESTERDAY, reads=False)
     prepare(instance)
-    shown = told("fax", "show", fax, "--out", "look")
-    assert shown["differences"] == []
-    assert "fax.nothing-to-confirm" in tdu("fax", "confirm", fax, "--document", document_in(shown)).stderr
+    assert "fax.nothing-to-confirm" in tdu("fax", "confirm", fax, "--document", document_id(letter_as_data)).stderr
 
 
 def test_either_answers_or_a_document_is_confirmed(instance: Path, fax: str, tdu: Terminal) -> None:
