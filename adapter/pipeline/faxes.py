@@ -38,6 +38,8 @@ from adapter.routing.directory import Directory
 # How long pages without any code may wait for the codes of their document, and how many such faxes are looked at.
 _PAGES_WAIT = timedelta(hours=24)
 _MOST_OTHERS = 4
+# Of several things that stop one fax, how many are told beside the first: a page may be full of codes from nowhere.
+_MOST_TOLD = 4
 
 
 @dataclass(frozen=True, repr=False)
@@ -263,7 +265,7 @@ class _Reader:
 
     def _parked(self, obstacles: Sequence[_Obstacle]) -> Parked:
         first, *rest = sorted(obstacles, key=lambda one: ORDER.index(one.reason))
-        beside = [f"{ADVICE[one.reason]} {one.words}".strip() for one in rest if one != first]
+        beside = [f"{ADVICE[one.reason]} {one.words}".strip() for one in rest[:_MOST_TOLD] if one != first]
         advice = advice_on(first.reason, ", ".join(self._names()), *([first.words] if first.words else []), *beside)
         is_urgent = any(one.is_urgent for one in obstacles)
         phone = next((role.phone_line for role in self._roles if role.phone_line), "")

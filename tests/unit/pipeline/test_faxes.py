@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from PIL import Image
 from adapter.fhir.bundle import write_json
 from adapter.model.fax_in import FaxDoors, PageCompare, desk_door
 from adapter.model.receipt import Principal, ReceiptState
+from adapter.packaging.fax_codes import Room, place_codes
 from tests.builders.directory import APHP_EJ
 from tests.builders.instance import Instance
 from tests.builders.sent_fax import (
@@ -266,3 +269,14 @@ def test_the_cover_names_no_patient_and_so_does_no_question(house: Instance, let
     family = patient["name"][0]["family"]
     assert all(family not in item.advice for item in house.items())
     assert family not in str(COVER.recipient)
+
+
+def test_a_page_full_of_codes_from_nowhere_is_one_question_of_a_few_sentences(house: Instance) -> None:
+    chance, page = random.Random(3), Image.new("1", (1728, 2292), 255)
+    heads = [b"TDUF\x01" + chance.randbytes(16) + bytes([index, 20]) + struct.pack(">I", 19_000) for index in range(9)]
+    for image, place in place_codes([head + chance.randbytes(950) for head in heads], Room(1728, 264, 2272))[0]:
+        page.paste(image, place)
+    came(house, [page])
+    (item,) = house.items()
+    assert item.reason == "fax-incomplete" and len(item.advice) < 1500
+    assert house.conservation().holds
