@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from adapter.formats.fax_annex import gather, inflate, put_together, read_code
 from adapter.formats.fax_codes import locate_codes
 from adapter.model.submission import Intent
 from adapter.packaging.fax_annex import FaxAnnex, annex_of
-from adapter.packaging.fax_page import WIDTH, FaxCover, RowsPerDot, build_fax
+from adapter.packaging.fax_page import WIDTH, FaxCover, RowsPerDot, annex_sheets, build_fax, sheet_prints
 from adapter.packaging.pdf import render_pdf
 from tests.builders.directory import submission
 
@@ -68,7 +69,28 @@ def test_no_annex_without_a_key_for_a_cancellation_or_when_it_would_be_too_long(
     long = bundle | {"entry": [*bundle["entry"], {"resource": {"div": random.Random(1).randbytes(20_000).hex()}}]}
     left_out = annex_of(submission(), long, KEY)
     assert (left_out, left_out.note) == (FaxAnnex(left_out="too-large"), "annex left out: too-large")
-    assert annex_of(submission(), bundle, KEY).note == f"annex of {len(annex_of(submission(), bundle, KEY).codes)} codes"
+    bare = annex_of(submission(), bundle, KEY)
+    assert bare.note == f"annex of {len(bare.codes)} codes, without the prints of its pages"
+
+
+def test_the_prints_of_the_sheets_are_of_the_very_number_of_sheets_that_leave() -> None:
+    bundle = _bundle("fhir-discharge-letter")
+    asked: list[int] = []
+
+    def prints(codes: Sequence[bytes]) -> tuple[bytes, ...]:
+        asked.append(annex_sheets(codes, RowsPerDot.FINE))
+        return sheet_prints(render_pdf(bundle, stamp="", urgency=""), COVER, asked[-1])
+
+    annex = annex_of(submission(), bundle, KEY, prints)
+    assert annex.is_printed and annex.note == f"annex of {len(annex.codes)} codes"
+    assert asked[-1] == annex_sheets(annex.codes, RowsPerDot.FINE)
+
+
+def test_a_document_that_leaves_no_room_for_prints_goes_without_them() -> None:
+    bundle = _bundle("fhir-discharge-letter")
+    bare = annex_of(submission(), bundle, KEY)
+    told = annex_of(submission(), bundle, KEY, lambda _codes: [random.Random(n).randbytes(3780) for n in range(20)])
+    assert told.codes == bare.codes and not told.is_printed
 
 
 def test_the_same_document_has_the_same_codes() -> None:
