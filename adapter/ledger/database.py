@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -31,6 +33,7 @@ from adapter.model.work_item import WorkAbout
 # Code of what is the value's fault (a NUL sign in PostgreSQL), not the database's.
 UNWRITABLE = "ledger.unwritable"
 BUSY_TIMEOUT_SECONDS = 30
+_WAL_PAUSE_SECONDS = 0.01
 _TRIES = 5
 _MIGRATING, _KEY_CHECK, _SEALING = 7_402_001, 7_402_002, 7_402_003
 _CHECK_PREFIX = "key-check:"
@@ -345,13 +348,24 @@ def _engine(url: str) -> Engine:
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver must not begin by itself: `_begin_sqlite` does
-    for pragma in (
-        f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}")
+    _write_ahead(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _write_ahead(connection: Any) -> None:
+    """Keep a write-ahead log. SQLite does not wait for others that make a new file so at this instant: it is asked again."""
+    gives_up = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > gives_up:
+                raise
+            time.sleep(_WAL_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

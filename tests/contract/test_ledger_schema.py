@@ -70,6 +70,28 @@ def test_four_processes_may_migrate_at_once(new_url: NewUrl) -> None:
     World(url).ledger.ping()
 
 
+def test_many_may_open_a_new_sqlite_file_at_the_same_instant(tmp_path: Path) -> None:
+    errors: list[Exception] = []
+
+    def open_it(url: str, start: threading.Barrier) -> None:
+        ledger = World(url).ledger
+        start.wait()
+        try:
+            ledger.ping()
+        except LedgerError as error:
+            if error.code != "ledger.not-migrated":
+                errors.append(error)
+
+    for number in range(60):  # one in ten of these meets another maker of the file, on a quiet machine
+        start = threading.Barrier(4)
+        threads = [threading.Thread(target=open_it, args=(f"sqlite:///{tmp_path}/{number}.db", start)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert errors == []
+
+
 def test_a_database_without_a_ledger_does_not_start(new_url: NewUrl) -> None:
     with pytest.raises(LedgerError, match=r"ledger\.not-migrated"):
         World(new_url()).receive()
