@@ -76,11 +76,19 @@ def confirm(tx: Transaction, entity: str, number: str, by: str, *, how: str) -> 
     held = _held_for(tx, entity, number)
     w = withdrawal  # what leaves now must not be taken for what was asked back
     tx.execute(delete(w).where(w.c.delivery_id.in_([row["id"] for row in held]), w.c.reason == WRONG_FAX_NUMBER))
-    for row in held:
-        again = {"cause": "", "attempts": 0, "not_before": None}
-        moves.requeue(tx, row, actor=by, detail="number-confirmed", **again)
+    went = sum(_let_go(tx, row, by) for row in held)
     moves.refresh_status(tx, {row["submission_id"] for row in held})
-    return len(held)
+    return went
+
+
+def _let_go(tx: Transaction, row: Row, by: str) -> bool:
+    """Queue what waited for a word; what another channel serves by now is its fallback again, and is sent by nobody's word."""
+    again = {"cause": "", "attempts": 0, "not_before": None}
+    queued = moves.requeue(tx, row, actor=by, detail="number-confirmed", **again)
+    if queued["state"] == S.QUEUED.value and moves.is_served_otherwise(tx, row):
+        moves.move_delivery(tx, queued, S.WAITING, actor=by, detail="served-otherwise")
+        return False
+    return True
 
 
 def decide_number(tx: Transaction, item: WorkItem, decision: Decision, by: str) -> None:

@@ -12,7 +12,7 @@ from adapter.model.delivery import Delivery, DeliveryState
 from adapter.model.fax_number import FirstFax, NumberState, NumberUse
 from adapter.model.submission import Submission
 from adapter.model.work_item import FIRST_FAX, WRONG_FAX_NUMBER, WorkAbout
-from tests.builders.ledger import ENTITY, FAX, LEASE, OTHER_ENTITY, PHONE_LINE, World
+from tests.builders.ledger import ENTITY, FAX, LEASE, MAIL, OTHER_ENTITY, PHONE_LINE, World
 
 pytestmark = pytest.mark.contract
 NUMBER, OTHER_NUMBER = "+33199001234", "+33261911234"
@@ -253,6 +253,17 @@ def test_a_word_given_while_documents_are_being_parked_leaves_none_behind(world:
         thread.join()
     (known,) = world.ledger.fax_numbers.all(legal_entity=ENTITY)
     assert (known.state, known.waiting, world.items()) == (NumberState.CONFIRMED, (), [])
+
+
+def test_a_word_on_a_number_sends_nothing_to_whom_another_channel_served_meanwhile(world: World) -> None:
+    world.send("doc-1", channels=(MAIL, FAX))
+    mail = world.on_wire(MAIL)
+    world.settle(mail, DeliveryState.REFUSED, cause="undeliverable", open_next_leg=True)
+    assert not admit(world, claim(world))
+    world.prove(mail, DeliveryState.DELIVERED)
+    assert world.ledger.fax_numbers.confirm(NUMBER, "alice", legal_entity=ENTITY) == 0
+    assert world.claim(FAX) == []
+    assert [one.state.value for one in world.deliveries("doc-1")] == ["delivered", "waiting"]
 
 
 def audited(world: World) -> set[str]:
