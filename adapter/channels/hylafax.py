@@ -187,7 +187,7 @@ def _accepted(job: Job) -> SendOutcome:
 def _withdrawn(job: Job | None) -> Withdrawn:
     """What a job that should not leave came to."""
     if job is None:
-        return Withdrawn.GONE
+        return Withdrawn.FORGOTTEN  # its faxqclean removes what is over, delivered or not
     if not job.state.is_over:
         return Withdrawn.NOT_YET
     if job.state is JobState.DONE:

@@ -23,7 +23,8 @@ from adapter.ledger.rows import Sealed, delivery_value, read_asked, read_bundle,
 from adapter.ledger.status import MOVING
 from adapter.ledger.vault import Vault
 from adapter.ledger.versions import waits_for_older
-from adapter.ledger.withdrawals import is_held_by_older
+from adapter.ledger.withdrawal_asks import forget_answered
+from adapter.ledger.withdrawals import waits_for_answer
 from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item, add_work_items, close_work_items, greet_partner
 from adapter.model.ack import AckKind
 from adapter.model.delivery import DeliveryState, Purpose, check_transition
@@ -102,7 +103,7 @@ def _claim(
     if channel is ChannelName.SHARED_RECORD:
         query = query.where(~waits_for_older())
     if channel is ChannelName.FAX:
-        query = query.where(~is_held_by_older())
+        query = query.where(~waits_for_answer())
     query = query.order_by(d.c.priority, d.c.created_at, d.c.id).limit(limit).with_for_update(skip_locked=True)
     rows = _without_bad_company(tx.execute(query).mappings().all())
     if not rows:
@@ -268,6 +269,7 @@ def _put_on_wire(tx: Transaction, hold: Hold, sent_at: datetime) -> Row:
     row = _held(tx, *hold)
     if row["state"] != S.CLAIMED.value:
         raise _stale(hold[0])
+    forget_answered(tx, row["id"])
     return moves.move_delivery(
         tx,
         row,

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, insert, select, update
+from sqlalchemy import Connection, and_, exists, insert, select, update
 
 from adapter.errors import LedgerError
 from adapter.ledger import moves, tables
@@ -18,7 +18,7 @@ from adapter.ledger.fax_number_tables import fax_number, fax_number_delivery
 from adapter.ledger.fax_test_pages import end_pages
 from adapter.ledger.records import Decision
 from adapter.ledger.rows import work_item_value
-from adapter.ledger.withdrawal_tables import withdrawal
+from adapter.ledger.withdrawal_asks import allow_again
 from adapter.model.delivery import DeliveryState, Purpose
 from adapter.model.fax_number import NumberState
 from adapter.model.work_item import FIRST_FAX, WRONG_FAX_NUMBER, WorkAbout, WorkItem
@@ -74,8 +74,7 @@ def confirm(tx: Transaction, entity: str, number: str, by: str, *, how: str) -> 
     tx.event(entity, WorkAbout.FAX_NUMBER, number, "confirmed", how)
     end_pages(tx, entity, number, by)
     held = _held_for(tx, entity, number)
-    w = withdrawal  # what leaves now must not be taken for what was asked back
-    tx.execute(delete(w).where(w.c.delivery_id.in_([row["id"] for row in held]), w.c.reason == WRONG_FAX_NUMBER))
+    allow_again(tx, [row["id"] for row in held], WRONG_FAX_NUMBER)
     went = sum(_let_go(tx, row, by) for row in held)
     moves.refresh_status(tx, {row["submission_id"] for row in held})
     return went

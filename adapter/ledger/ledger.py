@@ -253,6 +253,12 @@ class Ledger:
         """Write what a channel answered; True when that ends the question. What nobody has is replaced and cancelled by nothing."""
         return withdrawals.settle(self._database, delivery_id, found)
 
+    def tell_held_by_withdrawals(self) -> int:
+        """Tell somebody, once while nobody answered, of what is held because a partner's queue does not say what became of what
+        came before: of an urgent document at once, of another after two hours. Returns how many.
+        """
+        return withdrawals.tell_held(self._database)
+
     def reap(self, unclear_wait: Mapping[ChannelName, timedelta]) -> int:
         """Give back lost leases and wake what was unclear long enough; returns how many deliveries moved."""
         return deliveries.reap(self._database, unclear_wait)

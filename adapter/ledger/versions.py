@@ -26,6 +26,7 @@ from adapter.ledger import moves, tables
 from adapter.ledger.database import Transaction
 from adapter.ledger.status import SERVED
 from adapter.ledger.withdrawal_asks import ask_back
+from adapter.ledger.withdrawal_tables import withdrawal
 from adapter.model.delivery import DeliveryState, Purpose
 from adapter.model.submission import Intent, Submission
 from adapter.model.work_item import WorkAbout
@@ -152,7 +153,7 @@ def _one_line(tx: Transaction, submission: Submission) -> str:
         return ""
     tx.lock(*(f"line-id/{entity}/{line}" for line in lines))
     first, *others = _lines_near(tx, submission)
-    for table in (tables.submission, tables.delivery) if others else ():
+    for table in (tables.submission, tables.delivery, withdrawal) if others else ():
         tx.execute(update(table).where(table.c.legal_entity == entity, table.c.line_id.in_(others)).values(line_id=first))
     return first
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select, update
 
 from adapter.ledger.database import Transaction
 from adapter.ledger.withdrawal_tables import IS_ASKED, withdrawal
@@ -15,6 +15,8 @@ from adapter.model.plan import ChannelName
 Row = Mapping[Any, Any]
 S = DeliveryState
 
+# Why something is asked back that leaves again afterwards.
+MAY_GO_AGAIN = "number-confirmed"
 # What waits in a queue after it was accepted; a mail or a record's answer has left for good.
 _QUEUED_ELSEWHERE = frozenset({ChannelName.FAX.value})
 _MAY_WAIT_THERE = frozenset({S.ON_WIRE, S.ACCEPTED, S.UNCLEAR, S.QUEUED, S.CLAIMED, S.PARKED, S.REFUSED})
@@ -44,6 +46,20 @@ def is_asked_back(tx: Transaction, delivery_id: str) -> bool:
     """True while the partner has not said what became of it."""
     w = withdrawal
     return tx.execute(select(w.c.delivery_id).where(w.c.delivery_id == delivery_id, IS_ASKED)).first() is not None
+
+
+def forget_answered(tx: Transaction, delivery_id: str) -> None:
+    """It leaves anew: the answer about an earlier hand-over is neither said of this one nor keeps it from being asked back."""
+    w = withdrawal
+    tx.execute(delete(w).where(w.c.delivery_id == delivery_id, w.c.found != ""))
+
+
+def allow_again(tx: Transaction, delivery_ids: Sequence[str], reason: str) -> None:
+    """What was asked back for `reason` may leave again, once the partner has said what became of the hand-over before: asked
+    later, it could be the new one that is taken back.
+    """
+    w = withdrawal
+    tx.execute(update(w).where(w.c.delivery_id.in_(delivery_ids), IS_ASKED, w.c.reason == reason).values(reason=MAY_GO_AGAIN))
 
 
 def _is_known(tx: Transaction, delivery_id: str) -> bool:

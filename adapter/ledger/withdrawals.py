@@ -9,14 +9,16 @@ tells whether there is anything to replace or to cancel.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy import ColumnElement, exists, or_, select, update
 
 from adapter.ledger import moves, tables
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.versions import may_have_left
 from adapter.ledger.visibility import MASKED
+from adapter.ledger.withdrawal_asks import MAY_GO_AGAIN
 from adapter.ledger.withdrawal_tables import IS_ASKED, withdrawal
 from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item
 from adapter.model.delivery import DeliveryState, Purpose
@@ -31,7 +33,14 @@ Row = Mapping[Any, Any]
 _ACTOR = "withdrawal"
 _LIMIT = 50
 _AWAY = "connect-failed"
-_AWAY_ADVICE = "Version urgente en attente : l'ancienne n'a pas pu être retirée de la file d'envoi. Appeler le destinataire."
+_AWAY_ADVICE = (
+    "Document en attente : l'envoi précédent n'a pas pu être retiré de la file du serveur de télécopie. Vérifier ce serveur ; "
+    "si c'est pressé, appeler le destinataire."
+)
+# How long an ordinary document waits for the answer about what came before it; for an urgent one somebody is told at once.
+PATIENCE = timedelta(hours=2)
+# Asked back for these, what was to be tried again is: when it is visible again, when its number is vouched for.
+_MAY_LEAVE_AGAIN = frozenset({MASKED, WRONG_FAX_NUMBER, MAY_GO_AGAIN})
 _MASKED_GONE = "Document masqué depuis : sa télécopie a été retirée de la file avant de partir."
 _WRONG_GONE = "Numéro de fax faux : la télécopie a été retirée de la file avant de partir. Joindre autrement le destinataire."
 _MASKED_SENT = "Document masqué depuis, et sa télécopie était déjà partie : joindre le destinataire."
@@ -47,11 +56,33 @@ def pending(database: Database, channel: ChannelName) -> tuple[Withdrawal, ...]:
         return tuple(Withdrawal(*row) for row in connection.execute(query))
 
 
-def is_held_by_older() -> ColumnElement[bool]:
-    """True while an older version to the same role is asked back: what follows depends on the answer."""
+def waits_for_answer() -> ColumnElement[bool]:
+    """True while it, or an older version to the same role, is asked back: what follows depends on the answer, and what were
+    handed over again under its reference meanwhile would be taken back in its place.
+    """
     w, d = withdrawal, tables.delivery
     same = (w.c.line_id == d.c.line_id, w.c.role_id == d.c.role_id, w.c.legal_entity == d.c.legal_entity)
-    return exists().where(IS_ASKED, w.c.channel == d.c.channel, *same, w.c.delivery_id != d.c.id)
+    return exists().where(IS_ASKED, w.c.channel == d.c.channel, *same)
+
+
+def tell_held(database: Database) -> int:
+    """See `Ledger.tell_held_by_withdrawals`."""
+    d, w, i = tables.delivery, withdrawal, tables.work_item
+    same = (w.c.line_id == d.c.line_id, w.c.role_id == d.c.role_id, w.c.legal_entity == d.c.legal_entity)
+    since = exists().where(IS_ASKED, w.c.channel == d.c.channel, *same, w.c.asked_at <= database.now() - PATIENCE)
+    told = exists().where(i.c.about_id == d.c.id, i.c.reason == _AWAY, tables.IS_UNDECIDED)
+    held = (d.c.state == S.QUEUED.value, waits_for_answer(), or_(since, d.c.priority < URGENT_BELOW), ~told)
+    with database.read() as connection:
+        ids = list(connection.execute(select(d.c.id).where(*held).limit(_LIMIT)).scalars())
+    return database.write(lambda tx: _tell_held(tx, ids)) if ids else 0
+
+
+def _tell_held(tx: Transaction, ids: list[str]) -> int:
+    rows = tx.execute(moves.locked(tables.delivery.c.id.in_(ids), waits_for_answer())).mappings().all()
+    for row in rows:
+        add_delivery_item(tx, row, _AWAY, _AWAY_ADVICE)
+    moves.refresh_status(tx, {row["submission_id"] for row in rows})
+    return len(rows)
 
 
 def settle(database: Database, delivery_id: str, found: Withdrawn) -> bool:
@@ -66,8 +97,8 @@ def _settle(tx: Transaction, delivery_id: str, found: Withdrawn) -> bool:
     if row is None or asked is None:
         return False
     if found is Withdrawn.NOT_YET:
-        _tell_what_waits(tx, row)
         return False
+    found = _meant(row, found)
     tx.execute(update(w).where(w.c.delivery_id == delivery_id).values(found=found.value))
     moves.note(tx, row, f"withdrawn-{found.value}", asked["reason"], actor=_ACTOR)
     if found is not Withdrawn.TOO_LATE:
@@ -82,10 +113,22 @@ def _settle(tx: Transaction, delivery_id: str, found: Withdrawn) -> bool:
     return True
 
 
+def _meant(row: Row, found: Withdrawn) -> Withdrawn:
+    """The answer beside what is known: a queue that has nothing any more does not undo a proof, nor say that nothing left."""
+    if found in (Withdrawn.GONE, Withdrawn.FORGOTTEN) and S(row["state"]) in (S.DELIVERED, S.READ, S.INTEGRATED):
+        return Withdrawn.TOO_LATE
+    if found is Withdrawn.FORGOTTEN:
+        return Withdrawn.PARTLY if row["state"] == S.ACCEPTED.value else Withdrawn.GONE
+    return found
+
+
 def _close(tx: Transaction, row: Row, reason: str, found: Withdrawn) -> None:
-    """What was accepted or unclear ends here; what ended before keeps its end. `unclear_count`: whether pages may have left."""
+    """What was accepted, unclear or about to be tried again ends here, unless it may leave again; what ended before keeps its
+    end. `unclear_count`: whether pages may have left.
+    """
     left = 0 if found is Withdrawn.GONE else max(1, row["unclear_count"])
-    if S(row["state"]) not in (S.ACCEPTED, S.UNCLEAR):
+    ends = S(row["state"]) in (S.ACCEPTED, S.UNCLEAR) or (row["state"] == S.QUEUED.value and reason not in _MAY_LEAVE_AGAIN)
+    if not ends:
         moves.change_values(tx, row, unclear_count=left)
         return
     after = S.SUPERSEDED if row["superseded_by"] else S.CANCELLED
@@ -107,12 +150,3 @@ def _nothing_left(tx: Transaction, row: Row) -> None:
             cause = "nothing-to-cancel"
             moves.move_delivery(tx, one, S.CANCELLED, actor=_ACTOR, detail=cause, cause=cause)
         moves.refresh_status(tx, [one["submission_id"]])
-
-
-def _tell_what_waits(tx: Transaction, row: Row) -> None:
-    """A partner that cannot be asked holds up what follows: for an urgent document somebody is told at once, and once."""
-    d = tables.delivery
-    line = (d.c.legal_entity == row["legal_entity"], d.c.line_id == row["line_id"], d.c.role_id == row["role_id"])
-    urgent = (d.c.state == S.QUEUED.value, d.c.priority < URGENT_BELOW, d.c.channel == row["channel"], d.c.id != row["id"])
-    for one in tx.execute(moves.locked(*line, *urgent)).mappings().all():
-        add_delivery_item(tx, one, _AWAY, _AWAY_ADVICE)

@@ -13,6 +13,7 @@ class Withdrawn(StrEnum):
     PARTLY = "partly"  # some pages had left, no other will
     TOO_LATE = "too-late"  # it left, or it cannot be asked back: its own proof tells
     NOT_YET = "not-yet"  # on the line, or the partner cannot be asked: ask again
+    FORGOTTEN = "forgotten"  # the partner has it no more and does not say how it ended: what we know of it decides
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,9 @@ MOST_TRIES = 10
 # How long an outcome waits for a ledger that is away, in all about a minute.
 SETTLE_PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 20.0)
 
+# How long a round asks for what is to be taken back: an engine that does not answer holds up nobody's proofs.
+LONGEST_WITHDRAWING = timedelta(minutes=1)
+
 # What splits a mail of several documents: each may still pass alone.
 TOO_LARGE = "too-large"
 
@@ -451,7 +454,11 @@ class Pipeline:
 
     def settle_some(self) -> int:
         """Take the partners' proofs, give back lost leases, wake what was unclear; returns how many rows moved."""
-        moved = sum(withdraw_asked(self._ledger, name, channel) for name, channel in self._channels.items())
+        until = self._clock() + LONGEST_WITHDRAWING
+        moved = sum(
+            withdraw_asked(self._ledger, name, self._channels.get(name), lambda: self._clock() < until) for name in ChannelName
+        )
+        moved += self._ledger.tell_held_by_withdrawals()
         moved += sum(self._collect(name, channel) for name, channel in self._channels.items())
         moved += self._ledger.reap(self._settings.unclear_wait)
         moved += self._ledger.alarm_unfetched() + self._ledger.alarm_urgent_faxes()

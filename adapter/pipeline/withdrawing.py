@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from adapter.channels.base import Channel, Withdraws
@@ -12,17 +14,22 @@ from adapter.model.withdrawal import Withdrawn
 log = structlog.get_logger()
 
 
-def withdraw_asked(ledger: Ledger, name: ChannelName, channel: Channel) -> int:
-    """Ask one channel, before it is asked for its proofs: what it gives back is no failure. Returns how many questions ended."""
+def withdraw_asked(ledger: Ledger, name: ChannelName, channel: Channel | None, goes_on: Callable[[], bool]) -> int:
+    """Ask one channel, before it is asked for its proofs: what it gives back is no failure. Returns how many questions ended.
+
+    A closed channel (None) gives nothing back. Not gone on with, the rest is asked in the next round.
+    """
     settled = 0
     for asked in ledger.withdrawals(name):
+        if not goes_on():
+            break
         found = _withdrawn(channel, asked.reference)
         log.info("delivery.withdrawal", delivery=asked.delivery_id, reason=asked.reason, found=found.value)
         settled += ledger.settle_withdrawal(asked.delivery_id, found)
     return settled
 
 
-def _withdrawn(channel: Channel, reference: str) -> Withdrawn:
+def _withdrawn(channel: object, reference: str) -> Withdrawn:
     """What a channel gives back; one that has no such verb gives back nothing."""
     if not isinstance(channel, Withdraws):
         return Withdrawn.TOO_LATE

@@ -8,9 +8,11 @@ import pytest
 
 from adapter.errors import LedgerError, StaleClaimError
 from adapter.ledger.records import Decision
+from adapter.ledger.visibility import PROFESSIONALS
 from adapter.model.delivery import Delivery, DeliveryState
 from adapter.model.fax_number import FirstFax, NumberState, NumberUse
 from adapter.model.submission import Submission
+from adapter.model.withdrawal import Withdrawn
 from adapter.model.work_item import FIRST_FAX, WRONG_FAX_NUMBER, WorkAbout
 from tests.builders.ledger import ENTITY, FAX, LEASE, MAIL, OTHER_ENTITY, PHONE_LINE, World
 
@@ -264,6 +266,33 @@ def test_a_word_on_a_number_sends_nothing_to_whom_another_channel_served_meanwhi
     assert world.ledger.fax_numbers.confirm(NUMBER, "alice", legal_entity=ENTITY) == 0
     assert world.claim(FAX) == []
     assert [one.state.value for one in world.deliveries("doc-1")] == ["delivered", "waiting"]
+
+
+def test_a_confirmed_number_waits_for_the_engines_answer_about_what_was_asked_back(world: World) -> None:
+    plan(world, "doc-1")
+    delivery = claim(world)
+    assert admit(world, delivery, policy=FirstFax.SEND)
+    world.ledger.mark_on_wire(delivery.id, delivery.fence, world.clock())
+    world.settle(delivery, DeliveryState.QUEUED, cause="line-busy")
+    world.ledger.fax_numbers.report_wrong(NUMBER, "alice", legal_entity=ENTITY)
+    assert world.ledger.fax_numbers.confirm(NUMBER, "alice", legal_entity=ENTITY, holders=HOLDER) == 1
+    assert world.claim(FAX) == [], "the engine, asked late, would take the new job back for the old one"
+    assert world.ledger.settle_withdrawal(delivery.id, Withdrawn.GONE)
+    (held,) = world.claim(FAX)
+    assert admit(world, held.delivery) and world.items() == []
+
+
+def test_what_came_back_once_and_went_later_is_listed_among_what_went_to_a_wrong_number(world: World) -> None:
+    plan(world, "doc-1")
+    for state in (DeliveryState.QUEUED, DeliveryState.ACCEPTED):
+        delivery = claim(world)
+        assert admit(world, delivery, policy=FirstFax.SEND)
+        world.ledger.mark_on_wire(delivery.id, delivery.fence, world.clock())
+        world.settle(delivery, state)
+        for hidden in (frozenset({PROFESSIONALS}), frozenset[str]()) if state is DeliveryState.QUEUED else ():
+            world.ledger.order_visibility("doc-1", hidden, "dr", legal_entity=ENTITY)
+        world.ledger.settle_withdrawal(delivery.id, Withdrawn.GONE)
+    assert world.ledger.fax_numbers.report_wrong(NUMBER, "alice", legal_entity=ENTITY).sent == (delivery.id,)
 
 
 def audited(world: World) -> set[str]:

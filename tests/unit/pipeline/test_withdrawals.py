@@ -204,3 +204,29 @@ def test_what_was_masked_before_it_was_sent_never_reaches_the_engine(house: Inst
     house.prepare()
     house.dispatch(FAX)
     assert house.fax.parcels == []
+
+
+def test_a_version_held_by_a_channel_that_was_closed_meanwhile_goes_its_way(house: Instance, engine: Engine) -> None:
+    _waiting_at_engine(house)
+    second = house.letter(_letter(2, **REPLACES))
+    del house.channels[FAX]
+    house.pipeline.settle_some()
+    house.dispatch(FAX)
+    assert house.states(second) == {"fax": "refused"}
+    assert [item.about_id for item in house.items()] == [house.timeline(second).submissions[0].deliveries[0].id]
+
+
+def test_an_engine_that_hangs_holds_up_the_round_for_a_minute_only(house: Instance, engine: Engine) -> None:
+    def hanging(reference: str) -> Withdrawn:
+        house.clock.advance(seconds=30)
+        engine.asked.append(reference)
+        return Withdrawn.NOT_YET
+
+    for number in range(4):
+        cda = build_ldl_ses(document_id=f"{ROOT}.{number}.1", set_id=f"{ROOT}.{number}")
+        house.letter(build_mdm(cda, control_id=f"H{number}", recipients=(FAX_DOCTOR,)))
+        house.dispatch(FAX)
+        house.letter(build_mdm(cda, control_id=f"C{number}", recipients=(FAX_DOCTOR,), **CANCELS))
+    house.fax.withdraw = hanging  # type: ignore[attr-defined]
+    house.pipeline.settle_some()
+    assert len(engine.asked) == 2
