@@ -36,6 +36,12 @@ class JobState(StrEnum):
     ACTIVE = "R"
     DONE = "D"
     FAILED = "F"
+    UNDEFINED = "?"
+
+    @classmethod
+    def _missing_(cls, value: object) -> JobState:  # noqa: ARG003 - whatever the letter
+        """A state that only the server understands, of whoever's job: nothing is concluded from it, and no other job waits."""
+        return cls.UNDEFINED
 
     @property
     def is_over(self) -> bool:
@@ -45,7 +51,7 @@ class JobState(StrEnum):
     @property
     def waits(self) -> bool:
         """True while it may be taken back: it is not over, and not on the line."""
-        return not self.is_over and self is not JobState.ACTIVE
+        return not self.is_over and self not in (JobState.ACTIVE, JobState.UNDEFINED)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import pytest
 
 from adapter.channels.hylafax import HylaFaxChannel, HylaFaxSettings, OpenHours
 from adapter.model.delivery import OutcomeKind
+from adapter.model.withdrawal import Withdrawn
 from adapter.packaging.parcel import FaxContent, Parcel
 
 
@@ -98,3 +99,29 @@ def test_outside_the_hours_an_ordinary_fax_waits_for_the_opening(at: str, urgent
 def test_what_is_no_number_is_never_dialled(address: str) -> None:
     parcel = Parcel("d", "r", address, urgent=False, content=FaxContent(b"II*\0", 1))
     assert HylaFaxChannel(HylaFaxSettings("127.0.0.1", 1)).send(parcel).cause == "no-such-number"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "found"),
+    [
+        (b"", Withdrawn.FORGOTTEN),
+        (b"7|D|asked|3:3|1|1|\r\n", Withdrawn.TOO_LATE),
+        (b"7|F|asked|2:3|1|1|Killed\r\n", Withdrawn.PARTLY),
+        (b"7|F|asked|0:3|1|1|Killed\r\n", Withdrawn.GONE),
+        (b"7|R|asked|0:3|1|1|\r\n", Withdrawn.NOT_YET),
+        (b"7|?|asked|0:3|1|1|\r\n", Withdrawn.NOT_YET),
+        (b"8|?|of somebody else|0:3|1|1|\r\n7|D|asked|3:3|1|1|\r\n", Withdrawn.TOO_LATE),
+    ],
+)
+def test_what_a_server_says_of_a_job_tells_whether_it_left(jobs: bytes, found: Withdrawn) -> None:
+    class Lists(_CutAtSubmit):
+        def _give(self) -> None:
+            connection, _ = self.side.accept()
+            with connection:
+                connection.sendall(jobs)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Lists) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        channel = HylaFaxChannel(HylaFaxSettings("127.0.0.1", server.server_address[1], timeout_seconds=5))
+        assert channel.withdraw("asked") is found
+        server.shutdown()
