@@ -139,6 +139,10 @@ class Ledger:
         """Give back a receipt untouched (orderly stop): its claim does not count as an attempt."""
         receipts.release_receipt(self._database, receipt_id, fence)
 
+    def extend_claim(self, receipt_id: str, fence: int, lease: timedelta) -> None:
+        """Heartbeat of a long reading. StaleClaimError when somebody else holds the receipt, or it is prepared."""
+        receipts.extend_claim(self._database, receipt_id, fence, lease)
+
     def commit_effects(
         self,
         receipt_id: str,

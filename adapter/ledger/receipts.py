@@ -22,7 +22,7 @@ from adapter.ledger.records import ClaimedReceipt, CommittedReceipt, NewReceipt,
 from adapter.ledger.rows import Sealed, read_chunk, receipt_particulars, receipt_value, write_findings
 from adapter.ledger.vault import Vault
 from adapter.ledger.work_items import add_work_items
-from adapter.model.receipt import Kept, Receipt, ReceiptState, Verdict
+from adapter.model.receipt import ContentKind, Kept, Receipt, ReceiptState, Verdict
 from adapter.model.work_item import WorkAbout, WorkItem
 
 CONFLICT_REASON = "repeat-conflict"
@@ -214,14 +214,27 @@ def claim_receipts(database: Database, worker: str, limit: int, lease: timedelta
 
 def _claim(tx: Transaction, worker: str, limit: int, lease: timedelta) -> list[Mapping[Any, Any]]:
     r = tables.receipt
-    query = select(r).where(tables.IS_RECEIVED, or_(r.c.lease_until.is_(None), r.c.lease_until <= tx.now))
-    query = query.order_by(r.c.received_at, r.c.id).limit(limit).with_for_update(skip_locked=True)
-    rows = _without_bad_company(tx.execute(query).mappings().all())
+    rows = _without_bad_company(_oldest(tx, limit))
     if rows:
         change = update(r).where(r.c.id.in_([row["id"] for row in rows]))
         values = {"fence": r.c.fence + 1, "attempts": r.c.attempts + 1, "claimed_by": worker, "lease_until": tx.now + lease}
         tx.execute(change.values(values))
     return [dict(row) | {"fence": row["fence"] + 1, "attempts": row["attempts"] + 1} for row in rows]
+
+
+def _oldest(tx: Transaction, limit: int) -> list[Mapping[Any, Any]]:
+    """In the order they came, one fax among them at most: its pages take as long to read as hundreds of letters."""
+    r = tables.receipt
+    query = select(r).where(tables.IS_RECEIVED, or_(r.c.lease_until.is_(None), r.c.lease_until <= tx.now))
+    query = query.order_by(r.c.received_at, r.c.id).with_for_update(skip_locked=True)
+    is_fax = r.c.kind == ContentKind.FAX.value
+    rows = [*tx.execute(query.where(is_fax).limit(1)).mappings(), *tx.execute(query.where(~is_fax).limit(limit)).mappings()]
+    rows.sort(key=lambda row: (row["received_at"], row["id"]))
+    fax = next((row for row in rows if row["kind"] == ContentKind.FAX.value), None)
+    letters = [row for row in rows if row is not fax]
+    if fax is None or (limit == 1 and rows[0] is not fax):
+        return letters
+    return [row for row in rows if row is fax or row in letters[: limit - 1]]
 
 
 def _without_bad_company(rows: Sequence[Mapping[Any, Any]]) -> list[Mapping[Any, Any]]:
@@ -267,6 +280,18 @@ def release_receipt(database: Database, receipt_id: str, fence: int) -> None:
         change = update(r).where(r.c.id == receipt_id, r.c.fence == fence, tables.IS_RECEIVED)
         done = tx.execute(change.values(lease_until=None, claimed_by="", attempts=r.c.attempts - 1)).rowcount
         if done != 1:
+            raise StaleClaimError("receipt.claim-lost", "another worker holds this receipt now", where=receipt_id)
+
+    database.write(work)
+
+
+def extend_claim(database: Database, receipt_id: str, fence: int, lease: timedelta) -> None:
+    """See `Ledger.extend_claim`."""
+    r = tables.receipt
+
+    def work(tx: Transaction) -> None:
+        change = update(r).where(r.c.id == receipt_id, r.c.fence == fence, tables.IS_RECEIVED)
+        if tx.execute(change.values(lease_until=tx.now + lease)).rowcount != 1:
             raise StaleClaimError("receipt.claim-lost", "another worker holds this receipt now", where=receipt_id)
 
     database.write(work)

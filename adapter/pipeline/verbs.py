@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -55,7 +55,7 @@ from adapter.pipeline.fax_resolution import document_for
 from adapter.pipeline.faxes import understand_fax
 from adapter.pipeline.held_documents import at_odds_with_fax, without_held
 from adapter.pipeline.judge import Judge, Judged
-from adapter.pipeline.lease import kept_alive
+from adapter.pipeline.lease import kept_alive, reading_kept_alive
 from adapter.pipeline.orders import effects_of_order
 from adapter.pipeline.outcomes import settlement_of
 from adapter.pipeline.patients import Routed, objection_now
@@ -168,11 +168,16 @@ class Pipeline:
     # ── prepare ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def prepare_some(self, worker: str, limit: int = 8, goes_on: GoesOn = _always) -> int:
-        """Understand and plan the oldest received receipts; returns how many were taken. Told to stop, it gives back the rest."""
+        """Understand and plan the oldest received receipts; returns how many were taken. Told to stop, it gives back the rest.
+
+        A fax comes last: no letter's claim runs out, nor an urgent one waits, while its pages are read.
+        """
         claimed = self._ledger.claim_receipts(worker, limit, self._settings.lease)
-        for claim in claimed:
+        for claim in sorted(claimed, key=lambda one: one.receipt.kind is ContentKind.FAX):
             if goes_on():
-                self._prepare(claim)
+                reads = claim.receipt.kind is ContentKind.FAX
+                with reading_kept_alive(self._ledger, claim, self._settings.lease) if reads else nullcontext():
+                    self._prepare(claim)
             else:
                 self._give_back(self._ledger.release_receipt, claim.receipt.id, claim.fence)
         return len(claimed)
