@@ -14,6 +14,8 @@ from PIL import Image, ImageFilter
 _QR = zxingcpp.barcode_formats_from_str("QRCode")
 # Dots of a standard page are twice as high as wide: what has fewer rows than this was sent so.
 _STANDARD_ROWS = 1500
+# No look has more: three times an A4 page of 300 dots an inch. An endless page would take gigabytes.
+_MOST_LOOK_DOTS = 90_000_000
 
 Corners = tuple[tuple[float, float], ...]
 
@@ -51,6 +53,9 @@ def _looks(page: Image.Image) -> Iterator[Image.Image]:
     grey = page.convert("L")
     even = grey if grey.height > _STANDARD_ROWS else grey.resize((grey.width, grey.height * 2), Image.Resampling.BILINEAR)
     yield even
-    yield even.resize((even.width * 2, even.height * 2), Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(1.1))
+    dots = even.width * even.height
+    if dots * 4 <= _MOST_LOOK_DOTS:
+        yield even.resize((even.width * 2, even.height * 2), Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(1.1))
     yield even.filter(ImageFilter.MedianFilter(3))
-    yield even.resize((even.width * 3, even.height * 3), Image.Resampling.BILINEAR).filter(ImageFilter.GaussianBlur(2.2))
+    if dots * 9 <= _MOST_LOOK_DOTS:
+        yield even.resize((even.width * 3, even.height * 3), Image.Resampling.BILINEAR).filter(ImageFilter.GaussianBlur(2.2))

@@ -7,6 +7,7 @@ import random
 import pytest
 from PIL import Image
 
+from adapter.formats import fax_codes
 from adapter.formats.fax_annex import CODE_BYTES, Annex, write_codes
 from adapter.formats.fax_codes import locate_codes
 from adapter.packaging.fax_codes import Room, place_codes
@@ -83,3 +84,13 @@ def test_a_page_without_codes_gives_none() -> None:
 
 def test_a_full_code_holds_what_the_format_says() -> None:
     assert max(map(len, _codes(9000))) <= CODE_BYTES
+
+
+def test_an_endless_page_is_not_enlarged_to_gigabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    monkeypatch.setattr(fax_codes.zxingcpp, "read_barcodes", lambda look, **_: looked.append(look.width * look.height) or [])
+    locate_codes(Image.new("1", (2592, 15_400), 255))
+    assert looked and max(looked) < 100_000_000
+    looked.clear()
+    locate_codes(Image.new("1", (2480, 3508), 255))
+    assert len(looked) == 4, "an A4 page at 300 dots an inch has every look"
