@@ -20,7 +20,7 @@ from adapter.formats.fax_joining import join_codes
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import ClaimedReceipt
 from adapter.mapping.fax.advice import ADVICE, ORDER, advice_on
-from adapter.mapping.fax.compare import CalledPages, PagesCompared, compare_pages
+from adapter.mapping.fax.compare import CalledPages, FoundPage, PagesCompared, compare_pages
 from adapter.mapping.fax.document import reasons_to_wait, translate_faxed
 from adapter.mapping.fax_pages import FaxReading, read_fax
 from adapter.mapping.forms.paper import drafts_in_words
@@ -35,9 +35,13 @@ from adapter.pipeline.fax_calls import received_call
 from adapter.pipeline.paper import printed_form
 from adapter.routing.directory import Directory
 
+# A document has a code at least, a fax few documents: of more, those with the most codes are looked at. Each costs the ledger.
+_MOST_ANNEXES = 40
 # How long pages without any code may wait for the codes of their document, and how many such faxes are looked at.
 _PAGES_WAIT = timedelta(hours=24)
 _MOST_OTHERS = 4
+# How many other calls of one document are looked at again: the last ones.
+_MOST_CALLS = 12
 # Of several things that stop one fax, how many are told beside the first: a page may be full of codes from nowhere.
 _MOST_TOLD = 4
 
@@ -70,6 +74,7 @@ class _Desk(Confidential):
     seen: dict[str, tuple[str, ...]] = field(default_factory=dict)
     complete: list[str] = field(default_factory=list)
     joined: list[str] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
 
 
 def trusted_keys(door: FaxDoor) -> dict[str, TrustedKey]:
@@ -111,6 +116,9 @@ class _Reader:
         brought: dict[str, list[Code]] = {}
         for code in reading.codes:
             brought.setdefault(code.name.document_id.hex(), []).append(code)
+        if len(brought) > _MOST_ANNEXES:
+            desk.obstacles.append(_Obstacle("fax-too-long", f"(codes de {len(brought)} documents)"))
+            brought = dict(sorted(brought.items(), key=lambda one: -len(one[1]))[:_MOST_ANNEXES])
         for annex_id, codes in brought.items():
             self._document(annex_id, codes, reading)
         self._pages(reading, has_codes=bool(brought))
@@ -129,16 +137,16 @@ class _Reader:
             desk.obstacles.append(_Obstacle("fax-incomplete", _lacking(document)))
             return
         desk.complete.append(annex_id)
-        desk.joined += [one for one in kept.incomplete if one not in desk.joined]
         if not document.is_verified:
             desk.obstacles.append(_Obstacle("fax-unverified"))
         elif document.refused:
             desk.obstacles.append(_Obstacle("fax-annex-unreadable", f"({document.refused})"))
         else:
-            self._verified(document, others, reading)
+            self._verified(document, others, reading, kept.incomplete)
 
-    def _verified(self, document: CarriedDocument, others: Sequence[str], reading: FaxReading) -> None:
+    def _verified(self, document: CarriedDocument, others: Sequence[str], reading: FaxReading, incomplete: Sequence[str]) -> None:
         desk = self._desk
+        desk.before.clear()
         made = self._translated(document)
         if made is None:
             return
@@ -154,6 +162,16 @@ class _Reader:
             came = f"{reading.pages} pages, {', '.join(self._names()) or 'unknown number'}, signed by {document.signed_by}"
             desk.events.append(("fax-document", came))
             desk.translations.append(made)
+            desk.joined += [*desk.before, *self._answered(incomplete, document)]
+
+    def _answered(self, incomplete: Sequence[str], document: CarriedDocument) -> Iterator[str]:
+        """Earlier calls that this document leaves nothing of: each page is one of its sheets, as it was sent. A person goes on
+        being asked about the others: something was written there, or another letter came with it.
+        """
+        for call in self._calls(incomplete[-_MOST_CALLS:]):
+            found = compare_pages([call], document.prints) if document.prints else None
+            if found is None or (found.is_whole and not (found.unknown or found.differing)):
+                yield call.source
 
     def _translated(self, document: CarriedDocument) -> Translation | None:
         try:
@@ -183,7 +201,7 @@ class _Reader:
         calls = [CalledPages(self._id, self._claim.content, _ranks(reading))]
         found = compare_pages(calls, document.prints)
         if found.missing and others:
-            calls = [*self._calls(others), *calls]
+            calls = [*self._calls(others[-_MOST_CALLS:]), *calls]
             found = compare_pages(calls, document.prints)
         if found.missing:
             found = self._with_pages_before(calls, found, document.prints)
@@ -200,7 +218,7 @@ class _Reader:
                 continue  # of another document, or nothing that is wanted
             calls = [call, *calls]
             found = PagesCompared(found.sheets, (*alone.pages, *found.pages), found.is_whole and alone.is_whole)
-            self._desk.joined.append(call.source)
+            self._desk.before.append(call.source)
         return found
 
     def _calls(self, receipts: Sequence[str] | Iterator[str]) -> list[CalledPages]:
@@ -294,16 +312,19 @@ def _differences(found: PagesCompared, own: str) -> str:
     """Where to look, in numbers of pages."""
     told = []
     for page in found.differing:
-        where = f"page {page.rank}" if page.source == own else f"page {page.rank} de l'appel {page.source[:8]}"
         spots = page.compared.spots if page.compared is not None else ()
-        told.append(f"{where} ({len(spots)} endroits)")
+        told.append(f"page {_place(page, own)} ({len(spots)} endroits)")
     if found.unknown:
-        told.append("pages en trop : " + ", ".join(str(page.rank) for page in found.unknown))
+        told.append("pages en trop : " + ", ".join(_place(page, own) for page in found.unknown))
     if found.missing:
         told.append("feuilles manquantes : " + ", ".join(str(sheet + 1) for sheet in found.missing))
     if not found.is_whole:
         told.append("toutes les pages n'ont pas pu être comparées")
     return f"À regarder : {' ; '.join(told)}."
+
+
+def _place(page: FoundPage, own: str) -> str:
+    return str(page.rank) if page.source == own else f"{page.rank} de l'appel {page.source[:8]}"
 
 
 def _confirmed_annex(side_car: bytes) -> str:

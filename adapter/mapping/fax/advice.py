@@ -7,9 +7,6 @@ ADVICE = {
     "fax-unreadable": "Télécopie illisible (fichier abîmé ou vide) : demander à l'émetteur de la renvoyer.",
     "fax-too-long": "Télécopie de trop de pages pour être lue par le logiciel : la lire en entier à la main.",
     "fax-withheld": "Télécopie que la ligne n'a pas pu apporter en entier : la chercher sur le serveur de télécopie.",
-    "fax-incomplete": (
-        "Il manque des codes à l'annexe : lire les pages ; si les pages manquantes arrivent, le document se complète seul."
-    ),
     "fax-unverified": (
         "Document NON VÉRIFIÉ : non signé, modifié, ou signé par une clé inconnue. Rien n'en a été repris : lire les pages et "
         "vérifier auprès de l'émetteur."
@@ -28,8 +25,12 @@ ADVICE = {
     ),
     "fax-document-refused": "Le document de l'annexe ne peut pas être repris tel quel : lire les pages.",
     "instance.test-identity": "Identité de test reçue par une instance de production : rien n'est intégré.",
+    "fax-incomplete": (
+        "Il manque des codes à l'annexe : lire les pages ; si les pages manquantes arrivent, le document se complète seul."
+    ),
 }
-# Of several things that stop one fax, the first of these is its reason; the others are told beside.
+# Of several things that stop one fax, the first of these is its reason; the others are told beside. What closes by itself comes
+# last: when the missing codes come, nothing else that the same fax brought goes with that question.
 ORDER = tuple(ADVICE)
 
 
