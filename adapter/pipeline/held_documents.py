@@ -30,7 +30,9 @@ _COMPARABLE = ("cda", "fhir", CONTENT_KIND)
 
 @dataclass(frozen=True, repr=False)
 class Unheld(Confidential):
-    """What is new of a fax's documents; `outcome` when nothing is, or one is at odds with what is held. `events`: for its log."""
+    """What is new of a fax's documents, none that is at odds with what is held; `outcome` when there is such a one, or nothing is
+    new. `events`: for its log.
+    """
 
     submissions: tuple[StoredSubmission, ...]
     outcome: Ignored | Parked | None = None
@@ -41,15 +43,19 @@ def unless_held(ledger: Ledger, made: Sequence[StoredSubmission]) -> Unheld:
     """The documents of one fax, without those that every recipient has, or is about to have."""
     new: list[StoredSubmission] = []
     events: list[tuple[str, str]] = []
+    at_odds: list[StoredSubmission] = []
     for one in made:
         held = list(_held(ledger, one))
         if any(not _is_same(one, other) for other in held):
-            urgent = one.translation.submission.urgency is Urgency.URGENT
-            return Unheld((), Parked(OTHER_CONTENT, advice_on(OTHER_CONTENT, ""), urgent), tuple(events))
+            at_odds.append(one)
+            continue
         served = {role_id for other in held for role_id in _served(other)}
         events += [(ALREADY_HELD, other.translation.submission.id) for other in held[:1]]
         if not held or {recipient.role_id for recipient in one.plan.recipients} - served:
             new.append(one)
+    if at_odds:
+        urgent = any(one.translation.submission.urgency is Urgency.URGENT for one in at_odds)
+        return Unheld(tuple(new), Parked(OTHER_CONTENT, advice_on(OTHER_CONTENT, ""), urgent), tuple(events))
     return Unheld(tuple(new), Ignored(ALREADY_HELD) if made and not new else None, tuple(events))
 
 
@@ -62,7 +68,17 @@ def without_held(
     news = replace(told.fax, events=(*told.fax.events, *unheld.events)) if told.fax is not None else None
     asked = tuple(item for item in items if item.about_id in kept)
     outcome = told.outcome or unheld.outcome
+    if isinstance(unheld.outcome, Parked):  # whatever else waits, and may be answered or close by itself, hides it never
+        outcome = _both(unheld.outcome, told.outcome)
+        news = replace(news, joined=()) if news is not None else None
     return replace(told, submissions=bundled(unheld.submissions), work_items=asked, outcome=outcome, fax=news)
+
+
+def _both(first: Parked, other: Ignored | Parked | None) -> Parked:
+    if not isinstance(other, Parked):
+        return first
+    advice = f"{first.advice} {other.advice}"
+    return replace(first, advice=advice, urgent=first.urgent or other.urgent, phone_line=other.phone_line)
 
 
 def at_odds_with_fax(ledger: Ledger, made: Sequence[StoredSubmission], now: datetime) -> Iterator[WorkItem]:
