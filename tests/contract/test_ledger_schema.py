@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, delete, event, text
+from sqlalchemy import create_engine, delete, event, inspect, text
 
 from adapter.audit.trail import seal_audit
 from adapter.errors import LedgerError, VaultError
@@ -22,7 +23,7 @@ from adapter.ledger.migrations import configuration
 from adapter.ledger.records import Decision
 from adapter.ledger.vault import Vault
 from adapter.model.delivery import DeliveryState
-from tests.builders.ledger import ENTITY, KEY, World
+from tests.builders.ledger import ENTITY, FAX, KEY, World
 
 pytestmark = pytest.mark.contract
 NewUrl = Callable[[], str]
@@ -41,6 +42,33 @@ def test_the_migrations_make_what_the_tables_say(new_url: NewUrl) -> None:
 
 def test_the_revision_named_in_the_tables_is_the_head() -> None:
     assert ScriptDirectory.from_config(configuration()).get_current_head() == tables.REVISION
+
+
+def test_a_ledger_from_before_the_fax_lines_is_brought_up_with_its_faxes_on_their_way(world: World, new_url: NewUrl) -> None:
+    world.send("doc-1", channels=(FAX,), set_id="set")
+    sent = world.accepted(FAX)
+    world.send("doc-2", channels=(FAX,))
+    engine, before_fax = create_engine(world.url), create_engine(new_url())
+    with before_fax.begin() as connection:
+        command.upgrade(configuration(connection), "0011")
+        known = set(inspect(connection).get_table_names())
+    with engine.begin() as connection:
+        for table in set(inspect(connection).get_table_names()) - known:
+            connection.execute(text(f"DROP TABLE {table}"))
+        connection.execute(text("DROP INDEX ix_delivery_fax"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0011'"))
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, tables.metadata) != []
+    world.ledger.migrate()
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+    engine.dispose()
+    before_fax.dispose()
+    assert [one.delivery.document_id for one in world.claim(FAX)] == ["doc-2"]
+    world.send("doc-1b", channels=(FAX,), set_id="set", version=2)
+    assert [asked.delivery_id for asked in world.ledger.withdrawals(FAX)] == [sent.id]
+    world.prove(sent, DeliveryState.DELIVERED)
+    assert world.deliveries("doc-1")[0].state is DeliveryState.DELIVERED
 
 
 def test_migrating_again_changes_nothing(world: World) -> None:
