@@ -246,7 +246,9 @@ class Ledger:
         return fax_abilities.is_standard_only(self._database, number)
 
     def alarm_urgent_faxes(self) -> int:
-        """Tell somebody, once, of each urgent fax that an engine took ten minutes ago and that is not confirmed; returns how many."""
+        """Tell somebody, once, of each fax that an engine took and of which nothing is known since: of an urgent one after ten
+        minutes, of another after a day. Returns how many.
+        """
         return urgent_faxes.alarm_urgent_faxes(self._database)
 
     def withdrawals(self, channel: ChannelName) -> tuple[Withdrawal, ...]:

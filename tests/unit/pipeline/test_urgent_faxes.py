@@ -98,3 +98,17 @@ def test_a_night_outside_the_hours_costs_an_ordinary_fax_one_try(house: Instance
     house.clock.advance(minutes=2)
     house.dispatch(FAX)
     assert house.states(receipt) == {"fax": "accepted"}
+
+
+def test_an_ordinary_fax_whose_engine_never_tells_its_end_is_a_person_s_after_a_day_and_once(house: Instance) -> None:
+    receipt = _fax(house, "")
+    house.dispatch(FAX)
+    house.clock.advance(hours=23)
+    house.pipeline.settle_some()
+    assert house.reasons() == []
+    house.clock.advance(hours=2)
+    for _ in range(3):
+        house.pipeline.settle_some()
+    assert [(item.reason, item.urgent) for item in house.items()] == [(WAITS, False)]
+    house.prove(house.fax, S.DELIVERED)
+    assert house.reasons() == [] and house.states(receipt) == {"fax": "delivered"}
