@@ -191,6 +191,9 @@ def _tell(ledger: Ledger, desk: FaxesOnDesk, matter: _Matter, made: str, said: S
 
 
 def _is_settled(ledger: Ledger, desk: FaxesOnDesk, fax_id: str) -> bool:
+    """A document that nobody can confirm (codes missing, no known signature) keeps the question open: no other answers it."""
+    if any(fax_id in one.faxes and not one.carried.is_sound for one in desk.documents):
+        return False
     pages = _page_names(page for draft in desk.drafts for page in draft.pages if page.source == fax_id)
     mine = [one for one in desk.documents if fax_id in one.faxes and one.carried.is_sound and not _passed(ledger, desk, one)]
     return _all_confirmed(ledger, desk, [*pages, *map(_document_name, mine)])

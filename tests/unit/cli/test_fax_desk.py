@@ -22,12 +22,14 @@ from adapter.formats.detached_jws import SigningKey
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import PayloadKind
 from adapter.opening import migrate_ledger, open_ledger
+from adapter.packaging.fax_codes import Room, place_codes
 from tests.builders.fhir_document import build_discharge_letter
 from tests.builders.form import build_imaging_request
 from tests.builders.waiting_fax import (
     CARRIED,
     FAX_KEY,
     annex_pages,
+    document_codes,
     document_id,
     document_pages,
     form_pages,
@@ -323,6 +325,17 @@ def test_a_form_that_came_with_another_page_leaves_that_page_in_the_queue(
     assert "tdu fax show" in item.advice and "tdu fax confirm" in item.advice
     done = told("fax", "confirm", fax, "--answers", completed(instance))
     assert done["still_open"] == [{"item": item.id, "reason": item.reason, "receipt": fax}]
+
+
+def test_a_form_that_came_with_half_a_document_leaves_that_document_in_the_queue(
+    instance: Path, entity: str, ledger: Ledger, pages: list[Image.Image], letter_as_data: bytes, told: Callable[..., Any]
+) -> None:
+    sheet = Image.new("1", (1728, 2292), 255)
+    ((half, place),) = place_codes(document_codes(letter_as_data)[:1], Room(1728, 100, 2280))[0]
+    sheet.paste(half, place)
+    fax = keep_fax(ledger, [*pages, sheet], entity, YESTERDAY)
+    done = told("fax", "confirm", fax, "--answers", completed(instance))
+    assert [item["receipt"] for item in done["still_open"]] == [fax]
 
 
 def test_the_queue_says_how_many_boxes_are_doubtful_and_the_form_is_confirmed_from_there(
