@@ -191,6 +191,9 @@ class FaxServer:
 
     def _store(self, tiff: bytes) -> str:
         def upload() -> str:
+            # A listing left the connection in text mode (`ftplib.retrlines`), in which the server takes CR out of CR LF: a page's
+            # picture would break at the first such pair, and what is left of it be confirmed as a page.
+            self._ftp.voidcmd("TYPE I")
             with self._ftp.transfercmd("STOT") as connection:
                 connection.sendall(tiff)
             return self._ftp.voidresp()

@@ -1,15 +1,17 @@
 """A private HylaFAX on two soft modems, loopback only, own spool: what one modem sends, the other receives.
 
 Needs root (hfaxd changes its root) and the Debian packages hylafax-server, hylafax-client, libspandsp2, ghostscript,
-libtiff-tools. Nothing of the machine's own fax set-up is read or changed, no system service is started. Traps met: hfaxd wants
-`-l` before `-i`, else it listens everywhere; a modem's id is its path below /dev with `/` as `_`, so its name holds no `_`; one
-call a number at a time; default retry waits are minutes; the spool's folders must be crossed by the user uucp.
+libtiff-tools. Nothing of the machine's own fax set-up is read or changed, no system service is started, and nothing is left, not
+even when the tests are killed (`keeper`). Traps met: hfaxd wants `-l` before `-i`, else it listens everywhere; a modem's id is
+its path below /dev with `/` as `_`, so its name holds no `_`; one call a number at a time; default retry waits are minutes, a
+modem's resets seconds; the spool's folders must be crossed by the user uucp.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -17,15 +19,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 PROGRAMS = ("/usr/sbin/faxq", "/usr/sbin/hfaxd", "/usr/sbin/faxgetty", "/usr/bin/faxstat")
 PACKAGED_SPOOL, PACKAGED_SETTINGS = Path("/var/spool/hylafax"), Path("/etc/hylafax")
-SPEED = 8
+# Times faster than a telephone line, at most: the line waits for the programs (`soft_modems`).
+SPEED = 40
+# Outside the ports that a system gives to outgoing connections: free when looked at is free a moment later.
+_PORTS = range(20000, 30000)
+# Where the tests may (root), fax programs come before the rest of the tests: a loaded machine then slows the line down less.
+_NICE = -10
 
-_RETRIES = "\n".join(f"JobReq{why}: 3" for why in ("Busy", "NoCarrier", "NoAnswer", "DataConn", "Proto", "Other"))
+# Minutes by default: when a job is tried again, and when a modem that was in use is looked at again.
+_RETRIES = "\n".join(f"JobReq{why}: 2" for why in ("Busy", "NoCarrier", "NoAnswer", "DataConn", "Proto", "Other"))
+_WAITS = f"{_RETRIES}\nPollLockWait: 1\nPollModemWait: 1\n"
 _MODEM = """\
 CountryCode: 33
 AreaCode: 1
@@ -44,9 +54,12 @@ LocalIdentifier: "FAX{number}"
 TagLineFont: etc/lutRS18.pcf
 TagLineFormat: "De %%l|%c|Page %%P/%%T"
 ModemType: Class1
-Class1TMConnectDelay: 400
+Class1TMConnectDelay: 0
+ModemResetDelay: 0
+ModemSoftResetCmdDelay: 0
+ModemDTRDropDelay: 0
 PagerTTYParity: none
-{retries}
+{waits}
 """
 
 
@@ -66,6 +79,7 @@ class HylaFax:
     port: int
     modems: tuple[str, str]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _turn: int = 0
 
     @property
     def spool(self) -> Path:
@@ -78,14 +92,21 @@ class HylaFax:
         return self.spool / "recvq"
 
     def fault(self, **faults: Any) -> None:
-        """What the line does from now on (see `soft_modems`); nothing: a sound line."""
-        control = self.home / "line.json"
-        control.write_text(json.dumps(faults))
-        time.sleep(0.7)  # it is read every half second
+        """What the line does from now on (see `soft_modems`); nothing: a sound line. Returns when the line knows."""
+        self._turn += 1
+        new = self.home / "line.json.new"
+        new.write_text(json.dumps({**faults, "turn": self._turn}))
+        new.replace(self.home / "line.json")
+        if "modems" in self.processes:
+            _until(lambda: _read(self.home / "line.json.seen") == str(self._turn), "an answer of the line")
+
+    def sessions(self) -> str:
+        """Every session log of the server: who said what in which call."""
+        return "\n".join(_read(path) for path in sorted((self.spool / "log").glob("c*")))
 
     def stop_server(self) -> None:
         """HylaFAX itself down, the modems stay."""
-        for name in [name for name in self.processes if name != "modems"]:
+        for name in [name for name in self.processes if name not in {"modems", "keeper"}]:
             _end(self.processes.pop(name))
 
     def start_server(self) -> None:
@@ -100,10 +121,11 @@ class HylaFax:
 
     def stop(self) -> None:
         """Everything down and gone."""
+        keeper = self.processes.pop("keeper")
         for process in reversed(self.processes.values()):
             _end(process)
-        shutil.rmtree(Path(self.modems[0]).parent, ignore_errors=True)
-        shutil.rmtree(self.home, ignore_errors=True)
+        (self.home / "groups").unlink()  # their numbers may belong to others soon
+        keeper.communicate(timeout=60)  # it is told by the end of its input, and removes what is left on disk
 
     def _is_idle(self) -> bool:
         asked = subprocess.run(["/usr/bin/faxstat", "-h", f"127.0.0.1:{self.port}"], capture_output=True, text=True, check=False)
@@ -111,7 +133,13 @@ class HylaFax:
 
     def _run(self, name: str, *command: str) -> None:
         log = (self.home / f"{Path(name).name}.log").open("ab")
-        self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        with log:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+        self.processes[name] = process
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
+        with (self.home / "groups").open("a") as groups:
+            groups.write(f"{process.pid}\n")
 
 
 def start_hylafax() -> HylaFax:
@@ -123,12 +151,17 @@ def start_hylafax() -> HylaFax:
     devices.mkdir()
     paths = (str(devices / f"tty{name}A"), str(devices / f"tty{name}B"))  # locks bear the last name alone: no two servers' alike
     fax = HylaFax(home, _free_port(), paths)
-    _make_spool(fax)
-    fax.fault()
-    script = str(Path(__file__).with_name("soft_modems.py"))
-    fax._run("modems", sys.executable, script, *paths, str(home / "line.json"), str(SPEED))
-    _until(lambda: "ready" in (home / "modems.log").read_text(), "the soft modems")
-    fax.start_server()
+    here = Path(__file__).parent
+    fax._run("keeper", sys.executable, str(here / "keeper.py"), str(home), str(devices))
+    try:
+        _make_spool(fax)
+        fax.fault()
+        fax._run("modems", sys.executable, str(here / "soft_modems.py"), *paths, str(home / "line.json"), str(SPEED))
+        _until(lambda: "ready" in _read(home / "modems.log"), "soft modems")
+        fax.start_server()
+    except BaseException:
+        fax.stop()
+        raise
     return fax
 
 
@@ -141,16 +174,22 @@ def _make_spool(fax: HylaFax) -> None:
     for old in settings.glob("config.*"):
         old.unlink()
     with (settings / "config").open("a") as general:
-        general.write(f"\n{_RETRIES}\n")
+        general.write(f"\n{_WAITS}")
     for number, modem in enumerate(fax.modems):
         name = modem.removeprefix("/dev/").replace("/", "_")
-        (settings / f"config.{name}").write_text(_MODEM.format(number=number, retries=_RETRIES))
+        (settings / f"config.{name}").write_text(_MODEM.format(number=number, waits=_WAITS))
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    for port in random.Random().sample(_PORTS, 50):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no free port")
+
+
+def _read(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
 
 
 def _until(is_so: Any, what: str) -> None:
