@@ -13,6 +13,7 @@ from adapter.config.secret import Secret
 class FaxCompare(StrEnum):
     """What a document carried by a fax must come with to pass by itself."""
 
+    STRICT = "strict"
     REQUIRED = "required"
     WHEN_POSSIBLE = "when-possible"
 
@@ -71,6 +72,6 @@ class FaxDoor:
     poll_seconds: float = bounded(10.0, 0.05, 3600)
     settle_seconds: float = bounded(5.0, 0, 3600)
     max_file_bytes: int = bounded(33_554_432, 1024, 268_435_456)
-    compare: FaxCompare = FaxCompare.REQUIRED
+    compare: FaxCompare = FaxCompare.STRICT
     masked: DoubtfulFax = DoubtfulFax.PARK
     trusted: tuple[TrustedFaxSender, ...] = ()

@@ -32,7 +32,10 @@ class Withheld(StrEnum):
 class PageCompare(StrEnum):
     """What a document must come with to pass by itself. Values are settings: never rename."""
 
-    # The signed annex says what the pages looked like, and they still do.
+    # The signed annex says what the pages looked like, and they still do, dot for dot: a single stroke is seen. What was on paper
+    # since it was sent is looked at by a person.
+    STRICT = "strict"
+    # The same, on paper too: as far as ink can be compared there, which a single stroke through a word escapes.
     REQUIRED = "required"
     # The same where the annex says it; an annex of other software, which may not, passes on its signature alone.
     WHEN_POSSIBLE = "when-possible"
@@ -61,7 +64,7 @@ class FaxDoor:
     number: str = ""
     deliver_to: str = ""
     trusted: Mapping[str, FaxSender] = field(default_factory=dict)
-    compare: PageCompare = PageCompare.REQUIRED
+    compare: PageCompare = PageCompare.STRICT
     takes_masked: bool = False
     takes_test_identities: bool = False
     zone: str = "Europe/Paris"

@@ -201,7 +201,7 @@ def _fax(delivery: Delivery, document: Document, cover: FaxCover, sender: Sender
 
     @lru_cache(maxsize=4)
     def prints(annexes: int) -> tuple[bytes, ...]:
-        return sheet_prints(pdf, cover, annexes, sender.stamp)
+        return sheet_prints(pdf, cover, annexes, sender.stamp, rows)
 
     annex = annex_of(document.submission, document.bundle, sender.fax_key, lambda codes: prints(annex_sheets(codes, rows)))
     return replace(build_fax(pdf, cover, sender.stamp, annex.codes, rows), note=annex.note)

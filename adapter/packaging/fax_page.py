@@ -89,9 +89,12 @@ class FaxCover(Confidential):
     follow_up: str = ""
 
 
-def sheet_prints(pdf: bytes, cover: FaxCover, annexes: int, stamp: str = "") -> tuple[bytes, ...]:
-    """What the sheets before the annex look like, when the annex takes so many: told under its signature."""
-    return tuple(print_of(sheet) for sheet in _sheets(pdf, cover, 1 + _page_count(pdf) + annexes, stamp))
+def sheet_prints(
+    pdf: bytes, cover: FaxCover, annexes: int, stamp: str = "", rows: RowsPerDot = RowsPerDot.FINE
+) -> tuple[bytes, ...]:
+    """What the sheets before the annex look like as they leave, when the annex takes so many: told under its signature."""
+    sheets = _sheets(pdf, cover, 1 + _page_count(pdf) + annexes, stamp)
+    return tuple(print_of(_at(sheet, rows).resize(sheet.size, Image.Resampling.NEAREST)) for sheet in sheets)
 
 
 def annex_sheets(codes: Sequence[bytes], rows: RowsPerDot) -> int:

@@ -28,7 +28,7 @@ from adapter.pipeline.judge import Judged
 from adapter.pipeline.verbs import Pipeline
 
 # Why a fax waits that a person's confirmation answers. What is not verified or not whole is none of these.
-ANSWERED = ("fax-paper-form", "fax-page-differs", "fax-not-compared", "fax-masked")
+ANSWERED = ("fax-paper-form", "fax-page-differs", "fax-over-paper", "fax-not-compared", "fax-masked")
 # What pages were confirmed as, they stay: as good as for ever.
 _FOR_GOOD = timedelta(days=36_500)
 _DOTS_PER_INCH = DOTS_PER_MM * 25.4

@@ -196,7 +196,7 @@ class _Reader:
     ) -> _Obstacle | None:
         """Why the pages do not let the document pass; None when they do."""
         if not document.prints:
-            is_wanted = self._door.compare is PageCompare.REQUIRED
+            is_wanted = self._door.compare is not PageCompare.WHEN_POSSIBLE
             return _Obstacle("fax-not-compared", is_urgent=is_urgent) if is_wanted else None
         calls = [CalledPages(self._id, self._claim.content, _ranks(reading))]
         found = compare_pages(calls, document.prints)
@@ -205,7 +205,11 @@ class _Reader:
             found = compare_pages(calls, document.prints)
         if found.missing:
             found = self._with_pages_before(calls, found, document.prints)
-        return None if found.is_alike else _Obstacle("fax-page-differs", _differences(found, self._id), is_urgent)
+        if not found.is_alike:
+            return _Obstacle("fax-page-differs", _differences(found, self._id), is_urgent)
+        if found.over_paper and self._door.compare is PageCompare.STRICT:
+            return _Obstacle("fax-over-paper", is_urgent=is_urgent)
+        return None
 
     def _with_pages_before(self, calls: Sequence[CalledPages], found: PagesCompared, prints: Sequence[bytes]) -> PagesCompared:
         """Pages that came alone in a call that broke before any code: looked for among those that wait at this line."""

@@ -36,12 +36,13 @@ DOOR = "fax:accueil"
 
 @dataclass
 class SentFax:
-    """The sheets of one fax as sent. `codes`: what the annex says, one each; `document`: its canonical JSON."""
+    """The sheets of one fax as sent. `codes`: what the annex says; `document`: its canonical JSON; `prints`: its sheets' own."""
 
     sheets: list[Image.Image]
     codes: tuple[bytes, ...]
     document: bytes
     bundle: dict[str, Any] = field(repr=False)
+    prints: tuple[bytes, ...] = ()
 
     @property
     def annexes(self) -> int:
@@ -60,11 +61,13 @@ def fax_of(
 ) -> SentFax:
     """Drawn as the fax channel draws it."""
     pdf = render_pdf(bundle, stamp="", urgency="")
-    prints = (lambda codes: sheet_prints(pdf, COVER, annex_sheets(codes, rows))) if with_prints else (lambda _codes: ())
+    prints = (
+        (lambda codes: sheet_prints(pdf, COVER, annex_sheets(codes, rows), rows=rows)) if with_prints else (lambda _codes: ())
+    )
     annex = annex_of(submission(), bundle, key, prints)
     assert annex.codes and annex.is_printed is with_prints
     sheets = sheets_of(build_fax(pdf, COVER, "", annex.codes, rows).tiff)
-    return SentFax(sheets, annex.codes, canonical_json(bundle), bundle)
+    return SentFax(sheets, annex.codes, canonical_json(bundle), bundle, prints(annex.codes))
 
 
 def sheets_of(content: bytes) -> list[Image.Image]:
@@ -91,6 +94,41 @@ def written_on(sheet: Image.Image, seed: int = 1) -> Image.Image:
     x, y = chance.randint(200, 700), chance.randint(700, 1700)
     points = [(x + step * 6, y + chance.uniform(-22, 22)) for step in range(90)]
     ImageDraw.Draw(page).line(points, fill=0, width=5, joint="curve")
+    return page.convert("1")
+
+
+def struck(sheet: Image.Image, pen: int = 4) -> Image.Image:
+    """One pen line through one word of a page, the first that is neither short nor a rule."""
+    page = sheet.convert("L")
+    left, middle, right = _a_word(page)
+    ImageDraw.Draw(page).line((left - 4, middle + 1, right + 4, middle - 1), fill=0, width=pen)
+    return page.convert("1")
+
+
+def _a_word(page: Image.Image) -> tuple[int, int, int]:
+    """Left, middle and right of a word in a line of ordinary letters, below the middle of a page."""
+    top = page.height // 3
+    while top < page.height - 60:
+        rows = [page.crop((0, y, page.width, y + 1)).getextrema()[0] == 0 for y in range(top, min(top + 60, page.height))]
+        first = rows.index(True) if True in rows else len(rows)
+        high = rows[first:].index(False) if False in rows[first:] else 0
+        if first and 9 <= high <= 40:
+            line = page.crop((0, top + first, page.width, top + first + high))
+            columns = [line.crop((x, 0, x + 10, high)).getextrema()[0] == 0 for x in range(page.width - 10)]
+            for left in (x for x in range(1, len(columns)) if columns[x] and not columns[x - 1]):
+                wide = columns[left:].index(False)
+                if 70 <= wide <= 220:
+                    return left + 9, top + first + high // 2, left + wide
+        top += first + max(high, 1)
+    raise LookupError("no word on this page")
+
+
+def tagged(sheet: Image.Image, rows: int = 28) -> Image.Image:
+    """A page as a fax server forwards it: dot for dot below a tag line, with one row that came wrong."""
+    page = Image.new("L", (sheet.width, sheet.height + rows), 255)
+    page.paste(sheet.convert("L"), (0, rows))
+    page.paste(page.crop((0, 1200, page.width, 1201)), (0, 1201))
+    ImageDraw.Draw(page).text((40, 4), "22-NOV-2026 10:15  CHU FICTIF   P.2", fill=0)
     return page.convert("1")
 
 

@@ -18,6 +18,10 @@ ADVICE = {
         "comparer (`tdu fax show`), puis confirmer ou saisir (`tdu fax confirm`)."
     ),
     "fax-not-compared": "L'annexe ne dit pas à quoi ressemblaient les pages : les comparer au document, puis confirmer.",
+    "fax-over-paper": (
+        "Document signé, mais ses pages sont passées par le papier (imprimées puis numérisées) : un mot ou une dose rayés d'un "
+        "seul trait peuvent échapper au logiciel. Regarder les pages (`tdu fax show`), puis confirmer (`tdu fax confirm`)."
+    ),
     "fax-paper-form": "Formulaire rempli à la main : vérifier le brouillon, puis confirmer (`tdu fax show`, `tdu fax confirm`).",
     "fax-masked": "Document masqué ou à diffusion restreinte : une personne décide à qui il est remis.",
     "fax-other-content": (

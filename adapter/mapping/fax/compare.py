@@ -64,6 +64,11 @@ class PagesCompared(Confidential):
         return tuple(page for page in self.pages if page.compared is not None and not page.compared.is_alike)
 
     @property
+    def over_paper(self) -> tuple[FoundPage, ...]:
+        """Sheets that were on paper since they were sent: a single stroke on them may not have been seen."""
+        return tuple(page for page in self.pages if page.compared is not None and not page.compared.is_straight)
+
+    @property
     def is_alike(self) -> bool:
         """True when every sheet came as it was sent, and nothing else did."""
         return self.is_whole and not (self.missing or self.unknown or self.differing)

@@ -53,6 +53,12 @@ def write_key(path: Path) -> None:
 TRUSTED = '[[doors.fax.trusted]]\nname = "CHU"\nkey = "chu.pem"\nnumbers = ["04 91 00 00 01"]\n'
 
 
+def test_a_line_that_says_nothing_lets_pass_only_what_came_dot_for_dot(tmp_path: Path) -> None:
+    write_key(tmp_path / "chu.pem")
+    config = load(tmp_path, f'{LINE}folder = "in"\n{TRUSTED}')
+    assert fax_doors(config).of("fax:ivry").compare is PageCompare.STRICT
+
+
 def test_a_line_becomes_what_its_reader_and_its_door_must_know(tmp_path: Path) -> None:
     write_key(tmp_path / "chu.pem")
     line = f'{LINE}folder = "in"\nnumber = "01 45 21 00 01"\ndeliver_to = "role:org:ivry"\nmasked = "deliver"\n'

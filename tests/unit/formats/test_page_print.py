@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw
 from adapter.formats.fax_annex import deflate, inflate, inflate_all
 from adapter.formats.page_cells import LEVELS, PRINT_BYTES
 from adapter.formats.page_print import cells_in, compare_page, difference_picture, is_blank, print_of
-from tests.builders.sent_fax import case_bundle, fax_of, noisy, written_on
+from adapter.packaging.fax_page import RowsPerDot
+from tests.builders.sent_fax import case_bundle, fax_of, noisy, struck, tagged, written_on
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,50 @@ def test_what_was_erased_from_a_page_is_found(sheets: list[Image.Image]) -> None
     ImageDraw.Draw(page).rectangle((200, 600, 900, 800), fill=255)
     spots = compare_page(page, print_of(sheets[1]), turns=(False,)).spots
     assert spots and not any(spot.added for spot in spots)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_page_that_was_never_on_paper_is_known_and_one_stroke_through_a_word_is_seen(
+    sheets: list[Image.Image], number: int
+) -> None:
+    print_ = print_of(sheets[number])
+    for page in (sheets[number], tagged(sheets[number])):
+        clean = compare_page(page, print_)
+        assert clean.is_straight and clean.is_alike
+    for pen in (3, 6):
+        marked = compare_page(tagged(struck(sheets[number], pen)), print_)
+        assert marked.is_straight and marked.is_same_page and not marked.is_alike
+        assert all(spot.added and spot.columns < 12 for spot in marked.spots)
+
+
+def test_a_page_that_was_on_paper_is_not_taken_for_a_straight_one(sheets: list[Image.Image]) -> None:
+    assert not any(compare_page(noisy(sheets[1], seed), print_of(sheets[1]), turns=(False,)).is_straight for seed in range(4))
+
+
+def test_rows_lost_on_the_line_leave_a_page_straight(sheets: list[Image.Image]) -> None:
+    page = Image.new("L", (1728, 2288), 255)
+    page.paste(sheets[1].crop((0, 0, 1728, 900)), (0, 0))
+    page.paste(sheets[1].crop((0, 904, 1728, 2292)), (0, 900))
+    assert compare_page(page, print_of(sheets[1])).is_straight
+
+
+def test_a_stroke_is_framed_where_it_is(sheets: list[Image.Image]) -> None:
+    page = sheets[1].convert("L")
+    ImageDraw.Draw(page).line((320, 54 + 640 + 8, 420, 54 + 640 + 8), fill=0, width=4)
+    shifted = Image.new("L", (1728, 2400), 255)
+    shifted.paste(page, (3, 50))
+    compared = compare_page(shifted, print_of(sheets[1]))
+    (spot,) = compared.spots
+    assert (spot.row, spot.column) == (20, 10) and spot.columns <= 4
+    assert compared.overlay.affine[2] == 3 and compared.overlay.affine[5] == 54 + 50
+
+
+def test_a_standard_page_is_held_against_its_own_print() -> None:
+    fax = fax_of(case_bundle("cda-ldl-ses"), rows=RowsPerDot.STANDARD)
+    print_ = fax.prints[1]
+    clean, marked = compare_page(fax.sheets[1], print_), compare_page(struck(fax.sheets[1], 2), print_)
+    assert clean.is_straight and clean.is_alike
+    assert marked.is_straight and not marked.is_alike
 
 
 def test_another_page_is_not_taken_for_this_one(sheets: list[Image.Image]) -> None:
