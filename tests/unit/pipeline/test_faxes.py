@@ -206,6 +206,19 @@ def test_one_stroke_through_a_word_of_a_page_that_came_straight_is_a_person_s(ho
     assert "page 2 (1 endroits)" in house.items()[0].advice
 
 
+def test_another_patient_s_pages_before_the_codes_of_a_letter_are_a_person_s(house: Instance, letter: SentFax) -> None:
+    other = json.loads(json.dumps(letter.bundle))
+    for entry in other["entry"]:
+        if entry["resource"]["resourceType"] == "Patient":
+            entry["resource"]["name"] = [{"family": "AUTREMENT", "given": ["Camille"]}]
+            entry["resource"]["birthDate"] = "1951-03-02"
+    theirs = fax_of(other)
+    assert len(theirs.sheets) == len(letter.sheets)
+    receipt = came(house, [*theirs.sheets[: -letter.annexes], *letter.sheets[-letter.annexes :]])
+    assert documents(house, receipt) == []
+    assert house.timeline(receipt).receipt.reason == "fax-page-differs"
+
+
 @pytest.mark.parametrize("compare", list(PageCompare))
 def test_pages_that_were_on_paper_pass_only_where_the_line_allows_it(
     tmp_path: Path, letter: SentFax, compare: PageCompare
