@@ -35,7 +35,7 @@ _NICE = -10
 
 # Minutes by default: when a job is tried again, and when a modem that was in use is looked at again.
 _RETRIES = "\n".join(f"JobReq{why}: 2" for why in ("Busy", "NoCarrier", "NoAnswer", "DataConn", "Other"))
-# After a call in which both did not agree: long enough for our channel to see, on a loaded machine, that fine pages are not taken.
+# After a call without agreement: long enough for our channel to see, on a loaded machine, that fine pages are not taken.
 _WAITS = f"{_RETRIES}\nJobReqProto: 15\nPollLockWait: 1\nPollModemWait: 1\n"
 _MODEM = """\
 CountryCode: 33
