@@ -1,16 +1,20 @@
-"""What the faults of a telephone line make of a received fax: two real T.30 terminals, our pages, our understanding."""
+"""What faulty lines, machines and senders make of a received fax: two real T.30 terminals, our pages, our understanding."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from adapter.formats.detached_jws import SigningKey, sign
+from adapter.formats.fax_annex import MAX_DOCUMENT_BYTES, Annex, write_codes
+from adapter.packaging.fax_codes import Room, place_codes
 from adapter.packaging.fax_page import RowsPerDot
 from tests.builders.instance import Instance
-from tests.builders.sent_fax import SentFax, case_bundle, doors, fax_of, sheets_of, tiff
+from tests.builders.sent_fax import KEY, STRANGER, SentFax, case_bundle, doors, fax_of, sheets_of, tiff
 from tests.loudly import skip_loudly
 from tests.servers.spandsp import Ability, load_spandsp
 from tests.servers.t30_pair import CallReport, LineFaults, call
@@ -116,3 +120,16 @@ def test_codes_cropped_off_make_no_document(house: Instance, letter: SentFax) ->
 def test_a_fax_that_came_twice_in_one_call_is_one_document(house: Instance, letter: SentFax) -> None:
     assert len(documents(house, came(house, [*letter.sheets, *letter.sheets]))) <= 1
     assert house.conservation().holds
+
+
+@pytest.mark.parametrize(("key", "reason"), [(STRANGER, "fax-unverified"), (KEY, "fax-annex-unreadable")])
+def test_codes_that_would_fill_the_memory_are_a_person_s_whoever_signed_them(
+    house: Instance, key: SigningKey, reason: str
+) -> None:
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    bomb = squeezer.compress(b"0" * (MAX_DOCUMENT_BYTES + 1)) + squeezer.flush()
+    page = Image.new("1", (1728, 2292), 255)
+    for image, place in place_codes(write_codes(Annex(sign(bomb, key), bomb)), Room(1728, 264, 2272))[0]:
+        page.paste(image, place)
+    receipt = came(house, [page])
+    assert documents(house, receipt) == [] and house.reasons() == [reason]
