@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 help:
 	@echo "make demo            install, then the whole story with built-in partners (artefacts in demo-out/)"
 	@echo "make test            install what tests need, then every test"
-	@echo "make fax             calls through a real HylaFAX and two soft modems (ten minutes, a quiet machine)"
+	@echo "make fax             of the tests, those with calls through a real HylaFAX and two soft modems"
 	@echo "make check           ruff, mypy, import-linter and the fast tests"
 	@echo "make approve CASE=x  rewrite the expected outputs of fixtures/cases/x, after a look at them"
 	@echo "make bench           figures of speed"
@@ -49,9 +49,8 @@ packages:
 test: $(VENV)/.dev packages
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --timeout 300 $(PYTEST_ARGS)
 
-# Calls over two soft modems, in line time: on a busy machine they break, so they are no part of `make test`.
 fax: $(VENV)/.dev packages
-	$(BIN)/python -m pytest -n 0 -m fax --timeout 600 tests/contract/test_hylafax_channel.py $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 0 -m fax --timeout 300 $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -24,9 +24,7 @@ class OutgoingFax(Confidential):
     number: str
 
 
-def fax_capabilities(
-    size_limit_bytes: int, *, resend_is_safe: bool = True, proof_is_secondhand: bool = False
-) -> Capabilities:
+def fax_capabilities(size_limit_bytes: int, *, resend_is_safe: bool = True, proof_is_secondhand: bool = False) -> Capabilities:
     """What fax can do: no reading receipt exists. `resend_is_safe`: the engine knows our reference again."""
     return Capabilities(
         name=ChannelName.FAX,

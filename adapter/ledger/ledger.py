@@ -132,7 +132,7 @@ class Ledger:
     # ── prepare ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def claim_receipts(self, worker: str, limit: int, lease: timedelta) -> list[ClaimedReceipt]:
-        """Take the oldest received receipts that nobody holds (or whose holder's lease ran out)."""
+        """Take the oldest received receipts that nobody holds (or whose holder's lease ran out), one fax among them at most."""
         return receipts.claim_receipts(self._database, worker, limit, lease)
 
     def release_receipt(self, receipt_id: str, fence: int) -> None:
@@ -256,7 +256,7 @@ class Ledger:
         return withdrawals.pending(self._database, channel)
 
     def settle_withdrawal(self, delivery_id: str, found: Withdrawn) -> bool:
-        """Write what a channel answered; True when that ends the question. What nobody has is replaced and cancelled by nothing."""
+        """Write what a channel answered; True when that ends the question. What nobody has, nothing replaces or cancels."""
         return withdrawals.settle(self._database, delivery_id, found)
 
     def tell_held_by_withdrawals(self) -> int:

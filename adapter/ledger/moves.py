@@ -109,8 +109,8 @@ def open_next_leg(tx: Transaction, row: Row, *, actor: str) -> bool:
 
 
 def close_later_legs(tx: Transaction, row: Row, states: Iterable[DeliveryState], detail: str, *, actor: str) -> None:
-    """Cancel the role's other legs that are in one of `states`: it was served, or a person took it over. What waits in a partner's
-    queue is asked back.
+    """Cancel the role's other legs that are in one of `states`: it was served, or a person took it over. What waits in a
+    partner's queue is asked back.
     """
     wanted = {state.value for state in states}
     for leg in _legs_of_role(tx, row):

@@ -45,7 +45,9 @@ TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
     S.QUEUED: frozenset({S.CLAIMED, S.WAITING, S.CANCELLED, S.SUPERSEDED, S.PARKED}) | PROOFS,
     S.CLAIMED: frozenset({S.ON_WIRE, S.QUEUED, S.PARKED, S.SUPERSEDED, S.CANCELLED}) | PROOFS,
     S.ON_WIRE: frozenset({S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED, S.QUEUED, S.REFUSED, S.UNCLEAR, S.PARKED}),
-    S.UNCLEAR: frozenset({S.QUEUED, S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED, S.REFUSED, S.PARKED, S.CANCELLED, S.SUPERSEDED}),
+    S.UNCLEAR: frozenset(
+        {S.QUEUED, S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED, S.REFUSED, S.PARKED, S.CANCELLED, S.SUPERSEDED}
+    ),
     # Cancelled, superseded: taken back out of the partner's queue before it left. Parked: who took it to pass it on never said that
     # it was, and a person must find out.
     S.ACCEPTED: frozenset({S.DELIVERED, S.READ, S.INTEGRATED, S.REFUSED, S.PARKED, S.CANCELLED, S.SUPERSEDED}),

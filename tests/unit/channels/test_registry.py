@@ -34,5 +34,7 @@ def test_an_unknown_or_broken_channel_is_a_configuration_error(monkeypatch: pyte
     installed(monkeypatch, ("broken", "no_such_module:Thing"))
     with pytest.raises(ConfigurationError, match="ModuleNotFoundError"):
         registry.channel_class("broken")
-    with pytest.raises(ConfigurationError, match="Known channels: mssante, shared_record, fax, hylafax, mail-fax, hl7_push, inbox, broken"):
+    with pytest.raises(
+        ConfigurationError, match="Known channels: mssante, shared_record, fax, hylafax, mail-fax, hl7_push, inbox, broken"
+    ):
         registry.channel_class("telex")
