@@ -48,8 +48,8 @@ TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
     S.UNCLEAR: frozenset(
         {S.QUEUED, S.ACCEPTED, S.DELIVERED, S.READ, S.INTEGRATED, S.REFUSED, S.PARKED, S.CANCELLED, S.SUPERSEDED}
     ),
-    # Cancelled, superseded: taken back out of the partner's queue before it left. Parked: who took it to pass it on never said that
-    # it was, and a person must find out.
+    # Cancelled, superseded: taken back out of the partner's queue before it left. Parked: who took it to pass it on never said
+    # that it was, and a person must find out.
     S.ACCEPTED: frozenset({S.DELIVERED, S.READ, S.INTEGRATED, S.REFUSED, S.PARKED, S.CANCELLED, S.SUPERSEDED}),
     S.DELIVERED: frozenset({S.READ, S.INTEGRATED, S.REFUSED}),
     S.READ: frozenset({S.INTEGRATED, S.REFUSED}),
