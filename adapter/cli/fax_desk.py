@@ -28,6 +28,7 @@ from adapter.formats.sheet_pages import pages_of, upright_png
 from adapter.ledger.fax_desk import KeptFax
 from adapter.ledger.ledger import Ledger
 from adapter.ledger.records import WorkFilter
+from adapter.mapping.from_fax import origin_of
 from adapter.model.paper_draft import FormDraft
 from adapter.model.receipt import Answer, Receipt, Verdict
 from adapter.model.work_item import WorkAbout, WorkItem
@@ -124,7 +125,14 @@ def _fax_data(name: str, fax: KeptFax, desk: FaxesOnDesk, folder: OutFolder) -> 
             folder.write(pages[-1], upright_png(page, turns.get(rank, usual[0][0] if usual else 0)))
     except InputError:  # told among the findings; the pages before are there
         folder.write(f"{name}/as-received", fax.content)
-    return {"receipt": fax.receipt.id, "received_at": fax.receipt.received_at.isoformat(), "pages": pages}
+    caller = origin_of(fax.side_car)
+    return {
+        "receipt": fax.receipt.id,
+        "from": caller.number,
+        "called_id": caller.called,
+        "received_at": caller.received_at or fax.receipt.received_at.isoformat(),
+        "pages": pages,
+    }
 
 
 def _difference_data(sheet: SheetThatCame, names: Mapping[str, str], folder: OutFolder) -> dict[str, Any]:
@@ -136,7 +144,9 @@ def _difference_data(sheet: SheetThatCame, names: Mapping[str, str], folder: Out
 
 def _lines(told: Mapping[str, Any], drafts: Sequence[_Shown], desk: FaxesOnDesk) -> Iterator[str]:
     for fax in told["faxes"]:
-        yield f"fax {fax['receipt']}: {len(fax['pages'])} pages  {fax['pages'][0] if fax['pages'] else ''}".rstrip()
+        pages = fax["pages"]
+        yield f"fax {fax['receipt']}: {len(pages)} page{'s' if len(pages) > 1 else ''}  {pages[0] if pages else ''}".rstrip()
+        yield f"  from {fax['from'] or 'no number told'}, {fax['received_at']}"
     yield from map(document_line, told["documents"])
     for one in told["differences"]:
         yield f"  page {one['page']} differs in {one['places']} places from what was signed  {one['picture']}"

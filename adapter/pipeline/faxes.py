@@ -23,7 +23,7 @@ from adapter.mapping.fax.advice import ADVICE, ORDER, advice_on
 from adapter.mapping.fax.compare import CalledPages, FoundPage, PagesCompared, compare_pages
 from adapter.mapping.fax.document import reasons_to_wait, translate_faxed
 from adapter.mapping.fax_pages import FaxReading, read_fax
-from adapter.mapping.forms.paper import drafts_in_words
+from adapter.mapping.forms.paper import drafts_in_words, may_be_urgent
 from adapter.mapping.from_fax import FaxOrigin, origin_of
 from adapter.model.confidential import Confidential
 from adapter.model.effects import Effect, Parked, Translation
@@ -240,7 +240,8 @@ class _Reader:
         """What is for people: forms filled by hand, pages that nothing could be read on."""
         desk, received = self._desk, reading.received
         if received.drafts:
-            desk.obstacles.append(_Obstacle("fax-paper-form", f"{drafts_in_words(received.drafts)}."))
+            words = f"{drafts_in_words(received.drafts)}."
+            desk.obstacles.append(_Obstacle("fax-paper-form", words, may_be_urgent(received.drafts)))
         if any(finding.code == "fax-annex.unknown-format" for finding in received.findings):
             desk.obstacles.append(_Obstacle("fax-other-format"))
         if reading.problem:
@@ -294,7 +295,9 @@ class _Reader:
         return Parked(first.reason, advice, is_urgent, phone)
 
     def _names(self) -> list[str]:
-        return list(dict.fromkeys(role.display for role in self._roles))
+        """Whose number it is: of the directory, else a trusted sender who faxes from it."""
+        trusted = [sender.name for sender in self._door.trusted.values() if self._origin.number in sender.numbers]
+        return list(dict.fromkeys(role.display for role in self._roles)) or trusted
 
 
 def _ranks(reading: FaxReading) -> tuple[int, ...]:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapter.mapping.forms.questionnaire import Question, Questionnaire
+from adapter.mapping.rules import load_rules
 from adapter.model.confidential import Confidential
 from adapter.model.paper_draft import BoxReading, BoxState, Doubt, DraftAnswer, FormDraft, Snippet
+from adapter.model.submission import Urgency
 
 _YES_NO = {"oui": True, "non": False}
 EMPTY = ""
@@ -76,6 +78,20 @@ def _summary(draft: FormDraft) -> str:
 
 def _count(number: int, *words: str) -> str:
     return " ".join((str(number), *(f"{word}s" if number > 1 else word for word in words)))
+
+
+def may_be_urgent(drafts: Sequence[FormDraft]) -> bool:
+    """Whether the box for « urgent » of one of these forms bears a mark, sure or not: a doubt is not worth a day's wait."""
+    return any(_urgent_is_marked(draft) for draft in drafts)
+
+
+def _urgent_is_marked(draft: FormDraft) -> bool:
+    rules = load_rules(f"forms/{draft.slug}")
+    request = rules.groups.get("request")
+    rule = request.fields.get("urgency") if request is not None else None
+    words = rules.data.get("urgency", {})
+    marked = [word for one in draft.answers if rule is not None and one.link_id in rule.paths for word in one.candidates]
+    return any(words.get(word, word) == Urgency.URGENT for word in marked)
 
 
 # -- the answers --------------------------------------------------------------------------------------------------------

@@ -95,6 +95,12 @@ def test_what_a_fax_holds_is_written_for_its_reader_alone(instance: Path, fax: s
     )
 
 
+def test_who_reads_a_fax_is_told_the_number_that_it_came_from(fax: str, tdu: Terminal, told: Callable[..., Any]) -> None:
+    (shown,) = told("fax", "show", fax, "--out", "look")["faxes"]
+    assert (shown["from"], shown["called_id"]) == ("+33199005678", "+33199000001")
+    assert "  from +33199005678, " in tdu("fax", "show", fax, "--out", "again").stdout
+
+
 def test_the_answers_hold_what_is_surely_ticked_and_nothing_that_is_doubtful(
     instance: Path, fax: str, told: Callable[..., Any]
 ) -> None:

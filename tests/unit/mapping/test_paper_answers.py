@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from adapter.mapping.forms.paper import drafts_in_words, paper_answers
+from adapter.mapping.forms.paper import drafts_in_words, may_be_urgent, paper_answers
 from adapter.mapping.forms.questionnaire import load_questionnaire
 from adapter.mapping.from_form import inspect_form
 from adapter.model.paper_draft import BoxReading, BoxState, Doubt, DraftAnswer, FormDraft, SheetPage, Snippet
@@ -91,3 +91,33 @@ def test_the_queue_is_told_how_much_is_ticked_doubtful_and_to_type_and_names_nob
     words = drafts_in_words([_draft(boxes=boxes, written=(("patient.nom", 0),))])
     counted = "1 case cochée, 2 cases douteuses, 1 champ manuscrit à saisir, pages 2 et 3 non reçues"
     assert words == f"« {FORM.title} », {counted}"
+
+
+@pytest.mark.parametrize(
+    ("slug", "link_id", "urgent", "other"),
+    [
+        ("demande-imagerie", "demande.urgence", "urgent", "semi-urgent"),
+        ("demande-hospitalisation", "sejour.delai", "urgent", "des-que-possible"),
+        ("demande-pta", "appui.urgence", "urgent", "non urgent"),
+        ("demande-avis", "avis.urgence", "urgent", "non urgent"),
+        ("lettre-liaison-entree", "lettre.urgence", "urgent", "non urgent"),
+    ],
+)
+def test_a_mark_in_the_box_for_urgent_makes_a_form_urgent_even_when_it_is_doubtful(
+    slug: str, link_id: str, urgent: str, other: str
+) -> None:
+    form = load_questionnaire(slug)
+    assert {urgent, other} <= {option.code for option in form.question(link_id).options}
+
+    def draft(*marked: str, sure: bool) -> FormDraft:
+        answer = DraftAnswer(link_id, 0, "", marked if sure else (), 1.0, marked)
+        return FormDraft(slug, form.version, form.title, 1, (), (answer,), ())
+
+    assert may_be_urgent([draft(other, sure=True), draft(urgent, sure=True)])
+    assert may_be_urgent([draft(urgent, other, sure=False)])
+    assert not may_be_urgent([draft(other, sure=True)])
+
+
+def test_a_form_that_asks_no_urgency_is_not_urgent() -> None:
+    form = load_questionnaire("reponse-hospitalisation")
+    assert not may_be_urgent([FormDraft(form.slug, form.version, form.title, 1, (), (), ())])

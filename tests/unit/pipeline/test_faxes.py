@@ -18,6 +18,7 @@ from adapter.model.receipt import Principal, ReceiptState
 from adapter.packaging.fax_codes import Room, place_codes
 from tests.builders.directory import APHP_EJ
 from tests.builders.instance import Instance
+from tests.builders.paper_forms import fill, printed
 from tests.builders.sent_fax import (
     COVER,
     DOOR,
@@ -34,6 +35,7 @@ from tests.builders.sent_fax import (
     tiff,
     written_on,
 )
+from tests.builders.waiting_fax import form_pages
 
 LINE = Principal("accueil", "fax", APHP_EJ)
 OTHER = "940110018"
@@ -284,6 +286,30 @@ def test_pages_without_codes_are_a_person_s_and_name_who_sent_them(house: Instan
     receipt = came(house, letter.sheets[:1])
     assert house.timeline(receipt).receipt.state is ReceiptState.PARKED
     assert house.reasons() == ["fax-unread"]
+    (item,) = house.ledger.list_work_items(legal_entity=APHP_EJ)
+    assert item.advice.startswith(f"De : {SENDER_NAME}. "), "its number is that of a sender whom the line trusts"
+
+
+def test_an_unknown_number_is_told_as_such_and_not_given_away(house: Instance, letter: SentFax) -> None:
+    receipt = came(house, letter.sheets, side_car=side_car("+33199009999"))
+    assert ", unknown number, " in told(house, receipt)["fax-document"]
+    known = came(house, letter.sheets, reference="call-2")
+    assert f", {SENDER_NAME}, signed by {SENDER_NAME}" in told(house, known)["fax-document"]
+
+
+def test_a_form_on_paper_whose_box_for_urgent_is_ticked_waits_among_what_is_urgent(house: Instance) -> None:
+    seeds = {_is_meant_urgent(seed): seed for seed in map(str, range(12))}
+    for is_urgent in (True, False):
+        receipt = came(house, form_pages(seed=seeds[is_urgent]), reference=f"call-{is_urgent}")
+        (item,) = (one for one in house.ledger.list_work_items(legal_entity=APHP_EJ) if one.about_id == receipt)
+        assert (item.reason, item.urgent) == ("fax-paper-form", is_urgent)
+
+
+def _is_meant_urgent(seed: str) -> bool:
+    places = printed("demande-imagerie")[0].pages
+    meant = fill("demande-imagerie", seed, light=0.0).meant
+    ticked = [places[page - 1][index] for (page, index), is_meant in meant.items() if is_meant]
+    return any((place.link_id, place.value) == ("demande.urgence", "urgent") for place in ticked)
 
 
 @pytest.mark.parametrize(
