@@ -58,6 +58,7 @@ def check_instance(config: Config, now: datetime) -> list[Check]:
         *_check_mail_fax(config),
         *_check_mailboxes(config, lines),
         *_check_fax_lines(config),
+        *_check_takers(config),
         *_check_fax_numbers(config, now),
         *_check_acks(config),
         *_check_proofs(config),
@@ -231,11 +232,28 @@ def _check_fax_lines(config: Config) -> Iterator[Check]:
         subject = f"fax line {line.name}"
         senders = len(doors.of(f"{FAX_DOOR}{line.name}").trusted)
         told = (
-            f"{senders} senders trusted" if senders else "no sender trusted: every document that a fax carries waits for a person"
+            f"senders trusted: {senders}" if senders else "no sender trusted: each document that a fax carries waits for a person"
         )
         problem = _why_no_folder(line, line.folder) if line.folder is not None else ""
         problem = _why_no_queue(line, line.hylafax) if line.hylafax is not None else problem
         yield Check(subject, not problem, problem or f"reachable, {told}")
+
+
+def _check_takers(config: Config) -> Iterator[Check]:
+    """Roles that documents of a line or a mailbox go to and nobody has: each document would wait for a person."""
+    doors = config.doors
+    named = [(f"fax line {line.name}", line.deliver_to) for line in doors.fax]
+    named += [(f"mailbox {box.name}", box.deliver_to) for box in doors.mailboxes]
+    named += [(f"mailbox {box.name}", ward.deliver_to) for box in doors.mailboxes for ward in box.wards]
+    roles = [(subject, target) for subject, target in named if target.startswith("role:")]
+    try:
+        directory = load_directory(config.directory.read())
+    except (TduError, OSError):
+        return  # told of above
+    for subject, target in roles:
+        if directory.role(target) is None:
+            told = f"{target} is nobody of the partners file. Write role:org:KEY, role:dep:KEY or role:KEY, with a key of it"
+            yield Check(f"deliver_to of {subject}", False, told)
 
 
 def _why_no_folder(line: FaxDoor, folder: Path) -> str:

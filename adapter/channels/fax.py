@@ -3,7 +3,7 @@
 Law of the spool (a fax engine, or `demo/fax_partner`, is the other side):
 - `<name>.tiff` then `<name>.json` appear, each whole, by rename; a job exists when its JSON does;
 - the engine writes `<name>.done.json` (`pages`, `at`) or `<name>.failed.json` (`cause`, `at`) beside them, by rename;
-- what a report may tell besides, of each call and of each page: `fax_reports`;
+- what a report may tell besides, of each call and of each page: `fax_reports`; for engines: docs/reference/fax-folder.md;
 - an engine creates `<name>.taken` (which must not exist before) when it begins with a job, and leaves the job alone if what is
   there already holds the word `withdrawn`: so do we take a job back before we remove it;
 - `dial: false` in the job (a test instance): the engine must not call the number, and may report as if it had;

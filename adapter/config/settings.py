@@ -473,7 +473,7 @@ class ImportingPractice:
 class ImportClient:
     """Software that calls the Import API for some practices. `name` is its client_id, `keys` a JWKS file of its public keys.
 
-    `roles`: role ids of plans (`role:org:cms-ivry`); empty: every role of its practices. `scopes`: SMART v2, `system/…`.
+    `roles`: role ids of plans (`role:org:ivry`); empty: every role of its practices. `scopes`: SMART v2, `system/…`.
     """
 
     name: str

@@ -17,6 +17,7 @@ from adapter.formats.detached_jws import key_id_of
 from adapter.ledger.vault import create_key_file
 from adapter.model.fax_in import PageCompare
 from adapter.opening import now
+from tests.builders.directory import PARTNERS
 from tests.servers.receive_queue import QueueDouble
 
 SANDBOX = '[instance.sandbox]\nmail = "b@x.formation.mssante.fr"\nfax = "+33100000000"\nrecord = "http://127.0.0.1:1/fhir"'
@@ -161,7 +162,7 @@ def checked(folder: Path, doors: str) -> Check:
 
 def test_the_check_tells_of_a_line_that_works_and_whom_it_trusts(tmp_path: Path) -> None:
     write_key(tmp_path / "chu.pem")
-    assert checked(tmp_path, f'{LINE}folder = "in"\n{TRUSTED}').detail == "reachable, 1 senders trusted"
+    assert checked(tmp_path, f'{LINE}folder = "in"\n{TRUSTED}').detail == "reachable, senders trusted: 1"
     assert "waits for a person" in checked(tmp_path, f'{LINE}folder = "in"\n').detail
     assert not (tmp_path / "in").exists()
 
@@ -177,6 +178,15 @@ def test_the_check_tells_of_a_line_that_works_and_whom_it_trusts(tmp_path: Path)
 def test_the_check_tells_what_would_stop_a_line(tmp_path: Path, more: str, said: str) -> None:
     found = checked(tmp_path, f'{LINE}folder = "in"\n{more}')
     assert not found.ok and said in found.detail
+
+
+@pytest.mark.parametrize(("role", "is_known"), [("org:ivry", True), ("org:cms-ivry", False), ("fictif-fontenay", True)])
+def test_the_check_tells_that_a_line_is_read_for_a_role_that_nobody_has(tmp_path: Path, role: str, is_known: bool) -> None:
+    create_key_file(tmp_path / "payload.key")
+    files = ", ".join(f'"{PARTNERS / name}"' for name in ("reference-territory.toml", "units.csv"))
+    line = f'{LINE}folder = "in"\ndeliver_to = "role:{role}"\n[directory]\nfiles = [{files}]\n'
+    wrong = [one.subject for one in check_instance(load(tmp_path, line), now()) if one.subject.startswith("deliver_to")]
+    assert wrong == ([] if is_known else ["deliver_to of fax line ivry"])
 
 
 def test_the_check_tells_that_a_folder_is_none(tmp_path: Path) -> None:
