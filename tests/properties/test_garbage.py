@@ -8,6 +8,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageDraw
 
 from adapter.config import Logging, load_config
 from adapter.config.load import example_text
@@ -26,10 +28,12 @@ from adapter.formats.detect import detect_content
 from adapter.formats.form import parse_form
 from adapter.formats.hl7v2 import read_message
 from adapter.formats.mllp_frames import FrameReader
+from adapter.mapping.fax_pages import read_fax
 from adapter.mapping.kinds import ENVELOPES, INSPECTORS, READERS
 from adapter.mapping.side_car import read_side_car
 from adapter.model.receipt import Arrival, ContentKind, Principal, Verdict
 from adapter.offline import Target, render
+from adapter.packaging.fax_codes import Room, place_codes
 from adapter.packaging.parcel import SenderProfile
 from adapter.pipeline.judge import InstanceRules, Judge
 from adapter.routing.directory import load_directory
@@ -65,6 +69,20 @@ SEEDS = (
     tiny_pdf(),
     form_bytes(as_response(build_imaging_request())),
 )
+
+
+def _fax() -> bytes:
+    """Two small pages as a line brings them, one with a code."""
+    written, coded = Image.new("1", (864, 600), 255), Image.new("1", (864, 600), 255)
+    ImageDraw.Draw(written).text((100, 100), "Courrier", fill=0)
+    (code,) = place_codes([b"TDUF" + bytes(40)], Room(864, 20, 600))[0]
+    coded.paste(code[0].resize((560, 560)), (20, 20))
+    out = io.BytesIO()
+    written.save(out, "TIFF", compression="group4", save_all=True, append_images=[coded])
+    return out.getvalue()
+
+
+FAX = _fax()
 # What parsers trip over: controls, other alphabets' figures, numbers out of range, signs of each format.
 TOKENS = (
     b"", b"\x00", b"\x0b", b"\x1c", b"\xff", b"\r", b"\n", "²".encode(), "١".encode(), "\u2028".encode(), "\ufffe".encode(),
@@ -115,6 +133,15 @@ def test_a_judge_takes_any_bytes(content: bytes, form: str) -> None:
 @given(st.sampled_from(SEEDS), CUTS)
 def test_a_damaged_document_is_refused_or_read(seed: bytes, cuts: list[tuple[float, int, bytes]]) -> None:
     take(arrival(damaged(seed, cuts)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(CUTS)
+def test_a_damaged_fax_is_read_as_far_as_it_goes_and_raises_nothing(cuts: list[tuple[float, int, bytes]]) -> None:
+    content = damaged(FAX, cuts)
+    assert JUDGE.judge(replace(arrival(content), door="fax:x")).new_receipt.answer
+    reading = read_fax(content, "r", lambda _slug: None)
+    assert reading.pages or reading.problem
 
 
 @settings(max_examples=80, deadline=None)
@@ -317,5 +344,6 @@ def test_what_a_library_says_is_told_without_its_words(capfd: pytest.CaptureFixt
 
 def test_every_seed_meets_a_reader_and_every_content_known_has_one() -> None:
     assert {detect_content(seed) for seed in SEEDS} <= set(READERS)
-    # A correction is an order of our own: it comes by no door, and the pipeline carries it out.
-    assert set(READERS) == set(ContentKind) - {ContentKind.UNKNOWN, ContentKind.CORRECTION}
+    # A correction is an order of our own: it comes by no door, and the pipeline carries it out. A fax is joined with what came by
+    # other calls, so the pipeline reads it with the ledger; its pages meet garbage above.
+    assert set(READERS) == set(ContentKind) - {ContentKind.UNKNOWN, ContentKind.CORRECTION, ContentKind.FAX}
