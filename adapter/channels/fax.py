@@ -199,7 +199,7 @@ class FaxSpoolChannel:
     def _write(self, name: str, content: bytes) -> None:
         temporary = self._directory / f".{name}.part"
         try:
-            with temporary.open("wb") as handle:
+            with open(temporary, "wb", opener=_for_the_engine) as handle:
                 handle.write(content)
                 handle.flush()
                 os.fsync(handle.fileno())
@@ -286,6 +286,11 @@ def _deferred(error: OSError) -> SendOutcome:
 
 def _detail(error: OSError) -> str:
     return errno.errorcode.get(error.errno or 0, "OSError")
+
+
+def _for_the_engine(path: str, flags: int) -> int:
+    """Pages are a patient's: for this service and the engine's group, whatever the umask would let in."""
+    return os.open(path, flags, 0o640)
 
 
 def _sync_directory(directory: Path) -> None:

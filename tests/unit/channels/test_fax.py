@@ -63,6 +63,15 @@ def test_an_accepted_fax_is_in_the_spool_with_its_job(channel: FaxSpoolChannel, 
     assert sorted(p.name for p in spool.iterdir()) == ["TDU-0001.json", "TDU-0001.tiff"]
 
 
+def test_what_is_spooled_is_for_the_service_and_the_engine_s_group_only(channel: FaxSpoolChannel, spool: Path) -> None:
+    before = os.umask(0)
+    try:
+        channel.send(_parcel())
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in spool.iterdir() if path.is_file()} == {0o640}
+
+
 def test_the_job_appears_after_its_pages_and_the_directory_is_synced(
     channel: FaxSpoolChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
