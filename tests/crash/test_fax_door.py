@@ -48,9 +48,11 @@ def kept(url: str) -> list[bytes]:
     """What the ledger holds, fax by fax."""
     world = World(url)
     assert world.ledger.conservation(legal_entity=APHP_EJ).holds
-    claims = world.ledger.claim_receipts("test", 100, timedelta(seconds=60))
+    contents: list[bytes] = []
+    while claims := world.ledger.claim_receipts("test", 100, timedelta(seconds=600)):  # one fax at a time
+        contents += [claim.content for claim in claims]
     world.ledger.close()
-    return sorted(claim.content for claim in claims)
+    return sorted(contents)
 
 
 @pytest.mark.timeout(240)
