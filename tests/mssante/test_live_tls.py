@@ -31,7 +31,6 @@ from mssante.testing_mailbox import MailboxDouble
 from mssante.trust import Urgency, read_certificates
 
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
-START = datetime.now(UTC)
 
 
 class Files:
@@ -39,7 +38,8 @@ class Files:
 
     def __init__(self, folder: Path, pki: TestPki) -> None:
         self.pki = pki
-        self.now = START
+        # Asked here, not when this module is read: a whole run reads it half an hour before.
+        self.start = self.now = datetime.now(UTC)
         self.notices: list[TlsNotice] = []
         self.certificate, self.key = folder / "app.pem", folder / "app.key"
         self.authorities, self.lists = folder / "ca.pem", folder / "ca.crl"
@@ -60,8 +60,8 @@ class Files:
             later = file.stat().st_mtime_ns + self._stamp * 1_000_000_000
             os.utime(file, ns=(later, later))
 
-    def renew_identity(self, name: str, start: datetime = START - timedelta(hours=1), days: int = 90) -> x509.Certificate:
-        made = issue(self.pki, self.certificate, self.key, name, CLIENT, start, days)
+    def renew_identity(self, name: str, begins: timedelta = timedelta(hours=-1), days: int = 90) -> x509.Certificate:
+        made = issue(self.pki, self.certificate, self.key, name, CLIENT, self.start + begins, days)
         self.touched(self.certificate, self.key)
         return made
 
@@ -147,10 +147,10 @@ def test_a_broken_or_absent_file_keeps_the_last_good_one_and_says_so_once(files:
 def test_a_certificate_of_tomorrow_waits_for_its_day(files: Files) -> None:
     live = files.live()
     before = live.contexts()
-    files.renew_identity("app-2027", start=START + timedelta(days=2))
+    files.renew_identity("app-2027", begins=timedelta(days=2))
     assert len(live.contexts()) == 1
     assert (*KEPT_IDENTITY, "trust.not-valid-now") in files.told()
-    files.now = START + timedelta(days=2, seconds=1)
+    files.now = files.start + timedelta(days=2, seconds=1)
     assert len(live.contexts()) == 2
     assert live.contexts() != before
 
@@ -159,7 +159,7 @@ def test_the_generation_before_leaves_when_its_certificate_ends(files: Files) ->
     live = files.live()
     files.renew_identity("app-2027", days=365)
     assert len(live.contexts()) == 2
-    files.now = START + timedelta(days=40)  # the first was made for 30 days
+    files.now = files.start + timedelta(days=40)  # the first was made for 30 days
     write_revocation_list(files.pki, files.lists, [], files.now)
     assert len(live.contexts()) == 1
 
@@ -207,7 +207,7 @@ def test_a_broken_authorities_file_keeps_those_we_trusted(files: Files, client_n
 def test_a_new_list_takes_effect_at_the_next_connection(files: Files, client_name: Ask) -> None:
     live = files.live()
     assert client_name(live) == "app.test"
-    write_revocation_list(files.pki, files.lists, [files.pki.server_certificate], START + timedelta(minutes=10))
+    write_revocation_list(files.pki, files.lists, [files.pki.server_certificate], files.start + timedelta(minutes=10))
     files.touched(files.lists)
     assert client_name(live) == Reason.TLS_REFUSED
 
@@ -220,11 +220,11 @@ def test_a_list_that_cannot_replace_the_last_good_one_does_not(files: Files, cli
         case "broken":
             files.lists.write_bytes(b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")
         case "expired":
-            write_revocation_list(files.pki, files.lists, [], START - timedelta(days=90))
+            write_revocation_list(files.pki, files.lists, [], files.start - timedelta(days=90))
         case "forged":
             write_revocation_list(make_test_pki(tmp_path / "forger"), files.lists, [])
         case "older":
-            write_revocation_list(files.pki, files.lists, [files.pki.server_certificate], START - timedelta(days=3))
+            write_revocation_list(files.pki, files.lists, [files.pki.server_certificate], files.start - timedelta(days=3))
         case "absent":
             files.lists.unlink()
     if how != "absent":
@@ -234,7 +234,7 @@ def test_a_list_that_cannot_replace_the_last_good_one_does_not(files: Files, cli
 
 
 def test_when_every_list_has_expired_nobody_is_talked_to_and_it_is_told(files: Files, client_name: Ask) -> None:
-    write_revocation_list(files.pki, files.lists, [], START - timedelta(days=90))
+    write_revocation_list(files.pki, files.lists, [], files.start - timedelta(days=90))
     live = files.live()
     assert (TlsPart.REVOCATION_LISTS, TlsNews.LIST_MISSING, "trust.list-missing") in files.told()
     assert client_name(live) == Reason.TLS_REFUSED
@@ -246,7 +246,7 @@ def test_a_folder_of_lists_is_followed(files: Files, client_name: Ask, tmp_path:
     shutil.move(files.lists, folder / "a.crl")
     live = files.live(revocation_lists=folder)
     assert client_name(live) == "app.test"
-    write_revocation_list(files.pki, folder / "b.crl", [files.pki.server_certificate], START + timedelta(minutes=10))
+    write_revocation_list(files.pki, folder / "b.crl", [files.pki.server_certificate], files.start + timedelta(minutes=10))
     assert client_name(live) == Reason.TLS_REFUSED
 
 
@@ -268,9 +268,9 @@ def test_a_container_is_an_identity(files: Files, client_name: Ask, tmp_path: Pa
     container = as_container(files.pki, tmp_path / "app.p12", b"mot de passe")
     live = files.live(certificate=container, key=None, password_file=tmp_path / "secret")
     assert client_name(live) == "app.test"
-    soonest = live.expiries(START)[0]
+    soonest = live.expiries(files.start)[0]
     assert soonest.urgency in (Urgency.WARNING, Urgency.NOTICE, Urgency.FAR)
-    assert {expiry.file for expiry in live.expiries(START)} == {container, files.authorities, files.lists}
+    assert {expiry.file for expiry in live.expiries(files.start)} == {container, files.authorities, files.lists}
 
 
 def test_a_wrong_password_says_so_without_it(files: Files, tmp_path: Path) -> None:
