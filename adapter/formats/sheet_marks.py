@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops, ImageFilter
 
-from adapter.formats.fax_codes import Corners
+from adapter.formats.fax_code_squares import Corners
 from adapter.model.confidential import Confidential
 from adapter.model.finding import Finding, Severity
 from adapter.model.sheet import CODE_CORNERS, CORNER_SIDE, CORNERS, PAGE_HEIGHT, PAGE_WIDTH, PageCode, read_page_code

@@ -13,7 +13,8 @@ from PIL import Image
 
 from adapter.errors import InputError
 from adapter.formats.fax_annex import MAGIC, Code, Gathered, gather, read_code
-from adapter.formats.fax_codes import Corners, locate_codes, quarter_turns
+from adapter.formats.fax_code_squares import Corners
+from adapter.formats.fax_codes import locate_codes, quarter_turns
 from adapter.formats.sheet_draft import PrintedForm, drafts_of, read_page
 from adapter.formats.sheet_marks import page_codes, straighten
 from adapter.model.confidential import Confidential
