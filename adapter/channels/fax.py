@@ -28,7 +28,7 @@ from typing import Any
 
 from adapter.channels.base import Capabilities
 from adapter.channels.fax_line import checked_call, fax_capabilities, refused
-from adapter.channels.fax_reports import proof_of
+from adapter.channels.fax_reports import is_broken_off, proof_of
 from adapter.model.delivery import DeliveryState, OutcomeKind, SendOutcome
 from adapter.model.evidence import Evidence
 from adapter.model.withdrawal import Withdrawn
@@ -135,31 +135,49 @@ class FaxSpoolChannel:
         name = spool_name(reference)
         if (self._collected / f"{name}.done.json").exists():
             return SendOutcome(OutcomeKind.ACCEPTED, proves=DeliveryState.DELIVERED, partner_reference=name)
-        path = self._directory / f"{name}.json"
-        if not path.exists():
-            return None
-        if job is not None and (self._directory / f"{name}.failed.json").exists():
+        if job is not None and self._failure(name) is not None:
             # Its evidence may not be committed yet, and putting it away would take a new job along: not now.
             return SendOutcome(OutcomeKind.DEFERRED, "partner-busy", detail="the last failure is not put away yet")
+        path = self._directory / f"{name}.json"
+        if not path.exists():
+            # A stop while it was put away leaves its report for last: pages that were confirmed are not sent again.
+            reported = (self._directory / f"{name}.done.json").exists()
+            return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=name) if reported else None
         known = _read(path)
         if job is not None and known.get("resolution", _FINE) == job["resolution"] and known.get("sha256") != job["sha256"]:
             return refused("conflict", "other pages are spooled under this reference")
         return SendOutcome(OutcomeKind.ACCEPTED, partner_reference=name)
 
+    def _failure(self, name: str) -> dict[str, Any] | None:
+        """The report, not put away yet, that a job failed or broke off before its last page; None when there is none."""
+        failed, done = (self._directory / f"{name}{end}" for end in (".failed.json", ".done.json"))
+        if failed.exists():
+            return _read(failed)
+        return _read(done) if done.exists() and self._breaks_off(name, done) else None
+
+    def _breaks_off(self, name: str, done: Path) -> bool:
+        """Whether a report confirms fewer pages than the job has, which may have been put away before its report."""
+        job = next((known for folder in (self._directory, self._collected) if (known := _read(folder / f"{name}.json"))), {})
+        return is_broken_off(_read(done), job)
+
     def _reported(self, name: str) -> Withdrawn | None:
         """What a job came to that the engine reported on; None while it did not."""
-        for folder in (self._directory, self._collected):
-            if (folder / f"{name}.done.json").exists():
-                return Withdrawn.TOO_LATE
-            failed = folder / f"{name}.failed.json"
-            if failed.exists() and not (folder is self._collected and (self._directory / f"{name}.json").exists()):
-                return Withdrawn.PARTLY if _read(failed).get("pages") else Withdrawn.GONE
-        return None
+        failure, collected = self._failure(name), self._collected / f"{name}.failed.json"
+        if failure is None and any((folder / f"{name}.done.json").exists() for folder in (self._directory, self._collected)):
+            return Withdrawn.TOO_LATE
+        if failure is None and collected.exists() and not (self._directory / f"{name}.json").exists():
+            failure = _read(collected)
+        if failure is None:
+            return None
+        return Withdrawn.PARTLY if failure.get("pages") else Withdrawn.GONE
 
     def _take_back(self, name: str) -> Withdrawn:
         """Whoever makes the mark first has the job. Ours says so, and goes last: a crash in between only makes this run again."""
         job, mark = self._directory / f"{name}.json", self._directory / f"{name}.taken"
         if not job.exists() and not mark.exists():
+            # A stop before the job was written leaves pages that nobody takes: a patient's.
+            for pages in (f"{name}.tiff", f".{name}.tiff.part"):
+                (self._directory / pages).unlink(missing_ok=True)
             return Withdrawn.GONE
         draft = self._directory / f".{name}.taken"
         draft.write_text(_TAKEN_BACK)
@@ -223,17 +241,20 @@ class FaxSpoolChannel:
     def _put_away(self, report: str) -> None:
         """Keep job and report as a memory of what was sent, delete the pages. May be run again at any point.
 
-        The report goes last: while it is there, a crash in between only makes this run again.
+        The report goes last: while it is there, a crash in between only makes this run again. One that broke off is kept as a
+        failure: what lies there as done was confirmed whole.
         """
         name = next((report.removesuffix(end) for end in _REPORTS if report.endswith(end)), "")
         if not name or "/" in report or not (self._directory / report).exists():
             return
         self._collected.mkdir(mode=0o700, exist_ok=True)
+        broken = report.endswith(".done.json") and self._breaks_off(name, self._directory / report)
+        kept_as = f"{name}.failed.json" if broken else report
         for left in (f"{name}.tiff", f"{name}.taken"):
             (self._directory / left).unlink(missing_ok=True)
-        for file in (f"{name}.json", report):
+        for file, kept in ((f"{name}.json", f"{name}.json"), (report, kept_as)):
             with suppress(FileNotFoundError):
-                (self._directory / file).replace(self._collected / file)
+                (self._directory / file).replace(self._collected / kept)
         _sync_directory(self._collected)
         _sync_directory(self._directory)
 

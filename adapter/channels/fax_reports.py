@@ -40,10 +40,16 @@ def proof_of(report: Report, job: Report, changed_at: datetime, *, failed: bool)
         return None
     at = _instant(report.get("at")) or changed_at
     detail = f"{confirmed}/{expected} pages" if confirmed is not None else ""
-    cause = "" if not failed and confirmed >= expected else cause_reported(str(report.get("cause", "")))
+    cause = cause_reported(str(report.get("cause", ""))) if failed or is_broken_off(report, job) else ""
     calls = _calls(report, reference, str(job.get("number", "")), at, cause)
     proves = DeliveryState.REFUSED if cause else DeliveryState.DELIVERED
     return Evidence(reference, proves, at, "fax", cause, detail, calls=calls)
+
+
+def is_broken_off(report: Report, job: Report) -> bool:
+    """Whether a report of pages confirmed has fewer of them than the job."""
+    confirmed = report.get("pages")
+    return isinstance(confirmed, int) and confirmed < job.get("pages", 1)
 
 
 def _calls(report: Report, reference: str, number: str, at: datetime, cause: str) -> tuple[FaxCall, ...]:

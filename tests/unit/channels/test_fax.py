@@ -257,6 +257,53 @@ def test_fewer_pages_than_the_job_are_no_delivery(
     assert (proof.proves, proof.cause) == (DeliveryState.REFUSED, cause)
 
 
+def test_a_fax_that_broke_off_goes_again_whole_and_is_not_taken_for_delivered(channel: FaxSpoolChannel, spool: Path) -> None:
+    channel.send(_parcel())
+    (spool / "TDU-0001.done.json").write_text('{"pages": 1}')
+    _, cursor = channel.collect("")
+    assert channel.withdraw("TDU-0001") is Withdrawn.PARTLY
+    assert channel.send(_parcel()).cause == "partner-busy", "its report is not put away yet"
+    channel.collect(cursor)
+    assert channel.withdraw("TDU-0001") is Withdrawn.PARTLY
+    again = channel.send(_parcel())
+    assert (again.kind, again.proves) == (OutcomeKind.ACCEPTED, DeliveryState.ACCEPTED)
+    assert (spool / "TDU-0001.tiff").exists()
+    _sink(spool).run_once()
+    assert [proof.proves for proof in channel.collect("")[0]] == [DeliveryState.DELIVERED]
+
+
+@pytest.mark.parametrize("end", [".failed.json", ".done.json"])
+def test_a_stop_while_a_report_is_put_away_lets_no_new_job_go_with_it(channel: FaxSpoolChannel, spool: Path, end: str) -> None:
+    channel.send(_parcel())
+    (spool / f"TDU-0001{end}").write_text('{"pages": 1}')
+    _, cursor = channel.collect("")
+    (spool / "collected").mkdir()
+    (spool / "TDU-0001.tiff").unlink()
+    (spool / "TDU-0001.json").replace(spool / "collected" / "TDU-0001.json")  # and here it stopped
+    assert channel.send(_parcel()).kind is OutcomeKind.DEFERRED
+    channel.collect(cursor)
+    assert channel.send(_parcel()).proves is DeliveryState.ACCEPTED
+    assert (spool / "TDU-0001.json").exists() and (spool / "TDU-0001.tiff").exists()
+
+
+def test_a_stop_while_a_whole_fax_is_put_away_sends_no_second_one(channel: FaxSpoolChannel, spool: Path) -> None:
+    channel.send(_parcel())
+    (spool / "TDU-0001.done.json").write_text('{"pages": 2}')
+    channel.collect("")
+    (spool / "collected").mkdir()
+    (spool / "TDU-0001.json").replace(spool / "collected" / "TDU-0001.json")
+    assert channel.send(_parcel()).kind is OutcomeKind.ACCEPTED
+    assert not (spool / "TDU-0001.json").exists()
+    assert channel.withdraw("TDU-0001") is Withdrawn.TOO_LATE
+
+
+def test_pages_whose_job_was_never_written_do_not_stay_when_they_are_taken_back(channel: FaxSpoolChannel, spool: Path) -> None:
+    (spool / "TDU-0001.tiff").write_bytes(b"II*\0")
+    (spool / ".TDU-0001.tiff.part").write_bytes(b"II*\0")
+    assert channel.withdraw("TDU-0001") is Withdrawn.GONE
+    assert list(spool.iterdir()) == []
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"pages": "two"}'])
 def test_a_report_that_proves_nothing_is_left_alone(channel: FaxSpoolChannel, spool: Path, content: str) -> None:
     channel.send(_parcel())
