@@ -70,10 +70,15 @@ class Job:
     dials: int = 0
     call: str = ""
 
+    @property
+    def is_whole(self) -> bool:
+        """True when it is done and every page was confirmed, at least one."""
+        return self.state is JobState.DONE and self.pages >= max(self.total, 1)
+
 
 @dataclass(frozen=True)
 class SessionLog:
-    """The server's account of one call, and the instant of its last line. Empty: it is there, and we may not read it."""
+    """The server's account of one call, and the instant of its last line. Empty: it is there, and cannot be read."""
 
     text: str
     ended_at: datetime
@@ -170,7 +175,8 @@ class FaxServer:
     def session_log(self, call: str) -> SessionLog | None:
         """The log of a call; None when the server has it no more.
 
-        Asked about first: a `RETR` that is refused spoils the connection for what is fetched next, which is then opened anew.
+        Asked about first: a `RETR` that is refused spoils the connection for what is fetched next, which is then opened anew. So
+        does one that is never answered, as that of an empty file: no log holds up the proofs of every fax.
         """
         try:
             changed = self._say(f"MDTM log/c{call}")[4:].strip()
@@ -182,9 +188,8 @@ class FaxServer:
         content = io.BytesIO()
         try:
             self._tried(lambda: self._ftp.retrbinary(f"RETR log/c{call}", content.write))
-        except FnpError as error:
-            if error.code != "fnp.refused":
-                raise
+        except FnpError:
+            content = io.BytesIO()  # half a log would tell of half a call
             self._ftp.close()
             self._ftp = _open(*self._place)
         return SessionLog(content.getvalue().decode("utf-8", "replace"), ended_at)

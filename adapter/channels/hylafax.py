@@ -101,7 +101,7 @@ class HylaFaxChannel:
             return SendOutcome(OutcomeKind.DEFERRED, _unreachable(error), detail=error.code)
         if job is None:
             return None
-        if job.state is JobState.FAILED:
+        if job.state.is_over and not job.is_whole:
             return refused(cause_said(job.status), _pages_of(job))
         return _accepted(job)
 
@@ -127,10 +127,11 @@ class HylaFaxChannel:
         """
         told = frozenset(json.loads(cursor) if cursor else ())
         with self._server() as server:
-            over = [job for job in _without_redrawn(server) if job.state.is_over]
+            jobs, ended = _without_redrawn(server)
+            over = [job for job in jobs if job.state.is_over]
             fresh = [job for job in over if job.id not in told and job.reference]
             at = self._clock()
-            evidence = tuple(_evidence(job, calls_of(server, job, at), at) for job in fresh)
+            evidence = tuple(_evidence(job, calls_of(server, job, at), at, too_fine=job.id in ended) for job in fresh)
         return evidence, json.dumps(sorted(job.id for job in over))
 
     def check(self) -> str:
@@ -168,19 +169,18 @@ class HylaFaxChannel:
 
 
 def _standing(server: FaxServer, reference: str) -> SendOutcome | None:
-    """The outcome for a reference that the server has, waiting, on the line or done. A failure is forgotten: it goes anew."""
+    """The outcome for a reference that the server has, waiting, on the line or whole. A failure is forgotten: it goes anew."""
     job = server.find(reference)
     if job is None:
         return None
-    if job.state is JobState.FAILED:
+    if job.state.is_over and not job.is_whole:
         server.forget(job.id)
         return None
     return _accepted(job)
 
 
 def _accepted(job: Job) -> SendOutcome:
-    is_whole = job.state is JobState.DONE and job.pages >= job.total
-    proves = DeliveryState.DELIVERED if is_whole else DeliveryState.ACCEPTED
+    proves = DeliveryState.DELIVERED if job.is_whole else DeliveryState.ACCEPTED
     return SendOutcome(OutcomeKind.ACCEPTED, proves=proves, partner_reference=str(job.id))
 
 
@@ -195,30 +195,36 @@ def _withdrawn(job: Job | None) -> Withdrawn:
     return Withdrawn.PARTLY if job.pages else Withdrawn.GONE
 
 
-def _evidence(job: Job, calls: tuple[FaxCall, ...], at: datetime) -> Evidence:
+def _evidence(job: Job, calls: tuple[FaxCall, ...], at: datetime, *, too_fine: bool) -> Evidence:
     """What a job that is over proves: every page confirmed, or why not; with every call that it took."""
-    if job.state is JobState.DONE and job.pages >= job.total > 0:
+    if job.is_whole:
         return Evidence(job.reference, DeliveryState.DELIVERED, at, "fax", detail=_proof(job, calls), calls=calls)
-    return Evidence(job.reference, DeliveryState.REFUSED, at, "fax", _why(job, calls), _pages_of(job), calls=calls)
+    return Evidence(job.reference, DeliveryState.REFUSED, at, "fax", _why(job, calls, too_fine), _pages_of(job), calls=calls)
 
 
-def _why(job: Job, calls: tuple[FaxCall, ...]) -> str:
-    """The cause; of a job that we ended, or that its server gave up, because no fine page was taken, only its last call tells."""
+def _why(job: Job, calls: tuple[FaxCall, ...], too_fine: bool) -> str:
+    """The cause. A job that we ended, or that its server gave up, because no fine page was taken does not say so itself: its last
+    call does where logs may be read, and who has just ended it knows (`too_fine`).
+    """
     cause = cause_said(job.status)
-    return _FINE_NOT_TAKEN if calls and calls[-1].cause == _FINE_NOT_TAKEN and cause in _ENDED_BY_US else cause
+    said = too_fine or (calls and calls[-1].cause == _FINE_NOT_TAKEN)
+    return _FINE_NOT_TAKEN if said and cause in _ENDED_BY_US else cause
 
 
-def _without_redrawn(server: FaxServer) -> list[Job]:
-    """All jobs, once those that wait to go at another resolution are ended. The server waits a minute before it draws anew."""
-    jobs = server.jobs()
+def _without_redrawn(server: FaxServer) -> tuple[list[Job], frozenset[int]]:
+    """All jobs, once those that wait to go at another resolution are ended, and which these are. The server waits a minute before
+    it draws anew.
+    """
+    jobs, ended = server.jobs(), set()
     refused_fine = [job for job in jobs if job.state.waits and cause_said(job.status) == _FINE_NOT_TAKEN and job.reference]
     for job in refused_fine:
         try:
             server.kill(job.id)
+            ended.add(job.id)
         except FnpError as error:
             if error.code != "fnp.refused":  # another user's job, which is theirs
                 raise
-    return server.jobs() if refused_fine else jobs
+    return server.jobs() if refused_fine else jobs, frozenset(ended)
 
 
 def _proof(job: Job, calls: tuple[FaxCall, ...]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from adapter.channels.fax_words import cause_said
-from adapter.channels.fnp import FaxServer, Job, JobState
+from adapter.channels.fnp import FaxServer, Job
 from adapter.channels.hylafax_log import read_logged_call
 from adapter.model.fax_call import UNKNOWN_CAUSE, CallDirection, FaxCall
 
@@ -27,7 +27,7 @@ def calls_of(server: FaxServer, job: Job, at: datetime) -> tuple[FaxCall, ...]:
             break
         log = server.session_log(call)
         if log is not None and not log.text:
-            break  # none may be read
+            break  # none can be read
         logged = read_logged_call(log.text, job.id, log.ended_at) if log is not None else None
         if log is None or logged is None:
             continue
@@ -63,9 +63,8 @@ def _names_back_from(last: str) -> list[str]:
 def _unlogged(job: Job, at: datetime) -> tuple[FaxCall, ...]:
     """One call a dial; all but the last one failed, nobody says why."""
     dials = max(job.dials, 1 if job.pages else 0)
-    is_whole = job.state is JobState.DONE and job.pages >= job.total > 0
     names = [*(f"{job.id}/{n}" for n in range(1, dials)), job.call or f"{job.id}/{dials}"] if dials else []
-    last_cause = "" if is_whole else cause_said(job.status)
+    last_cause = "" if job.is_whole else cause_said(job.status)
     return tuple(
         FaxCall(
             reference=job.reference,

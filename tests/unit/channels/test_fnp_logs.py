@@ -34,6 +34,10 @@ class _Line:
         if command == "RETR log/c600":
             self.is_spoilt = True
             raise ftplib.error_perm("550 log/c600: Operation not permitted.")
+        if command == "RETR log/c000":
+            take(b"SESSION")
+            self.is_spoilt = True
+            raise TimeoutError
         take(b"SESSION BEGIN")
         return "226 done"
 
@@ -65,6 +69,11 @@ def test_a_log_that_may_not_be_read_spoils_no_other(server: FaxServer) -> None:
     assert server.session_log("600") == SessionLog("", ENDED)
     assert server.session_log("001") == SessionLog("SESSION BEGIN", ENDED)
     assert _Line.opened == 2
+
+
+def test_a_log_that_is_never_given_whole_holds_up_no_other_and_half_of_it_is_none(server: FaxServer) -> None:
+    assert server.session_log("000") == SessionLog("", ENDED)
+    assert server.session_log("001") == SessionLog("SESSION BEGIN", ENDED)
 
 
 def test_a_server_that_goes_away_is_told(server: FaxServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from datetime import time as day_time
+from typing import Self
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from adapter.channels import hylafax
+from adapter.channels.fnp import Job, JobOrder, JobState, SessionLog
 from adapter.channels.hylafax import HylaFaxChannel, HylaFaxSettings, OpenHours
-from adapter.model.delivery import OutcomeKind
+from adapter.model.delivery import DeliveryState, OutcomeKind
 from adapter.model.withdrawal import Withdrawn
 from adapter.packaging.parcel import FaxContent, Parcel
 
@@ -125,3 +129,73 @@ def test_what_a_server_says_of_a_job_tells_whether_it_left(jobs: bytes, found: W
         channel = HylaFaxChannel(HylaFaxSettings("127.0.0.1", server.server_address[1], timeout_seconds=5))
         assert channel.withdraw("asked") is found
         server.shutdown()
+
+
+class _Server:
+    """A server's jobs, without a line. Its logs may not be read, as is its own default."""
+
+    def __init__(self, *jobs: Job) -> None:
+        self._jobs = {job.id: job for job in jobs}
+        self.orders: list[JobOrder] = []
+
+    def __call__(self, *_place: object) -> Self:
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def jobs(self) -> list[Job]:
+        return list(self._jobs.values())
+
+    def find(self, reference: str) -> Job | None:
+        return next((job for job in self.jobs() if job.reference == reference), None)
+
+    def kill(self, job_id: int) -> None:
+        job = self._jobs[job_id]
+        self._jobs[job_id] = replace(job, state=JobState.FAILED, status="Job aborted by request {E345}")
+
+    def forget(self, job_id: int) -> None:
+        del self._jobs[job_id]
+
+    def submit(self, order: JobOrder) -> int:
+        self.orders.append(order)
+        return 99
+
+    def session_log(self, _call: str) -> SessionLog:
+        return SessionLog("", datetime(2026, 11, 22, 5, tzinfo=UTC))
+
+
+def _channel_to(server: _Server, monkeypatch: pytest.MonkeyPatch) -> HylaFaxChannel:
+    monkeypatch.setattr(hylafax, "FaxServer", server)
+    return HylaFaxChannel(HylaFaxSettings("127.0.0.1"))
+
+
+def test_a_job_ended_because_no_fine_page_is_taken_says_so_where_no_log_may_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    status = "Receiver does not support; High resolution document is not supported by receiver {E415}"
+    server = _Server(Job(7, JobState.SLEEPING, "fine", 0, 3, status, 1, "001"))
+    (proof,), _ = _channel_to(server, monkeypatch).collect("")
+    assert (proof.proves, proof.cause) == (DeliveryState.REFUSED, "fine-not-taken")
+
+
+@pytest.mark.parametrize(("pages", "total"), [(2, 3), (0, 0)])
+def test_a_job_done_without_every_page_goes_anew_and_is_never_taken_for_delivered(
+    monkeypatch: pytest.MonkeyPatch, pages: int, total: int
+) -> None:
+    server = _Server(Job(7, JobState.DONE, "part", pages, total, "", 1, "001"))
+    channel = _channel_to(server, monkeypatch)
+    (proof,), _ = channel.collect("")
+    assert proof.proves is DeliveryState.REFUSED
+    found = channel.find(_parcel("part", FaxContent(b"II*\0", 1)))
+    assert found is not None and found.kind is OutcomeKind.REFUSED
+    outcome = channel.send(_parcel("part", FaxContent(b"II*\0", 1)))
+    assert (outcome.kind, outcome.proves, len(server.orders)) == (OutcomeKind.ACCEPTED, DeliveryState.ACCEPTED, 1)
+
+
+def test_a_job_done_with_pages_whose_number_nobody_told_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    channel = _channel_to(_Server(Job(7, JobState.DONE, "all", 2, 0, "", 1, "001")), monkeypatch)
+    (proof,), _ = channel.collect("")
+    assert proof.proves is DeliveryState.DELIVERED
+    assert channel.send(_parcel("all", FaxContent(b"II*\0", 1))).proves is DeliveryState.DELIVERED
