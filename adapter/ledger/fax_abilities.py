@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
+from adapter.errors import LedgerError, VaultError
 from adapter.ledger.database import Database, Transaction
 from adapter.ledger.fax_ability_tables import fax_ability
 from adapter.ledger.records import PayloadKind
@@ -54,7 +55,10 @@ def learn(tx: Transaction, row: Row, evidence: Evidence) -> None:
 
 
 def _number_of(tx: Transaction, row: Row) -> str:
-    """Where it was dialled, by its stored plan."""
-    plan = read_plan(read_chunk(tx.connection, tx.vault, row["submission_id"], PayloadKind.PLAN))
+    """Where it was dialled, by its stored plan; empty when that is damaged, which is told elsewhere and stops no other proof."""
+    try:
+        plan = read_plan(read_chunk(tx.connection, tx.vault, row["submission_id"], PayloadKind.PLAN))
+    except (VaultError, LedgerError):
+        return ""
     legs = (leg for one in plan.recipients if one.role_id == row["role_id"] for leg in one.legs)
     return next((leg.address for leg in legs if leg.channel is ChannelName.FAX and leg.order == row["leg"]), "")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import create_engine, delete
 
+from adapter.ledger import tables
 from adapter.ledger.records import Decision
 from adapter.ledger.urgent_faxes import PATIENCE
 from adapter.ledger.visibility import PROFESSIONALS
@@ -65,6 +67,19 @@ def test_a_number_whose_machine_takes_no_fine_pages_is_known_afterwards(world: W
     address = f"{delivery.role_id}@fax.example"
     assert world.ledger.is_standard_only(address)
     assert not world.ledger.is_standard_only("+33199000099")
+
+
+def test_a_damaged_plan_teaches_nothing_of_a_number_and_holds_up_no_proof(world: World) -> None:
+    world.send(channels=(FAX,))
+    delivery = world.accepted(FAX)
+    chunk = tables.payload_chunk
+    engine = create_engine(world.url)
+    with engine.begin() as connection:
+        connection.execute(delete(chunk).where(chunk.c.kind == "plan"))
+    engine.dispose()
+    proof = Evidence(delivery.reference, S.REFUSED, world.clock(), "fax", "fine-not-taken")
+    world.ledger.record_evidence([proof], "evidence:fax", "1")
+    assert state(world) == "refused"
 
 
 def test_an_ordinary_fax_raises_no_alarm(world: World) -> None:
