@@ -135,7 +135,7 @@ class FaxSpoolChannel:
         name = spool_name(reference)
         if (self._collected / f"{name}.done.json").exists():
             return SendOutcome(OutcomeKind.ACCEPTED, proves=DeliveryState.DELIVERED, partner_reference=name)
-        if job is not None and self._failure(name) is not None:
+        if self._failure(name) is not None:
             # Its evidence may not be committed yet, and putting it away would take a new job along: not now.
             return SendOutcome(OutcomeKind.DEFERRED, "partner-busy", detail="the last failure is not put away yet")
         path = self._directory / f"{name}.json"

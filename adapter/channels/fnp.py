@@ -75,6 +75,11 @@ class Job:
         """True when it is done and every page was confirmed, at least one."""
         return self.state is JobState.DONE and self.pages >= max(self.total, 1)
 
+    @property
+    def has_failed(self) -> bool:
+        """True when it is over without every page."""
+        return self.state.is_over and not self.is_whole
+
 
 @dataclass(frozen=True)
 class SessionLog:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from adapter.channels.base import Capabilities
-from adapter.channels.fax_line import OutgoingFax, checked_call, fax_capabilities, refused
+from adapter.channels.fax_line import OutgoingFax, checked_call, fax_capabilities
 from adapter.channels.fax_words import cause_said
 from adapter.channels.fnp import FaxServer, FnpError, Job, JobOrder, JobState
 from adapter.channels.hylafax_calls import calls_of
@@ -93,17 +93,16 @@ class HylaFaxChannel:
             return _failed(error)
 
     def find(self, parcel: Parcel) -> SendOutcome | None:
-        """What became of this reference; None when the server never had it, and a new hand-over cannot be a second fax."""
+        """Whether the server has this reference, waiting, on the line or whole; None when a new hand-over cannot be a second fax.
+
+        So it is after a failure, which `collect` tells: said again here, nothing would be dialled while the server remembers it.
+        """
         try:
             with self._server() as server:
                 job = server.find(parcel.reference)
         except FnpError as error:
             return SendOutcome(OutcomeKind.DEFERRED, _unreachable(error), detail=error.code)
-        if job is None:
-            return None
-        if job.state.is_over and not job.is_whole:
-            return refused(cause_said(job.status), _pages_of(job))
-        return _accepted(job)
+        return _accepted(job) if job is not None and not job.has_failed else None
 
     def withdraw(self, reference: str) -> Withdrawn:
         """Kill the job. It stays in the server's list of what is over, so that asked again the answer is the same.
@@ -173,7 +172,7 @@ def _standing(server: FaxServer, reference: str) -> SendOutcome | None:
     job = server.find(reference)
     if job is None:
         return None
-    if job.state.is_over and not job.is_whole:
+    if job.has_failed:
         server.forget(job.id)
         return None
     return _accepted(job)

@@ -263,6 +263,8 @@ def test_a_fax_that_broke_off_goes_again_whole_and_is_not_taken_for_delivered(ch
     _, cursor = channel.collect("")
     assert channel.withdraw("TDU-0001") is Withdrawn.PARTLY
     assert channel.send(_parcel()).cause == "partner-busy", "its report is not put away yet"
+    found = channel.find(_parcel())
+    assert found is not None and found.cause == "partner-busy", "nor is what failed said to be accepted"
     channel.collect(cursor)
     assert channel.withdraw("TDU-0001") is Withdrawn.PARTLY
     again = channel.send(_parcel())

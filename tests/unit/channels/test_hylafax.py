@@ -180,6 +180,16 @@ def test_a_job_ended_because_no_fine_page_is_taken_says_so_where_no_log_may_be_r
     assert (proof.proves, proof.cause) == (DeliveryState.REFUSED, "fine-not-taken")
 
 
+def test_a_failure_that_was_told_is_no_answer_after_doubt_and_the_number_is_dialled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = _Server(Job(7, JobState.FAILED, "busy", 0, 3, "Busy signal detected", 1, "001"))
+    channel = _channel_to(server, monkeypatch)
+    assert channel.find(_parcel("busy", FaxContent(b"II*\0", 1))) is None
+    assert channel.send(_parcel("busy", FaxContent(b"II*\0", 1))).proves is DeliveryState.ACCEPTED
+    assert len(server.orders) == 1
+
+
 @pytest.mark.parametrize(("pages", "total"), [(2, 3), (0, 0)])
 def test_a_job_done_without_every_page_goes_anew_and_is_never_taken_for_delivered(
     monkeypatch: pytest.MonkeyPatch, pages: int, total: int
@@ -188,8 +198,7 @@ def test_a_job_done_without_every_page_goes_anew_and_is_never_taken_for_delivere
     channel = _channel_to(server, monkeypatch)
     (proof,), _ = channel.collect("")
     assert proof.proves is DeliveryState.REFUSED
-    found = channel.find(_parcel("part", FaxContent(b"II*\0", 1)))
-    assert found is not None and found.kind is OutcomeKind.REFUSED
+    assert channel.find(_parcel("part", FaxContent(b"II*\0", 1))) is None
     outcome = channel.send(_parcel("part", FaxContent(b"II*\0", 1)))
     assert (outcome.kind, outcome.proves, len(server.orders)) == (OutcomeKind.ACCEPTED, DeliveryState.ACCEPTED, 1)
 
