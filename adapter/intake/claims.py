@@ -131,7 +131,7 @@ class ClaimedFolder:
     def _to_settle(self, claim: Path) -> Claimed | None:
         names = names_in(claim)
         name = next((one for one in names if not any(one in side_car_names(other) for other in names)), "")
-        is_alone = len(names) == 1 and name.endswith(SIDE_CARS)
+        is_alone = len(names) == 1 and _is_side_car(name)
         if claim.suffix:
             self._empty(claim)
         elif not name:
@@ -197,7 +197,7 @@ class ClaimedFolder:
         return Sighting(status.st_size, status.st_mtime_ns, now)
 
     def _is_document(self, name: str, now: float) -> bool:
-        if not name.endswith(SIDE_CARS):
+        if not _is_side_car(name):
             return not (name.endswith(".json") and name.removesuffix(".json") in self._sightings)
         # A side-car alone for an hour is told to a person, like any file that we can do nothing with.
         return document_of(name) not in self._sightings and now - self._sightings[name].since >= LONELY_SECONDS
@@ -221,6 +221,11 @@ class ClaimedFolder:
 def names_in(claim: Path) -> list[str]:
     """What a claim holds, in order."""
     return sorted(entry.name for entry in claim.iterdir() if entry.name != ".lock")
+
+
+def _is_side_car(name: str) -> bool:
+    """Windows writes `FAX7.TIF`, and `.json` behind it."""
+    return name.endswith(".json") and name.lower().endswith(SIDE_CARS)
 
 
 def document_of(side_car: str) -> str:

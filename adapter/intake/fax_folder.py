@@ -96,18 +96,20 @@ class FaxFolder:
         """One round: claims left by a crash first, then new files. Returns how many found their place.
 
         A claim that cannot be settled now stays, and holds up no other: the next round takes it up again, and so does any other
-        process. OSError at the end when there was such a one.
+        process. Its error at the end when there was such a one: an OSError, or a defect of ours.
         """
         self._folder.open()
         settled = 0
-        failed: OSError | None = None
+        failed: Exception | None = None
         try:
             for claim in self._folder.claims():
                 if stop is not None and stop.is_set():
                     break
                 try:
                     settled += self._with_claim(claim)
-                except OSError as error:
+                except TryLaterError:
+                    raise
+                except Exception as error:  # whatever it is, the faxes behind it are somebody's
                     failed = error
         except TryLaterError as error:
             log.warning("fax.later", door=self._settings.name, code=error.code)

@@ -147,4 +147,4 @@ def _side_car(fax: ReceivedFax, pages: int, withheld: str) -> bytes:
         "received_at": fax.received_at.isoformat(),
         "withheld": str(withheld),
     } | ({"seconds": fax.seconds} if fax.seconds is not None else {})
-    return json.dumps(told, ensure_ascii=False).encode()
+    return json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")  # a name of bytes that are no UTF-8 keeps no fax out

@@ -18,9 +18,9 @@ from PIL import Image
 
 from adapter.intake.committer import Intake
 from adapter.intake.fax_folder import FaxFolder, FaxFolderSettings
-from adapter.intake.fax_in import FaxIntakeSettings, FaxTaker
+from adapter.intake.fax_in import FaxIntakeSettings, FaxTaker, ReceivedFax
 from adapter.model.fax_in import Withheld
-from adapter.model.receipt import Arrival
+from adapter.model.receipt import Answer, Arrival
 from tests.unit.intake.fakes import NOW, FakeAcceptor
 
 ENTITY = "750712184"
@@ -129,6 +129,31 @@ def test_what_cannot_be_read_beside_a_fax_does_not_keep_it_out(
     watch(tmp_path, intake).poll_once()
     assert told(acceptor.kept[0])["from"] == ""
     assert "done/a.tif" in files(tmp_path)
+
+
+def test_letters_that_are_no_letters_beside_a_fax_or_in_its_name_keep_neither_it_nor_others_out(
+    tmp_path: Path, acceptor: FakeAcceptor, intake: Intake[Arrival]
+) -> None:
+    """A surrogate in JSON; a name in Latin-1."""
+    drop(tmp_path, "a_1.tif", fax_tiff(mark=1))
+    drop(tmp_path, "a_1.tif.json", b'{"called_id": "\\ud800", "from": "0145210001"}')
+    drop(tmp_path, os.fsdecode(b"b\xe9_2.tif"), fax_tiff(mark=2))
+    drop(tmp_path, "c_3.tif", fax_tiff(mark=3))
+    assert watch(tmp_path, intake, name_pattern="{fax.called}_{fax.serial}.tif").poll_once() == 3
+    assert [told(one)["called_id"] for one in acceptor.kept] == ["a", "b?", "c"]
+    assert told(acceptor.kept[0])["from"] == "+33145210001"
+
+
+def test_a_side_car_that_comes_before_its_fax_is_none_whatever_the_case_of_its_name(
+    tmp_path: Path, acceptor: FakeAcceptor, intake: Intake[Arrival]
+) -> None:
+    folder = watch(tmp_path, intake)
+    drop(tmp_path, "FAX7.TIF.json", b'{"from": "0145210001"}')
+    assert folder.poll_once() == 0
+    drop(tmp_path, "FAX7.TIF", fax_tiff())
+    folder.poll_once()
+    (arrival,) = acceptor.kept
+    assert told(arrival)["from"] == "+33145210001"
 
 
 def test_what_lies_beside_tells_when_it_came_with_its_zone_or_not_at_all(
@@ -313,6 +338,24 @@ def test_a_claim_that_cannot_be_settled_holds_up_no_other(
     monkeypatch.undo()
     assert folder.poll_once() == 1
     assert len(acceptor.kept) == 2
+
+
+def test_a_fax_that_meets_a_defect_of_ours_holds_up_no_other(
+    tmp_path: Path, acceptor: FakeAcceptor, intake: Intake[Arrival], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(tmp_path, "a.tif", fax_tiff(mark=1))
+    drop(tmp_path, "b.tif", fax_tiff(mark=2))
+    whole = FaxTaker.take
+
+    def take(taker: FaxTaker, fax: ReceivedFax) -> tuple[Answer, str]:
+        if fax.content == fax_tiff(mark=1):
+            raise ZeroDivisionError
+        return whole(taker, fax)
+
+    monkeypatch.setattr(FaxTaker, "take", take)
+    with pytest.raises(ZeroDivisionError):
+        watch(tmp_path, intake).poll_once()
+    assert [one.content for one in acceptor.kept] == [fax_tiff(mark=2)]
 
 
 def test_a_folder_that_is_away_is_said_once_and_watched_again(
