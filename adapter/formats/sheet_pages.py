@@ -6,6 +6,7 @@ Sizes are bounded before anything is unpacked: a page is at most `MAX_DOTS`, wha
 from __future__ import annotations
 
 import io
+import math
 import time
 from collections.abc import Iterator, Sequence
 
@@ -18,6 +19,7 @@ from adapter.formats.pdf_form import is_pdf
 
 MAX_PAGES = 200
 MAX_DOTS = 40_000_000  # A4 at 600 dots an inch
+MAX_SIDE = 65_535  # no reader of codes looks at a longer page: eight metres of fax
 _PDF_DPI = 204
 # A page so wide and no higher was sent at standard resolution, whose dots are twice as high as wide.
 FAX_DOTS, STANDARD_ROWS = 1728, 1500
@@ -72,7 +74,7 @@ def _picture_pages(content: bytes) -> Iterator[Image.Image]:
                 if number >= MAX_PAGES:
                     raise InputError("fax-page.too-many", f"the file has more than {MAX_PAGES} pages", remedy="Split it.")
                 file.seek(number)
-                _refuse_too_large(file.width * file.height, number)
+                _refuse_too_large(file.width, file.height, number)
                 yield file.convert("L")
                 number += 1
     except EOFError:
@@ -93,8 +95,9 @@ def _pdf_pages(content: bytes) -> Iterator[Image.Image]:
                 try:
                     page = document[number]
                     wide, high = page.get_size()
-                    _refuse_too_large(round(wide * high * (_PDF_DPI / 72) ** 2), number)
-                    image = page.render(scale=_PDF_DPI / 72, grayscale=True).to_pil().copy()
+                    scale = _PDF_DPI / 72
+                    _refuse_too_large(math.ceil(wide * scale), math.ceil(high * scale), number)
+                    image = page.render(scale=scale, grayscale=True).to_pil().copy()
                 finally:
                     document.close()
             except pypdfium2.PdfiumError as error:
@@ -104,8 +107,7 @@ def _pdf_pages(content: bytes) -> Iterator[Image.Image]:
         yield image
 
 
-def _refuse_too_large(dots: int, number: int) -> None:
-    if dots > MAX_DOTS:
-        raise InputError(
-            "fax-page.too-large", f"a page has more than {MAX_DOTS} dots", where=f"page {number + 1}", remedy="Scan it coarser."
-        )
+def _refuse_too_large(width: int, height: int, number: int) -> None:
+    if width * height > MAX_DOTS or max(width, height) > MAX_SIDE:
+        said = f"a page has more than {MAX_DOTS} dots, or a side of more than {MAX_SIDE}"
+        raise InputError("fax-page.too-large", said, where=f"page {number + 1}", remedy="Scan it coarser.")

@@ -18,6 +18,8 @@ from adapter.model.confidential import Confidential
 
 # How many times a page is laid over a sheet for one fax, about half a second each: then a person looks.
 MOST_LOOKS = 80
+# A page so many times longer than wide is no sheet; laid over one, it would be made as wide as one, and longer than any memory.
+_LONGEST = 8
 
 
 @dataclass(frozen=True, repr=False)
@@ -123,6 +125,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _sheet_of(image: Image.Image, rank: int, desk: _Desk) -> tuple[int | None, Compared | None]:
+    if max(image.size) > _LONGEST * min(image.size):
+        return None, None
     for turned in (desk.is_upside_down, not desk.is_upside_down):
         for sheet in _likely(rank, desk):
             if desk.looks >= MOST_LOOKS:

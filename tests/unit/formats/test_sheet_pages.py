@@ -55,6 +55,14 @@ def test_a_page_of_too_many_dots_is_refused_before_it_is_unpacked() -> None:
     assert refused.value.code == "fax-page.too-large"
 
 
+def test_a_page_longer_than_any_reader_of_codes_takes_is_refused_and_those_before_it_are_given() -> None:
+    pages = pages_of(write_tiff_f([Image.new("1", (8, high), 255) for high in (30, 70_000)], (204, 196)))
+    assert next(pages).size == (8, 30)
+    with pytest.raises(InputError) as refused:
+        next(pages)
+    assert refused.value.code == "fax-page.too-large"
+
+
 def test_a_damaged_pdf_is_refused_with_a_sentence() -> None:
     with pytest.raises(InputError) as refused:
         list(pages_of(b"%PDF-1.7\nnothing"))

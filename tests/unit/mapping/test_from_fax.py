@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 import pytest
 from PIL import Image
 
+from adapter.formats.page_cells import PRINT_BYTES
 from adapter.mapping import fax_pages
+from adapter.mapping.fax import compare
 from adapter.mapping.fax_pages import read_fax
 from adapter.mapping.from_fax import FaxOrigin, inspect_fax, origin_of
 from adapter.mapping.kinds import kind_of
@@ -75,3 +77,15 @@ def test_a_fax_of_too_many_pages_is_read_no_further(monkeypatch: pytest.MonkeyPa
 def test_dots_are_counted_over_all_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fax_pages, "MOST_DOTS", 2 * 200 * 300)
     assert read_fax(_tiff(4), "r", lambda _slug: None).pages == 2
+
+
+@pytest.mark.parametrize("size", [(3, 60_000), (60_000, 3)])
+def test_a_page_that_is_all_length_is_no_sheet_of_a_document_and_fills_no_memory(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "compare_page", lambda *_args, **_kwargs: pytest.fail("laid over a sheet"))
+    page = Image.new("1", size, 0)
+    out = io.BytesIO()
+    page.save(out, "TIFF", compression="group4")
+    found = compare.compare_pages([compare.CalledPages("r", out.getvalue(), (1,))], [bytes(PRINT_BYTES)] * 2)
+    assert [one.rank for one in found.unknown] == [1] and not found.is_alike
