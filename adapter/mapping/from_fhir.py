@@ -73,10 +73,7 @@ def inspect_fhir(arrival: Arrival) -> Inspection:
 
 def understand_fhir(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...]:
     """The one document, with its recipients. Raises InputError with the first error of one that cannot be taken."""
-    # The models judged these very bytes at the door, and judge them again in what leaves: not a third time here.
-    reading = _read(arrival.content, Level.SHAPE)
-    for error in errors_of(reading.findings):
-        raise InputError(error.code, error.text, where=error.location, remedy=error.remedy)
+    reading = _taken(arrival.content)
     header = reading.header
     submission = _submission(arrival, receipt_id, header, read_side_car(arrival.side_car))
     ids = Ids(f"{header.unique_id}|{hashlib.sha256(arrival.content).hexdigest()}")
@@ -97,6 +94,19 @@ def understand_fhir(arrival: Arrival, receipt_id: str) -> tuple[Translation, ...
         source_map=_places(reading.bundle),
     )
     return (translation,)
+
+
+def header_in(content: bytes) -> DocumentHeader:
+    """The header of a document that can be taken. Raises InputError as `understand_fhir`."""
+    return _taken(content).header
+
+
+def _taken(content: bytes) -> _Reading:
+    # The models judged these very bytes at the door, and judge them again in what leaves: not a third time here.
+    reading = _read(content, Level.SHAPE)
+    for error in errors_of(reading.findings):
+        raise InputError(error.code, error.text, where=error.location, remedy=error.remedy)
+    return reading
 
 
 def _submission(arrival: Arrival, receipt_id: str, header: DocumentHeader, side_car: SideCar) -> Submission:

@@ -18,8 +18,8 @@ from adapter.formats.sheet_marks import DOTS_PER_MM
 from adapter.formats.sheet_pages import pages_pdf
 from adapter.ledger.fax_desk import Confirmation
 from adapter.ledger.ledger import Ledger
-from adapter.ledger.lookup import normalise
 from adapter.mapping.forms.paper_origin import DESK_DOOR, PaperOrigin, write_origin
+from adapter.mapping.from_fhir import header_in
 from adapter.model.fax_in import desk_door
 from adapter.model.paper_draft import FormDraft, SheetPage
 from adapter.model.receipt import Answer, Arrival, Kept, Principal, Receipt, Verdict
@@ -95,6 +95,12 @@ def confirm_document(ledger: Ledger, pipeline: Pipeline, desk: FaxesOnDesk, docu
         raise InputError("fax.unverified", text, where=carried.id, remedy=remedy)
     if carried.refused:
         raise InputError(carried.refused, "its codes hold no document of ours", where=carried.id, remedy="Read the pages.")
+    if not _unique_id(document):
+        text, remedy = (
+            "a key that this line trusts signed it, but it cannot be taken as a document",
+            "Read the pages; tell its sender.",
+        )
+        raise InputError("fax.document-refused", text, where=carried.id, remedy=remedy)
     matter = _Matter("document", _document_name(document), (_document_name(document),), document.faxes)
     if not ledger.confirmed_as(matter.names, legal_entity=desk.legal_entity) and _passed(ledger, desk, document):
         text, remedy = (
@@ -207,5 +213,12 @@ def _passed(ledger: Ledger, desk: FaxesOnDesk, document: DeskDocument) -> bool:
     """A fax that brought it gave it of its own accord."""
     timelines = (ledger.timeline(fax_id, legal_entity=desk.legal_entity) for fax_id in document.faxes)
     given = {sent.submission.document.unique_id for timeline in timelines if timeline for sent in timeline.submissions}
-    mine = normalise("unique-id", str(json.loads(document.carried.content)["identifier"]["value"]))
-    return any(normalise("unique-id", one) == mine for one in given)
+    return _unique_id(document) in given
+
+
+def _unique_id(document: DeskDocument) -> str:
+    """The id that its submission has; empty for what a trusted key signed and is no document that can be taken."""
+    try:
+        return header_in(document.carried.content).unique_id
+    except InputError:
+        return ""

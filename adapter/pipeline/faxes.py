@@ -157,12 +157,19 @@ class _Reader:
         waits = [_Obstacle(reason, is_urgent=is_urgent) for reason in reasons_to_wait(made, self._door)]
         if (differs := self._compared(document, others, reading, is_urgent)) is not None:
             waits.append(differs)
-        desk.obstacles += waits
-        if not waits:
+        if not waits and (twin := self._twin_of(made)) is not None:
+            # One call is one submission of a document: what says something else under its id is a person's, as in another call.
+            waits = [] if twin.source_document == made.source_document else [_Obstacle("fax-other-content", is_urgent=is_urgent)]
+        elif not waits:
             came = f"{reading.pages} pages, {', '.join(self._names()) or 'unknown number'}, signed by {document.signed_by}"
             desk.events.append(("fax-document", came))
             desk.translations.append(made)
             desk.joined += [*desk.before, *self._answered(incomplete, document)]
+        desk.obstacles += waits
+
+    def _twin_of(self, made: Translation) -> Translation | None:
+        """The document of the same id that an annex before this one brought in this very fax."""
+        return next((one for one in self._desk.translations if one.submission.id == made.submission.id), None)
 
     def _answered(self, incomplete: Sequence[str], document: CarriedDocument) -> Iterator[str]:
         """Earlier calls that this document leaves nothing of: each page is one of its sheets, as it was sent. A person goes on

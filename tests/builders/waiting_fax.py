@@ -83,9 +83,9 @@ def letter_pages() -> list[Image.Image]:
     return sheets
 
 
-def document_codes(content: bytes, key: SigningKey = FAX_KEY) -> tuple[bytes, ...]:
-    """Its annex, which tells how the sheets looked when they were sent."""
-    deflated = deflate(content, [print_of(sheet) for sheet in letter_pages()])
+def document_codes(content: bytes, key: SigningKey = FAX_KEY, *, prints: bool = True) -> tuple[bytes, ...]:
+    """Its annex, which tells how the sheets looked when they were sent, or does not."""
+    deflated = deflate(content, [print_of(sheet) for sheet in letter_pages()] if prints else ())
     return write_codes(Annex(sign(deflated, key), deflated))
 
 
@@ -96,9 +96,11 @@ def document_id(content: bytes, key: SigningKey = FAX_KEY) -> str:
     return code.name.document_id.hex()
 
 
-def document_pages(content: bytes, *, key: SigningKey = FAX_KEY, written_on: bool = False) -> list[Image.Image]:
+def document_pages(
+    content: bytes, *, key: SigningKey = FAX_KEY, written_on: bool = False, prints: bool = True
+) -> list[Image.Image]:
     """A letter and its signed annex, which tells how the sheets looked; somebody may have written on the second."""
-    sheets, codes_of = letter_pages(), document_codes(content, key)
+    sheets, codes_of = letter_pages(), document_codes(content, key, prints=prints)
     if written_on:
         ImageDraw.Draw(sheets[1]).line([(400, 1200), (700, 1500), (800, 1150), (1000, 1480)], 0, width=9)
     for page in place_codes(codes_of, Room(1728, 100, 2280)):

@@ -445,6 +445,38 @@ def test_a_document_that_came_as_it_was_sent_needs_no_confirmation(
     assert "fax.nothing-to-confirm" in tdu("fax", "confirm", fax, "--document", document_id(letter_as_data)).stderr
 
 
+@pytest.mark.parametrize("content", [b"[]", b'{"resourceType": "Bundle", "type": "collection", "entry": []}'])
+def test_what_a_trusted_key_signed_and_is_no_document_is_refused_in_words_and_keeps_its_question(
+    instance: Path,
+    ledger: Ledger,
+    entity: str,
+    pages: list[Image.Image],
+    content: bytes,
+    tdu: Terminal,
+    told: Callable[..., Any],
+) -> None:
+    trust_on_the_line(instance)
+    fax = keep_fax(ledger, [*pages, *document_pages(content)], entity, YESTERDAY, reads=False)
+    prepare(instance)
+    asked = [(item.about_id, item.reason) for item in ledger.list_work_items(legal_entity=entity)]
+    done = tdu("fax", "confirm", fax, "--document", document_id(content))
+    assert (done.exit_code, "fax.document-refused" in done.stderr) == (1, True)
+    assert told("fax", "confirm", fax, "--answers", completed(instance))["verdict"] == "accepted"
+    assert [(item.about_id, item.reason) for item in ledger.list_work_items(legal_entity=entity)] == asked
+
+
+def test_a_document_whose_identifier_is_a_number_of_an_authority_is_known_to_have_passed(
+    instance: Path, ledger: Ledger, entity: str, tdu: Terminal
+) -> None:
+    trust_on_the_line(instance)
+    bundle = build_discharge_letter()
+    bundle["identifier"] = {"system": "urn:oid:1.2.250.1.999", "value": "CR-2026-7"}
+    content = canonical_json(bundle)
+    fax = keep_fax(ledger, document_pages(content), entity, YESTERDAY, reads=False)
+    prepare(instance)
+    assert "fax.nothing-to-confirm" in tdu("fax", "confirm", fax, "--document", document_id(content)).stderr
+
+
 def test_either_answers_or_a_document_is_confirmed(instance: Path, fax: str, tdu: Terminal) -> None:
     assert tdu("fax", "confirm", fax).exit_code == 2
     assert tdu("fax", "confirm", fax, "--answers", completed(instance), "--document", "0123456789ab").exit_code == 2

@@ -35,7 +35,7 @@ from tests.builders.sent_fax import (
     tiff,
     written_on,
 )
-from tests.builders.waiting_fax import form_pages
+from tests.builders.waiting_fax import document_pages, form_pages
 
 LINE = Principal("accueil", "fax", APHP_EJ)
 OTHER = "940110018"
@@ -116,6 +116,24 @@ def test_the_same_fax_dialled_again_is_one_document_and_says_which(house: Instan
     assert told(house, again)["fax-already-held"] == house.timeline(first).submissions[0].submission.id
 
 
+@pytest.mark.parametrize("says_the_same", [True, False])
+def test_two_annexes_of_one_document_in_one_call_are_one_document_and_other_words_are_a_person_s(
+    tmp_path: Path, says_the_same: bool
+) -> None:
+    house = Instance(tmp_path, fax_doors=doors(compare=PageCompare.WHEN_POSSIBLE))
+    bundle = case_bundle("fhir-discharge-letter")
+    other = json.loads(json.dumps(bundle))
+    other["entry"][0]["resource"]["title"] = "Une autre lettre"
+    first = fax_of(bundle, with_prints=False)
+    second = document_pages(first.document, prints=False) if says_the_same else fax_of(other, with_prints=False).sheets
+    receipt = came(house, [*first.sheets, *second])
+    (trace,) = house.timeline(receipt).submissions
+    held = house.ledger.kept_submission(trace.submission.id, legal_entity=APHP_EJ)
+    assert held.translation.source_document == first.document
+    assert ("fax-other-content" in house.reasons()) is not says_the_same
+    assert house.conservation().holds
+
+
 def test_an_urgent_request_stays_urgent(house: Instance) -> None:
     receipt = came(house, fax_of(case_bundle("demande-hospitalisation-continue-urgente")).sheets)
     assert house.timeline(receipt).submissions[0].submission.urgency.value == "urgent"
@@ -176,6 +194,23 @@ def test_a_known_key_from_another_number_is_believed_and_told(house: Instance, l
     receipt = came(house, letter.sheets, side_car=side_car("+33199009999"))
     assert len(documents(house, receipt)) == 1
     assert told(house, receipt)["fax-number-differs"] == SENDER_NAME
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[]",
+        b"[" * 10_000,
+        b'{"resourceType": "Bundle", "resourceType": "Bundle", "type": "document"}',
+        b'{"resourceType": "Bundle", "type": "collection", "entry": []}',
+        b'{"resourceType": "Bundle", "type": "document", "entry": [{"resource": {"resourceType": "Patient"}}]}',
+    ],
+)
+def test_what_a_trusted_key_signed_and_is_no_document_is_one_question_with_a_clear_word(house: Instance, content: bytes) -> None:
+    receipt = came(house, document_pages(content))
+    assert documents(house, receipt) == [] and house.reasons() == ["fax-document-refused"]
+    assert "ne peut pas être repris" in house.items()[0].advice and "(fhir." in house.items()[0].advice
+    assert house.conservation().holds
 
 
 @pytest.mark.parametrize("compare", list(PageCompare))
