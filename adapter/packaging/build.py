@@ -89,7 +89,7 @@ def build_number_check_parcel(
         fax_number=leg.address,
         callback_number=sender.phone,
         sender_fax=sender.fax_number,
-        date=f"{sent_at:%d/%m/%Y}",
+        date=civil_day(sent_at.isoformat()),
     )
     check = NumberCheck(cover, code)
     if sender.fax_form is FaxForm.PDF:
@@ -288,6 +288,6 @@ def fax_cover(
         sender_fax=sender.fax_number,
         urgency=document.submission.urgency.value,
         reference=shown_reference(delivery.id),
-        date=f"{sent_at:%d/%m/%Y}",
+        date=civil_day(sent_at.isoformat()),
         follow_up=fax_follow_up(delivery, document.submission, document.earlier_references, document.earlier_pages),
     )

@@ -18,8 +18,8 @@ from adapter.packaging.page.faces import visible
 from adapter.packaging.parcel import FaxContent
 
 _TO_DO = (
-    "Ce document est annulé par son auteur. Merci d'en détruire toutes les pages ou, si elles sont classées, de les barrer et "
-    "d'y porter «\u00a0ANNULÉ\u00a0», et de ne plus en tenir compte."
+    "Le document désigné ci-dessous, déjà télécopié, est annulé par son auteur. Merci d'en détruire toutes les pages ou, si "
+    "elles sont classées, de les barrer et d'y porter «\u00a0ANNULÉ\u00a0», et de ne plus en tenir compte."
 )
 _NOTICE = (
     "CONFIDENTIEL – SECRET MÉDICAL. Cette page ne contient aucune donnée de santé. Si vous n'êtes pas le destinataire, merci de "
@@ -50,7 +50,7 @@ def build_cancellation(cover: FaxCover, what: CancelledFax, stamp: str = "", row
 def cancellation_sheet(cover: FaxCover, what: CancelledFax, stamp: str = "") -> Image.Image:
     """The page as a drawing on the dots of a fine fax."""
     sheet = blank_sheet()
-    y = draw_title(sheet, "ANNULATION", "Page 1/1", ("1 page", "d'une télécopie déjà reçue"))
+    y = draw_title(sheet, "ANNULATION", "Page 1/1", ("1 page", "annule une télécopie précédente"))
     if cover.urgency.strip():
         y = draw_band(sheet, visible(cover.urgency.strip().upper()), y)
     y = draw_warning(sheet, "DOCUMENT ANNULÉ", _TO_DO, y)

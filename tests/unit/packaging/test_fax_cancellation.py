@@ -35,6 +35,12 @@ def test_a_cancellation_names_what_it_cancels_and_what_to_do_with_the_sheets(mon
     assert "le 21/11/2026, 3 pages, référence deadbeef" in words
 
 
+def test_it_says_that_another_fax_is_cancelled_and_not_how_many_pages_of_it_these_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = _words(monkeypatch)
+    assert "1 page annule une télécopie précédente" in words and "d'une télécopie" not in words
+    assert "désigné ci-dessous" in words
+
+
 def test_what_nobody_knows_of_the_earlier_fax_leaves_no_hole(monkeypatch: pytest.MonkeyPatch) -> None:
     words = _words(monkeypatch, what=CancelledFax("Compte rendu", "", "x"))
     assert "TÉLÉCOPIÉ" not in words and " du " not in words.split("Compte rendu", 1)[1][:5]

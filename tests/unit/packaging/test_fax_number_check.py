@@ -38,9 +38,9 @@ def words_of(cover: FaxCover) -> str:
     return " ".join((*blocks, cover.urgency, cover.follow_up, NOTICE)).replace("\u00a0", " ")
 
 
-def cover_of_a_letter() -> FaxCover:
+def cover_of_a_letter(sent_at: datetime = AT) -> FaxCover:
     letter = submission(to_person("99900000029"))
-    return fax_cover(Document(letter, {}, b"", "text/xml"), RECIPIENT, LEG, SENDER, PAGE, AT)
+    return fax_cover(Document(letter, {}, b"", "text/xml"), RECIPIENT, LEG, SENDER, PAGE, sent_at)
 
 
 def test_the_cover_names_sender_recipient_and_call_back_number_with_the_notice() -> None:
@@ -95,3 +95,7 @@ def test_two_codes_make_two_pages_and_one_code_the_same_bytes() -> None:
 
     assert tiff("4711") == tiff("4711") != tiff("4712")
     assert Image.open(io.BytesIO(tiff("4711"))).size == (1728, 2292)
+
+
+def test_a_cover_bears_the_civil_day_also_just_after_midnight() -> None:
+    assert cover_of_a_letter(datetime(2026, 11, 21, 23, 30, tzinfo=UTC)).date == "22/11/2026"
