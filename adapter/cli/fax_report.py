@@ -11,9 +11,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from adapter.cli.printed_table import print_table
 from adapter.ledger.fax_figures import CallFigures, CallKey
 from adapter.ledger.statistics import DayFigures
 from adapter.model.fax_call import CallDirection
@@ -170,7 +170,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         told = row | {"partner": row["partner"] or _NOBODY, "failures": _told_failures(row["failures"])}
         table.add_row(*(_french(told[name]) for name in _COLUMNS))
     if rows:
-        Console().print(table)
+        print_table(table)
 
 
 def _told_failures(failures: Mapping[str, int]) -> str:

@@ -38,14 +38,14 @@ def chosen_entity(config: Config, entity: str) -> str:
     return known[0]
 
 
-def chosen_day(text: str, zone: str) -> date:
-    """`--on 2027-01-15`, or today in the instance's civil time."""
+def chosen_day(text: str, zone: str, option: str = "--on") -> date:
+    """`--on 2027-01-15`, or today in the instance's civil time. `option`: how the command names it."""
     if not text:
         return datetime.now(ZoneInfo(zone)).date()
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise typer.BadParameter("a date is written 2027-01-15", param_hint="--on") from error
+        raise typer.BadParameter("a date is written 2027-01-15", param_hint=option) from error
 
 
 def known_zone(name: str) -> str:

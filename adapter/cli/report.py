@@ -14,11 +14,11 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from adapter.cli.fax_report import Tariff, fax_rows, fax_summary, print_fax_report, still_faxed
 from adapter.cli.options import DEFAULT_CONFIG, ConfigOption, EntityOption, JsonOption, chosen_day, chosen_entity, read_config
+from adapter.cli.printed_table import print_table
 from adapter.config import Config
 from adapter.ledger.night import NightLedger
 from adapter.ledger.statistics import DayFigures, FigureKey, Figures, PartnerOf, day_bounds, delay_percentile
@@ -29,6 +29,7 @@ from adapter.routing.directory import load_directory
 from adapter.service.night_round import partner_of_role
 
 _LONGEST_DAYS = 3660
+_USUAL_DAYS = 30
 _COLUMNS = ("deliveries", "sent", "accepted", "delivered", "read", "integrated", "refused", "parked", "open")
 _SERVED = ("accepted", "delivered", "read", "integrated")
 
@@ -39,7 +40,9 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    first: Annotated[str, typer.Option("--from", help="First civil day: 2026-11-01.")],
+    first: Annotated[
+        str, typer.Option("--from", help="First civil day: 2026-11-01 (default: the 30 days that end with --to).")
+    ] = "",
     last: Annotated[str, typer.Option("--to", help="Last civil day (default: today).")] = "",
     config: ConfigOption = DEFAULT_CONFIG,
     entity: EntityOption = "",
@@ -92,7 +95,8 @@ class Period:
 
 
 def _period(first: str, last: str, zone: str) -> Period:
-    period = Period(chosen_day(first, zone), chosen_day(last, zone))
+    until = chosen_day(last, zone, "--to")
+    period = Period(chosen_day(first, zone, "--from") if first else until - timedelta(days=_USUAL_DAYS - 1), until)
     if period.last < period.first:
         raise typer.BadParameter("the last day is before the first", param_hint="--to")
     if (period.last - period.first).days > _LONGEST_DAYS:
@@ -181,7 +185,7 @@ def _print(summary: dict[str, Any], figures: DayFigures) -> None:
         if row["channel"]:
             table.add_row(row["partner"], row["channel"], row["type"], *(str(row[name]) for name in _COLUMNS))
     if table.row_count:
-        Console().print(table)
+        print_table(table)
 
 
 def report_lines(summary: dict[str, Any]) -> list[str]:

@@ -6,8 +6,10 @@ import json
 from decimal import Decimal
 
 import pytest
+import typer
 
 from adapter.cli.fax_report import Tariff, fax_lines, fax_rows, fax_summary, print_fax_report, still_faxed
+from adapter.cli.report import _period
 from adapter.ledger.fax_figures import CallFigures, CallKey
 from adapter.ledger.statistics import DayFigures, FigureKey, Figures
 from adapter.model.fax_call import CallDirection
@@ -84,3 +86,21 @@ def test_a_person_sees_the_unknown_numbers_named_so(capsys: pytest.CaptureFixtur
     summary, rows = fax_summary("a", "b", FIGURES, {}, TARIFF), fax_rows(FIGURES, {}, TARIFF)
     print_fax_report(summary, rows, as_json=False, as_csv=False)
     assert "inconnu" in capsys.readouterr().out
+
+
+def test_a_pipe_gets_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = fax_summary("2026-11-01", "2026-11-30", FIGURES, {"": 40.0}, TARIFF)
+    failures = {f"cause-number-{n}-with-a-long-name": n for n in range(1, 9)}
+    rows = fax_rows({(OUT, "cms-ivry"): CallFigures(failures=failures)}, {}, TARIFF)
+    print_fax_report(summary, rows, as_json=False, as_csv=False)
+    head, line = capsys.readouterr().out.splitlines()[-2:]
+    assert all(words in head for words in ("encore faxé (%)", "pages reçues"))
+    assert "cms-ivry" in line and all(f"{cause} {count}" in line for cause, count in failures.items())
+
+
+def test_without_a_first_day_the_report_is_of_the_thirty_days_that_end_with_the_last() -> None:
+    period = _period("", "2026-11-30", "Europe/Paris")
+    assert (period.first.isoformat(), period.last.isoformat()) == ("2026-11-01", "2026-11-30")
+    with pytest.raises(typer.BadParameter) as refused:
+        _period("hier", "", "Europe/Paris")
+    assert refused.value.param_hint == "--from"
