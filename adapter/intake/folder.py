@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,18 +74,31 @@ class DropFolder:
                 self.poll_once()
             except OSError as error:
                 log.error("folder.unreadable", folder=self._settings.name, error=type(error).__name__)
+            except Exception as error:  # the door must outlive any failure: nobody else takes these files
+                log.error("folder.failed", folder=self._settings.name, error=type(error).__name__)
             stop.wait(self._settings.poll_seconds)
 
     def poll_once(self) -> int:
-        """One round: claims left by a crash first, then new files. Returns how many files found their place."""
+        """One round: claims left by a crash first, then new files. Returns how many files found their place.
+
+        A claim that cannot be settled now stays and holds up no other, and its error comes at the end: the next round takes it
+        up again, and so does any other process.
+        """
         self._folder.open()
         settled = 0
+        failed: Exception | None = None
         try:
             for claim in self._folder.claims():
-                settled += self._with_claim(claim)
+                try:
+                    settled += self._with_claim(claim)
+                except TryLaterError:
+                    raise
+                except Exception as error:
+                    failed = error
         except TryLaterError as error:
-            # The claim stays: the next round takes it up again, and so does any other process.
             log.warning("folder.later", folder=self._settings.name, code=error.code)
+        if failed is not None:
+            raise failed
         return settled
 
     def _with_claim(self, claim: Path) -> int:
@@ -124,7 +138,7 @@ class DropFolder:
             principal=Principal(self._settings.name, "folder", self._settings.legal_entity),
             received_at=self._clock(),
             # Name and content: after a crash the same file is the same arrival, a corrected file under the old name is not.
-            reference=f"{claimed.name}#{hashlib.sha256(content).hexdigest()[:16]}",
+            reference=f"{_written(claimed.name)}#{hashlib.sha256(content).hexdigest()[:16]}",
             side_car=with_name_facts(side_car, self._names.read(claimed.name)),
             zone=self._settings.zone,
         )
@@ -140,6 +154,11 @@ class DropFolder:
     def _refuse(self, claimed: Claimed, *findings: Finding, receipt: str = "") -> None:
         self._count("folder.refused")
         self._folder.put_away(claimed, "error", reasons(findings, receipt))
+
+
+def _written(name: str) -> str:
+    """A file's name as text, whatever its bytes are: a name in Latin-1 keeps no document out."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def reasons(findings: tuple[Finding, ...], receipt: str = "") -> dict[str, str]:

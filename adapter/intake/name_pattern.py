@@ -15,6 +15,8 @@ from collections.abc import Collection, Mapping
 from adapter.model.traits import TRAITS
 
 _FIELD = re.compile(r"\{([a-z_.]+)\}")
+# How Python gives bytes of a name that are no UTF-8.
+_NO_LETTER = re.compile("[\ud800-\udfff]")
 
 
 def pattern_problem(pattern: str, facts: Collection[str] = TRAITS) -> str:
@@ -38,9 +40,10 @@ class NamePattern:
         self._shape = re.compile(_shape_of(pattern)) if self._names else None
 
     def read(self, name: str) -> dict[str, str]:
-        """The facts that a name says; none when it is not of this pattern."""
+        """The facts that a name says; none when it is not of this pattern, and none of those whose bytes are no UTF-8."""
         match = self._shape.fullmatch(name) if self._shape is not None else None
-        return dict(zip(self._names, match.groups(), strict=True)) if match is not None else {}
+        told = dict(zip(self._names, match.groups(), strict=True)) if match is not None else {}
+        return {fact: value for fact, value in told.items() if not _NO_LETTER.search(value)}
 
 
 def _shape_of(pattern: str) -> str:

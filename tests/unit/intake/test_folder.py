@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from itertools import count
@@ -45,9 +46,9 @@ def clock() -> Clock:
     return Clock()
 
 
-def watch(path: Path, intake: Intake[Arrival], clock: Clock | None = None, **settings: float) -> DropFolder:
+def watch(path: Path, intake: Intake[Arrival], clock: Clock | None = None, **settings: float | str) -> DropFolder:
     numbers = count(1)
-    values: dict[str, float] = {"settle_seconds": 0, **settings}
+    values: dict[str, float | str] = {"settle_seconds": 0, **settings}
     return DropFolder(
         FolderSettings(path, "depot", "750712184", "Europe/Paris", **values),  # type: ignore[arg-type]
         intake,
@@ -108,6 +109,39 @@ def test_a_side_car_waits_for_its_document_and_is_never_taken_for_a_form(
     assert folder.poll_once() == 1
     assert "error/lettre.xml.json.reason.txt" in files(tmp_path)
     assert acceptor.kept == []
+
+
+def test_a_name_in_latin_1_keeps_no_document_out_and_what_it_says_of_a_patient_is_not_guessed(
+    tmp_path: Path, acceptor: FakeAcceptor, intake: Intake[Arrival]
+) -> None:
+    for name in (b"DUPR\xc9_1951-03-02.pdf", b"MARTIN_1960-01-01.pdf"):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"%PDF" + name)
+    pattern = "{patient.birth_name}_{patient.birth_date}.pdf"
+    assert watch(tmp_path, intake, name_pattern=pattern).poll_once() == 2
+    first, second = acceptor.kept
+    assert first.reference.encode().startswith(b"DUPR\\xc9_1951-03-02.pdf#")
+    assert json.loads(first.side_car)["from_name"] == {"patient.birth_date": "1951-03-02"}
+    assert json.loads(second.side_car)["from_name"]["patient.birth_name"] == "MARTIN"
+
+
+def test_a_file_that_cannot_be_read_now_holds_up_no_other(
+    tmp_path: Path, acceptor: FakeAcceptor, intake: Intake[Arrival], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.xml").write_bytes(b"<a/>")
+    (tmp_path / "b.xml").write_bytes(b"<b/>")
+    folder, whole = watch(tmp_path, intake), Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        if path.name == "a.xml":
+            raise PermissionError
+        return whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with pytest.raises(PermissionError):
+        folder.poll_once()
+    assert [arrival.content for arrival in acceptor.kept] == [b"<b/>"]
+    monkeypatch.undo()
+    assert folder.poll_once() == 1
 
 
 def test_a_form_as_plain_json_is_a_document(tmp_path: Path, acceptor: FakeAcceptor, intake: Intake[Arrival]) -> None:
