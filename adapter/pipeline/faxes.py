@@ -290,8 +290,9 @@ class _Reader:
         receipt = self._claim.receipt
         if not receipt.door.startswith(FAX_DOOR):
             return ()
-        # A role, of which a report names the structure: a display may be a person's name.
-        return received_call(receipt, self._claim.side_car, next((role.id for role in self._roles), ""))
+        # A role, of which a report names the structure: a display may be a person's name. Else how the operator called a sender.
+        partner = next((role.id for role in self._roles), "") or next(iter(self._trusted_names()), "")
+        return received_call(receipt, self._claim.side_car, partner)
 
     def _parked(self, obstacles: Sequence[_Obstacle]) -> Parked:
         first, *rest = sorted(obstacles, key=lambda one: ORDER.index(one.reason))
@@ -303,8 +304,10 @@ class _Reader:
 
     def _names(self) -> list[str]:
         """Whose number it is: of the directory, else a trusted sender who faxes from it."""
-        trusted = [sender.name for sender in self._door.trusted.values() if self._origin.number in sender.numbers]
-        return list(dict.fromkeys(role.display for role in self._roles)) or trusted
+        return list(dict.fromkeys(role.display for role in self._roles)) or self._trusted_names()
+
+    def _trusted_names(self) -> list[str]:
+        return [sender.name for sender in self._door.trusted.values() if self._origin.number in sender.numbers]
 
 
 def _ranks(reading: FaxReading) -> tuple[int, ...]:

@@ -74,6 +74,13 @@ def without_held(
     return replace(told, submissions=bundled(unheld.submissions), work_items=asked, outcome=outcome, fax=news)
 
 
+def stopped(told: StoredEffects, problem: Parked) -> StoredEffects:
+    """Nothing of it is taken. What a fax would have answered goes on being asked, and what else waits of it is told too."""
+    if told.fax is None:
+        return replace(told, outcome=problem)
+    return replace(told, outcome=_both(problem, told.outcome), fax=replace(told.fax, joined=()))
+
+
 def _both(first: Parked, other: Ignored | Parked | None) -> Parked:
     if not isinstance(other, Parked):
         return first

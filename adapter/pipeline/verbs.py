@@ -53,7 +53,7 @@ from adapter.pipeline.fax_calls import TellCalls, calls_in, nobody_counts
 from adapter.pipeline.fax_numbers import NUMBER_CHANGED, may_be_dialled, number_check_parcel, number_withdrawn
 from adapter.pipeline.fax_resolution import document_for
 from adapter.pipeline.faxes import understand_fax
-from adapter.pipeline.held_documents import at_odds_with_fax, without_held
+from adapter.pipeline.held_documents import at_odds_with_fax, stopped, without_held
 from adapter.pipeline.judge import Judge, Judged
 from adapter.pipeline.lease import kept_alive, reading_kept_alive
 from adapter.pipeline.orders import effects_of_order
@@ -257,7 +257,7 @@ class Pipeline:
             translation = answering.translation
             problem = answering.parked or self._unfit(translation, directory)
             if problem is not None:
-                return replace(told, outcome=told_to_sender(problem, translation.submission))
+                return stopped(told, told_to_sender(problem, translation.submission))
             routed = self._route(translation.submission, directory)
             plan = routed.plan
             sender = self._senders[receipt.legal_entity]

@@ -12,11 +12,13 @@ import pytest
 from PIL import Image
 
 from adapter.model.fax_call import CallDirection
+from adapter.model.fax_in import FaxDoors
 from adapter.model.receipt import ContentKind, Principal, Receipt, ReceiptState, Verdict
 from adapter.pipeline.fax_calls import received_call
 from adapter.service.night_round import partner_of_role
 from tests.builders.directory import APHP_EJ
 from tests.builders.instance import Instance
+from tests.builders.sent_fax import DOOR, SENDER_NAME, SENDER_NUMBER, doors
 
 CAME = datetime(2026, 11, 22, 9, 5, tzinfo=UTC)
 TOLD = {"from": "+33145210001", "pages": 3, "received_at": "2026-11-22T10:00:00+01:00", "withheld": "", "seconds": 64}
@@ -63,9 +65,13 @@ def a_page() -> bytes:
     return content.getvalue()
 
 
-@pytest.mark.parametrize(("number", "partner"), [("+33199001101", "abc"), ("+33145000000", "")])
+@pytest.mark.parametrize(
+    ("number", "partner"),
+    [("+33199001101", "abc"), (SENDER_NUMBER, SENDER_NAME), ("+33145000000", "")],
+    ids=["of the directory", "of a trusted sender", "of nobody known"],
+)
 def test_the_call_of_a_received_fax_is_kept_once_and_counted_with_its_partner(tmp_path: Path, number: str, partner: str) -> None:
-    house = Instance(tmp_path)
+    house = Instance(tmp_path, fax_doors=FaxDoors({"fax:ivry": doors().of(DOOR)}))
     told = side_car(**{"from": number, "received_at": house.clock().isoformat()})
     line = Principal("ivry", "fax", APHP_EJ)
     fax = house.letter(a_page(), door="fax:ivry", principal=line, side_car=told, reference="fax000000001.tif#1")

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from adapter.fhir.bundle import write_json
+from adapter.model.effects import Parked
 from adapter.model.fax_in import FaxDoors, PageCompare, desk_door
 from adapter.model.receipt import Principal, ReceiptState
 from adapter.packaging.fax_codes import Room, place_codes
@@ -166,6 +167,20 @@ def test_pages_of_a_call_that_broke_before_the_codes_are_found_when_these_come(h
     later = came(house, letter.sheets[-1:], "call-2")
     assert len(documents(house, later)) == 1
     assert "fax-unread" not in house.reasons() and told(house, first)["fax-joined"] == later
+
+
+def test_a_call_that_completes_a_document_which_may_not_leave_answers_nothing_until_it_may(
+    house: Instance, letter: SentFax, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = came(house, letter.sheets[:-1])
+    with monkeypatch.context() as patched:
+        patched.setattr(house.pipeline, "_unfit", lambda *_: Parked("invalid-output", "Non valide."))
+        later = came(house, letter.sheets[-1:], "call-2")
+    assert sorted(house.reasons()) == ["fax-unread", "invalid-output"]
+    house.resolve("retry", [item.reason for item in house.items()].index("invalid-output"))
+    house.prepare()
+    assert len(documents(house, later)) == 1
+    assert told(house, first)["fax-joined"] == later and "fax-page-differs" not in house.reasons()
 
 
 def test_codes_of_another_legal_entity_never_join(tmp_path: Path, long_letter: SentFax) -> None:
