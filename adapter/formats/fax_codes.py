@@ -15,7 +15,8 @@ from PIL import Image, ImageFilter
 
 from adapter.formats.fax_code_squares import Corners, SeenCode, codes_unseen
 
-_QR = zxingcpp.barcode_formats_from_str("QRCode")
+# Model 2 alone: its family has tiny cousins (Micro QR, rMQR) that a spoilt code or any page may seem to bear.
+_QR = zxingcpp.barcode_formats_from_str("QRCodeModel2")
 # Dots of a standard page are twice as high as wide: what has fewer rows than this was sent so.
 _STANDARD_ROWS = 1500
 # No look has more: three times an A4 page of 300 dots an inch. An endless page would take gigabytes.

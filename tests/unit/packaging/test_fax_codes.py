@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
+import zxingcpp
 from PIL import Image
 
 from adapter.formats import fax_codes
@@ -80,6 +82,14 @@ def test_a_skewed_page_with_specks_and_a_lost_row_is_read() -> None:
 
 def test_a_page_without_codes_gives_none() -> None:
     assert locate_codes(Image.new("1", (1728, 2292), 255)) == {}
+
+
+def test_a_tiny_cousin_of_the_code_beside_it_is_none_of_ours() -> None:
+    codes = _codes(900)
+    (sheet,) = _pages(codes, FINE)
+    small = zxingcpp.write_barcode_to_image(zxingcpp.create_barcode("123", zxingcpp.BarcodeFormat.MicroQRCode), scale=6)
+    sheet.paste(Image.fromarray(np.array(small)), (300, 2000))
+    assert set(locate_codes(sheet)) == set(codes)
 
 
 def test_a_full_code_holds_what_the_format_says() -> None:
