@@ -23,14 +23,14 @@ from adapter.ledger.rows import Sealed, delivery_value, read_asked, read_bundle,
 from adapter.ledger.status import MOVING
 from adapter.ledger.vault import Vault
 from adapter.ledger.versions import waits_for_older
-from adapter.ledger.withdrawal_asks import forget_answered
+from adapter.ledger.withdrawal_asks import ask_back, forget_answered
 from adapter.ledger.withdrawals import waits_for_answer
 from adapter.ledger.work_items import URGENT_BELOW, add_delivery_item, add_work_items, close_work_items, greet_partner
 from adapter.model.ack import AckKind
 from adapter.model.delivery import DeliveryState, Purpose, check_transition
 from adapter.model.plan import ChannelName
 from adapter.model.submission import AcksWanted, Intent
-from adapter.model.work_item import WorkAbout
+from adapter.model.work_item import FAX_NUMBER_CHANGED, WorkAbout
 
 S = DeliveryState
 Row = Mapping[Any, Any]
@@ -383,6 +383,8 @@ def _follow_up(tx: Transaction, row: Row, settlement: Settlement, actor: str) ->
     patient_wishes.remember(tx, row, settlement.cause)
     if settlement.suspends_address:
         suspensions.suspend(tx, row, settlement.cause)
+    if settlement.cause == FAX_NUMBER_CHANGED:  # handed over before, in doubt, it may still wait to be dialled where it was meant
+        ask_back(tx, [row], FAX_NUMBER_CHANGED)
     opened = settlement.open_next_leg and moves.open_next_leg(tx, row, actor=actor)
     item = settlement.work_item
     is_told = settlement.state in (S.QUEUED, S.UNCLEAR) and moves.is_waited_for(tx, [row["id"]])

@@ -29,6 +29,7 @@ from adapter.ledger.fax_number_answers import (
     write_number,
 )
 from adapter.ledger.fax_number_tables import fax_number, fax_number_delivery
+from adapter.ledger.fax_redirects import redirect
 from adapter.ledger.fax_test_pages import end_pages, page_state, queue_page
 from adapter.ledger.records import Decision
 from adapter.ledger.withdrawal_asks import ask_back
@@ -36,6 +37,8 @@ from adapter.ledger.withdrawal_tables import withdrawal
 from adapter.ledger.work_items import add_work_items
 from adapter.model.delivery import DeliveryState
 from adapter.model.fax_number import FaxNumber, FirstFax, NumberState, NumberUse
+from adapter.model.plan import RoutePlan
+from adapter.model.submission import Submission
 from adapter.model.withdrawal import Withdrawn
 from adapter.model.work_item import (
     FIRST_FAX,
@@ -82,6 +85,13 @@ class FaxNumbers:
         mine = (n.c.legal_entity == legal_entity, n.c.number == number, n.c.state == NumberState.ASKED.value)
         with self._database.read() as connection:
             return connection.execute(select(n.c.code).where(*mine)).scalar() or ""
+
+    def redirect(self, delivery_id: str, fence: int, submission: Submission, number: str) -> RoutePlan:
+        """Have a claimed fax dialled at another number of its recipient; returns the plan as it is now.
+
+        StaleClaimError when somebody else holds it by now.
+        """
+        return redirect(self._database, delivery_id, fence, submission, number)
 
     def all(self, *, legal_entity: str) -> tuple[FaxNumber, ...]:
         """Every number that an entity ever used, by number."""

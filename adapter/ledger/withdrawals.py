@@ -25,7 +25,7 @@ from adapter.model.delivery import DeliveryState, Purpose
 from adapter.model.plan import ChannelName
 from adapter.model.submission import Intent
 from adapter.model.withdrawal import Withdrawal, Withdrawn
-from adapter.model.work_item import WRONG_FAX_NUMBER
+from adapter.model.work_item import FAX_NUMBER_CHANGED, WRONG_FAX_NUMBER
 
 S = DeliveryState
 Row = Mapping[Any, Any]
@@ -39,8 +39,8 @@ _AWAY_ADVICE = (
 )
 # How long an ordinary document waits for the answer about what came before it; for an urgent one somebody is told at once.
 PATIENCE = timedelta(hours=2)
-# Asked back for these, what was to be tried again is: when it is visible again, when its number is vouched for.
-_MAY_LEAVE_AGAIN = frozenset({MASKED, WRONG_FAX_NUMBER, MAY_GO_AGAIN})
+# Asked back for these, what was to be tried again is: when it is visible again, when its number is vouched for or is another.
+_MAY_LEAVE_AGAIN = frozenset({MASKED, WRONG_FAX_NUMBER, FAX_NUMBER_CHANGED, MAY_GO_AGAIN})
 _MASKED_GONE = "Document masqué depuis : sa télécopie a été retirée de la file avant de partir."
 _WRONG_GONE = "Numéro de fax faux : la télécopie a été retirée de la file avant de partir. Joindre autrement le destinataire."
 _MASKED_SENT = "Document masqué depuis, et sa télécopie était déjà partie : joindre le destinataire."

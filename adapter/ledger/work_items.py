@@ -24,7 +24,7 @@ from adapter.ledger.withdrawal_asks import ask_back
 from adapter.model.ack import AckKind, told_about
 from adapter.model.delivery import DeliveryState, Purpose
 from adapter.model.receipt import ReceiptState
-from adapter.model.work_item import IDENTITY_REASONS, PARTNER_DOWN, WorkAbout, WorkItem
+from adapter.model.work_item import FAX_NUMBER_CHANGED, IDENTITY_REASONS, PARTNER_DOWN, WorkAbout, WorkItem
 
 S = DeliveryState
 Row = Mapping[Any, Any]
@@ -330,7 +330,8 @@ def _retry(tx: Transaction, row: Row, state: DeliveryState, by: str) -> None:
     if moves.is_served_otherwise(tx, row):
         raise LedgerError("delivery.served-otherwise", "another channel serves this recipient", where=row["id"])
     if state in (S.PARKED, S.REFUSED):
-        moves.move_delivery(tx, row, S.QUEUED, actor=by, detail="retry", cause="", attempts=0, not_before=None)
+        cause = FAX_NUMBER_CHANGED if row["cause"] == FAX_NUMBER_CHANGED else ""
+        moves.move_delivery(tx, row, S.QUEUED, actor=by, detail="retry", cause=cause, attempts=0, not_before=None)
     elif state is S.QUEUED:
         moves.change_values(tx, row, not_before=None)
     else:

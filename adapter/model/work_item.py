@@ -48,6 +48,9 @@ WRONG_FAX_ADVICE = (
     "joindre autrement les destinataires."
 )
 
+# The directory no longer gives the number to this recipient. It stays the cause of what a person sends again: to today's number.
+FAX_NUMBER_CHANGED = "fax-number-changed"
+
 
 class WorkAbout(StrEnum):
     """What a work item is on."""

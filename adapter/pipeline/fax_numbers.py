@@ -7,6 +7,7 @@ sandbox; the number meant is looked at all the same, so that what a production i
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime
 
 from adapter.errors import RenditionError
@@ -17,13 +18,12 @@ from adapter.model.delivery import Delivery, Purpose
 from adapter.model.fax_number import FirstFax, NumberUse
 from adapter.model.plan import ChannelName, RecipientPlan
 from adapter.model.submission import Urgency
+from adapter.model.work_item import FAX_NUMBER_CHANGED
 from adapter.packaging.build import build_number_check_parcel
 from adapter.packaging.parcel import Parcel, SenderProfile
 from adapter.pipeline.bundles import recipient_of
 from adapter.routing.directory import Directory
 from adapter.routing.entries import Role
-
-NUMBER_CHANGED = "fax-number-changed"
 
 
 def number_withdrawn(directory: Directory, delivery: Delivery, recipient: RecipientPlan, today: date) -> bool:
@@ -32,6 +32,18 @@ def number_withdrawn(directory: Directory, delivery: Delivery, recipient: Recipi
         return False
     holders = directory.holders_of_fax(_number_of(delivery, recipient), today)
     return all(role.id != recipient.role_id for role in holders)
+
+
+def redirected(ledger: Ledger, directory: Directory, claim: Claimed, today: date) -> Claimed:
+    """A fax whose number changed, once a person sends it again: to the number that its recipient has today, if there is one."""
+    delivery = claim.delivery
+    if isinstance(claim, ClaimedAck) or delivery.cause != FAX_NUMBER_CHANGED or delivery.purpose is not Purpose.DOCUMENT:
+        return claim
+    recipient = next((one for one in claim.plan.recipients if one.role_id == delivery.role_id), None)
+    number = directory.fax_of(delivery.role_id, today)
+    if recipient is None or not number or not number_withdrawn(directory, delivery, recipient, today):
+        return claim
+    return replace(claim, plan=ledger.fax_numbers.redirect(delivery.id, delivery.fence, claim.submission, number))
 
 
 def may_be_dialled(ledger: Ledger, directory: Directory, claim: Claimed, policy: FirstFax, today: date) -> bool:

@@ -42,7 +42,7 @@ from adapter.model.finding import errors_of
 from adapter.model.plan import ChannelName
 from adapter.model.receipt import ARCHIVE_DOOR, Answer, Arrival, ContentKind
 from adapter.model.submission import AcksWanted, Submission, Urgency
-from adapter.model.work_item import WorkItem
+from adapter.model.work_item import FAX_NUMBER_CHANGED, WorkItem
 from adapter.packaging.build import build_ack_parcel, build_parcel
 from adapter.packaging.parcel import Parcel, SenderProfile, size_of
 from adapter.pipeline.acks import answers_partner, in_sandbox, owed_acks
@@ -50,7 +50,7 @@ from adapter.pipeline.addresses import suspended_leg
 from adapter.pipeline.answering import answer_request
 from adapter.pipeline.bundles import bundled, hold_of, joined, of_one_mail, recipient_of
 from adapter.pipeline.fax_calls import TellCalls, calls_in, nobody_counts
-from adapter.pipeline.fax_numbers import NUMBER_CHANGED, may_be_dialled, number_check_parcel, number_withdrawn
+from adapter.pipeline.fax_numbers import may_be_dialled, number_check_parcel, number_withdrawn, redirected
 from adapter.pipeline.fax_resolution import document_for
 from adapter.pipeline.faxes import understand_fax
 from adapter.pipeline.held_documents import at_odds_with_fax, stopped, without_held
@@ -360,7 +360,7 @@ class Pipeline:
 
     def _ready(self, claim: Claimed, sent_at: datetime) -> tuple[Claimed, Parcel] | None:
         """What may leave now, as it may be seen now, and its parcel; None for what may not, which is then concluded."""
-        now = as_visible_now(self._ledger, claim)
+        now = redirected(self._ledger, self._directory(), as_visible_now(self._ledger, claim), self._today())
         masked = masked_since(claim, now, self._directory, self._settings.routes, self._today())
         found = SendOutcome(OutcomeKind.REFUSED, masked) if masked else self._parcel_or_refusal(now, sent_at)
         if isinstance(found, Parcel):
@@ -395,7 +395,7 @@ class Pipeline:
         if suspended_leg(self._ledger, claim.delivery, recipient):
             return "address-suspended"
         if number_withdrawn(self._directory(), claim.delivery, recipient, self._today()):
-            return NUMBER_CHANGED
+            return FAX_NUMBER_CHANGED
         return objection_now(self._ledger, claim.submission, claim.delivery, recipient, self._today())
 
     def _parcel(self, claim: Claimed, sent_at: datetime) -> Parcel:

@@ -131,6 +131,11 @@ class Directory:
         """Who has this fax number (E.164) that day."""
         return tuple(role for role in self._by_fax.get(number, ()) if role.period.holds(on))
 
+    def fax_of(self, role_id: str, on: date) -> str:
+        """The fax number (E.164) that a role has that day; empty when it has none."""
+        held = ((number, role) for number in self._by_fax for role in self.holders_of_fax(number, on))
+        return next((number for number, role in held if role.id == role_id), "")
+
     def is_standard_only(self, number: str) -> bool:
         """Whether the partners file wants no fine pages sent to this fax number (E.164)."""
         return number in self._standard_only

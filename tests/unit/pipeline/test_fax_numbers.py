@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 from typing import cast
@@ -15,9 +16,9 @@ from adapter.ledger.records import Decision, Phase
 from adapter.model.delivery import DeliveryState, Purpose
 from adapter.model.fax_number import FirstFax, NumberState
 from adapter.model.plan import ChannelName
-from adapter.model.work_item import FIRST_FAX, WRONG_FAX_NUMBER, WorkAbout
-from adapter.packaging.parcel import FaxContent
-from adapter.pipeline.fax_numbers import NUMBER_CHANGED, holders_today
+from adapter.model.work_item import FAX_NUMBER_CHANGED, FIRST_FAX, WRONG_FAX_NUMBER, WorkAbout
+from adapter.packaging.parcel import FaxContent, Parcel
+from adapter.pipeline.fax_numbers import holders_today
 from adapter.routing.choose import RouteSettings
 from adapter.routing.directory import Directory, load_directory
 from tests.builders.cda import build_ldl_ses
@@ -100,7 +101,7 @@ def test_a_number_changed_or_removed_since_the_plan_is_not_dialled(house: Instan
     house.directory = with_number(written)
     house.dispatch(FAX)
     assert house.fax.parcels == []
-    assert (house.states(receipt), house.reasons()) == ({"fax": "refused"}, [NUMBER_CHANGED])
+    assert (house.states(receipt), house.reasons()) == ({"fax": "refused"}, [FAX_NUMBER_CHANGED])
     assert house.ledger.fax_numbers.all(legal_entity=APHP_EJ) == ()
 
 
@@ -110,10 +111,74 @@ def test_a_change_of_number_is_seen_again_after_a_confirmation(house: Instance) 
     house.directory = with_number('fax = "02 61 91 12 34"')
     house.resolve("retry")
     house.dispatch(FAX)
-    assert house.fax.parcels == [] and house.reasons() == [NUMBER_CHANGED]
+    assert house.fax.parcels == [] and house.reasons() == [FAX_NUMBER_CHANGED]
     house.letter(letter(2))
     house.dispatch(FAX)
     assert {item.about_id for item in house.items() if item.reason == FIRST_FAX} == {OTHER_NUMBER}
+
+
+def test_sent_again_by_a_person_a_fax_goes_to_the_number_of_today_once_somebody_vouched_for_it(house: Instance) -> None:
+    receipt = house.letter(letter())
+    house.directory = with_number('fax = "02 61 91 12 34"')
+    house.dispatch(FAX)
+    house.resolve("retry")
+    house.dispatch(FAX)
+    assert (house.fax.parcels, [item.about_id for item in house.items()]) == ([], [OTHER_NUMBER])
+    house.resolve("retry")
+    house.dispatch(FAX)
+    assert [parcel.address for parcel in house.fax.parcels] == [OTHER_NUMBER]
+    assert (house.states(receipt), house.items()) == ({"fax": "accepted"}, [])
+
+
+def test_sent_again_to_who_has_no_number_any_more_a_fax_is_a_persons_again(house: Instance) -> None:
+    receipt = house.letter(letter())
+    house.directory = with_number("")
+    house.dispatch(FAX)
+    house.resolve("retry")
+    house.dispatch(FAX)
+    assert (house.states(receipt), house.reasons(), house.fax.parcels) == ({"fax": "refused"}, [FAX_NUMBER_CHANGED], [])
+
+
+def test_a_test_instance_sends_again_to_its_sandbox_whatever_the_number_of_today(tmp_path: Path) -> None:
+    house = Instance(tmp_path, first_fax=FirstFax.SEND)
+    house.letter(letter())
+    house.directory = with_number('fax = "02 61 91 12 34"')
+    house.dispatch(FAX)
+    house.resolve("retry")
+    house.dispatch(FAX)
+    assert [parcel.address for parcel in house.fax.parcels] == [SANDBOX[FAX]]
+
+
+def test_what_may_still_wait_to_be_dialled_at_the_old_number_is_asked_back_and_then_goes_to_the_new_one(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    channel = FaxSpoolChannel(FaxSpoolSettings(spool))
+    house = Instance(
+        tmp_path,
+        routes=RouteSettings(production=True),
+        channels={FAX: cast(ScriptedChannel, channel)},
+        first_fax=FirstFax.SEND,
+    )
+    receipt = house.letter(letter())
+    (claim,) = house.ledger.claim_deliveries("w", FAX, 1, LEASE)
+    (_, parcel) = house.pipeline._ready(claim, NOON) or (None, None)
+    assert isinstance(parcel, Parcel)
+    house.ledger.mark_on_wire(claim.delivery.id, claim.delivery.fence, NOON)
+    channel.send(parcel)  # and the worker dies before it can say so
+    house.directory = with_number('fax = "02 61 91 12 34"')
+    house.clock.advance(hours=1)
+    house.pipeline.settle_some()
+    house.clock.advance(hours=1)
+    house.pipeline.settle_some()
+    house.dispatch(FAX)
+    assert (house.states(receipt), house.reasons()) == ({"fax": "refused"}, [FAX_NUMBER_CHANGED])
+    house.resolve("retry")
+    assert house.dispatch(FAX) == 0, "first the engine says what became of the old one"
+    house.pipeline.settle_some()
+    assert list(spool.glob("*.json")) == []
+    house.dispatch(FAX)
+    (job,) = spool.glob("*.json")
+    assert json.loads(job.read_bytes())["number"] == OTHER_NUMBER
 
 
 def test_a_number_that_went_to_another_practice_is_asked_about_again(house: Instance) -> None:
