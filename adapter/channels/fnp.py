@@ -233,6 +233,8 @@ def _open(host: str, port: int, user: str, password: str, timeout_seconds: float
         ftp.login(user, password)
         ftp.voidcmd("TYPE I")
         ftp.voidcmd("TZONE GMT")
+        # Of another's job, what its list says may be any bytes: they stop neither our proofs nor our jobs.
+        ftp.encoding = "latin-1"
     except ftplib.error_perm as error:
         ftp.close()
         raise FnpError("fnp.login-refused", str(error)[:3]) from error
@@ -265,7 +267,8 @@ def _parameters(order: JobOrder, document: str) -> list[tuple[str, object]]:
 
 def _quoted(text: str) -> str:
     """A quoted word: neither quotes nor lines of ours may end it early."""
-    return '"' + "".join(c for c in text if c.isprintable() and c not in '"\\') + '"'
+    sayable = text.encode("latin-1", "replace").decode("latin-1")
+    return '"' + "".join(c for c in sayable if c.isprintable() and c not in '"\\') + '"'
 
 
 def _refused(error: ftplib.Error) -> FnpError:

@@ -51,8 +51,6 @@ class ReceiveQueue(FaxServer):
 
     def __init__(self, host: str, port: int, user: str, password: str = "", timeout_seconds: float = 30.0) -> None:
         super().__init__(host, port, user, password, timeout_seconds)
-        # What the other machine says of itself may be any bytes.
-        self._ftp.encoding = "latin-1"
         self.is_spent = False
 
     def become_administrator(self, password: str) -> None:

@@ -205,13 +205,17 @@ def _refuse_stranger(known: Row | None, holders: frozenset[str]) -> None:
 
 
 def _stop_all(tx: Transaction, entity: str, number: str, by: str) -> None:
-    """Nothing more goes to a number: what is queued waits, and the incident is a person's, with what already went."""
+    """Nothing more goes to a number: what is queued waits, and the incident is a person's, with what already went. A worker about to
+    dial finds that it may not be put on the wire.
+    """
     d, link = tables.delivery, fax_number_delivery
     mine = select(link.c.delivery_id).where(link.c.legal_entity == entity, link.c.number == number)
-    queued = IS_DOCUMENT & or_(d.c.state == S.QUEUED.value, (d.c.state == S.PARKED.value) & d.c.cause.in_(HELD_CAUSES))
+    queued = IS_DOCUMENT & or_(
+        d.c.state.in_((S.QUEUED.value, S.CLAIMED.value)), (d.c.state == S.PARKED.value) & d.c.cause.in_(HELD_CAUSES)
+    )
     rows = tx.execute(moves.locked(d.c.id.in_(mine), queued)).mappings().all()
     for row in rows:
-        if row["state"] == S.QUEUED.value:
+        if row["state"] != S.PARKED.value:
             moves.move_delivery(tx, row, S.PARKED, actor=by, detail=WRONG_FAX_NUMBER, cause=WRONG_FAX_NUMBER)
         else:
             moves.change_values(tx, row, cause=WRONG_FAX_NUMBER)

@@ -150,6 +150,18 @@ def test_what_is_queued_to_be_tried_again_at_a_wrong_number_waits_too(world: Wor
     assert world.claim(FAX) == []
 
 
+def test_what_a_worker_is_about_to_dial_at_a_wrong_number_never_leaves(world: World) -> None:
+    world.ledger.fax_numbers.confirm(NUMBER, "alice", legal_entity=ENTITY, holders=HOLDER)
+    plan(world, "doc-1")
+    delivery = claim(world)
+    assert admit(world, delivery)
+    known = world.ledger.fax_numbers.report_wrong(NUMBER, "alice", legal_entity=ENTITY)
+    assert (known.waiting, known.sent) == ((delivery.id,), ())
+    with pytest.raises(StaleClaimError):
+        world.ledger.mark_on_wire(delivery.id, delivery.fence, world.clock())
+    assert state_of(world, "doc-1") == "parked"
+
+
 def test_a_wrong_number_is_wrong_for_every_entity_and_each_sees_its_own_only(world: World) -> None:
     mine = send(world, "doc-1", policy=FirstFax.SEND)
     theirs = send(world, "doc-2", policy=FirstFax.SEND, entity=OTHER_ENTITY)

@@ -115,6 +115,7 @@ def test_what_is_no_number_is_never_dialled(address: str) -> None:
         (b"7|R|asked|0:3|1|1|\r\n", Withdrawn.NOT_YET),
         (b"7|?|asked|0:3|1|1|\r\n", Withdrawn.NOT_YET),
         (b"8|?|of somebody else|0:3|1|1|\r\n7|D|asked|3:3|1|1|\r\n", Withdrawn.TOO_LATE),
+        (b"8|F|d'un autre \xe9diteur|0:3|1|1|\x80 refus\xe9\r\n7|D|asked|3:3|1|1|\r\n", Withdrawn.TOO_LATE),
     ],
 )
 def test_what_a_server_says_of_a_job_tells_whether_it_left(jobs: bytes, found: Withdrawn) -> None:
