@@ -205,8 +205,9 @@ def _refuse_stranger(known: Row | None, holders: frozenset[str]) -> None:
 
 
 def _stop_all(tx: Transaction, entity: str, number: str, by: str) -> None:
-    """Nothing more goes to a number: what is queued waits, and the incident is a person's, with what already went. A worker about to
-    dial finds that it may not be put on the wire.
+    """Nothing more goes to a number: what is queued waits, and the incident is a person's, with what already went.
+
+    A worker about to dial finds that it may not be put on the wire.
     """
     d, link = tables.delivery, fax_number_delivery
     mine = select(link.c.delivery_id).where(link.c.legal_entity == entity, link.c.number == number)
