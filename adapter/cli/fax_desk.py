@@ -66,7 +66,7 @@ def register(fax: typer.Typer) -> None:
 
 def show_faxes(
     receipts: ReceiptsArgument,
-    out: Annotated[Path, typer.Option("--out", help="Folder for pages, documents, drafts and their answers to complete.")],
+    out: Annotated[Path, typer.Option("--out", help="New folder for pages, documents, drafts and their answers to complete.")],
     draft: DraftOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     entity: EntityOption = "",
@@ -79,6 +79,8 @@ def show_faxes(
 
     Example: tdu fax show 6f0d3a4e-… --out fax
     """
+    folder = OutFolder(out)
+    folder.must_be_new()
     settings = read_config(config)
     who, legal_entity = by or operator_name(), chosen_entity(settings, entity)
     ledger = open_ledger(settings)
@@ -87,7 +89,7 @@ def show_faxes(
         drafts = [_Shown(number, one, confirmed_before(ledger, desk, one)) for number, one in _numbered(desk, draft)]
     finally:
         ledger.close()
-    told = _show(desk, drafts, OutFolder(out))
+    told = _show(desk, drafts, folder)
     typer.echo(json.dumps(told, ensure_ascii=False, indent=2) if as_json else "\n".join(_lines(told, drafts, desk)))
 
 

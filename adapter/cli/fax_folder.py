@@ -12,6 +12,7 @@ from typing import Any
 
 from adapter.bulk.durable import write_durably
 from adapter.cli.options import finding_line
+from adapter.errors import InputError
 from adapter.formats.fax_document import CarriedDocument
 from adapter.formats.sheet_draft import picture_of
 from adapter.mapping.forms.paper import PaperAnswers, ToChoose, paper_answers
@@ -30,6 +31,12 @@ class OutFolder:
     def is_there(self) -> bool:
         """True when files are written."""
         return self._path is not None
+
+    def must_be_new(self) -> None:
+        """InputError when something lies there: pages of two patients would lie side by side, typed answers be lost."""
+        if self._path is not None and self._path.is_dir() and any(self._path.iterdir()):
+            said = "it holds files already: pages of two faxes would lie side by side, and answers that somebody typed be lost"
+            raise InputError("fax.folder-in-use", said, where="--out", remedy="Name a new folder, or empty this one.")
 
     def write(self, name: str, content: bytes) -> None:
         """One file under this name, which may name folders."""

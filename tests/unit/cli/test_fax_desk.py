@@ -101,6 +101,19 @@ def test_who_reads_a_fax_is_told_the_number_that_it_came_from(fax: str, tdu: Ter
     assert "  from +33199005678, " in tdu("fax", "show", fax, "--out", "again").stdout
 
 
+def test_what_was_typed_or_shown_of_another_fax_is_never_written_over(
+    instance: Path, fax: str, ledger: Ledger, entity: str, tdu: Terminal, told: Callable[..., Any]
+) -> None:
+    told("fax", "show", fax, "--out", "look")
+    typed = completed(instance / "look").read_bytes()
+    other = keep_fax(ledger, letter_pages(), entity, YESTERDAY)
+    for receipt in (fax, other):
+        done = tdu("fax", "show", receipt, "--out", "look")
+        assert (done.exit_code, "fax.folder-in-use" in done.stderr) == (1, True)
+    assert (instance / "look" / "answers-1.json").read_bytes() == typed
+    assert [path.name for path in (instance / "look").glob("fax-*")] == ["fax-1"]
+
+
 def test_the_answers_hold_what_is_surely_ticked_and_nothing_that_is_doubtful(
     instance: Path, fax: str, told: Callable[..., Any]
 ) -> None:
