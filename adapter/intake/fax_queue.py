@@ -125,6 +125,11 @@ class FaxQueue:
                 except TryLaterError as error:
                     log.warning("fax.later", door=self._settings.name, code=error.code)
                     break
+                except FnpError:
+                    raise
+                except Exception as error:  # a defect of ours: the faxes behind it are somebody's
+                    log.error("fax.failed", door=self._settings.name, error=type(error).__name__)
+                    continue
                 taken += 1
                 if not is_done:
                     known.add(mark_of(fax))

@@ -12,10 +12,10 @@ import pytest
 
 from adapter.channels.fnp import FnpError
 from adapter.intake.committer import Intake
-from adapter.intake.fax_in import FaxIntakeSettings, FaxTaker
+from adapter.intake.fax_in import FaxIntakeSettings, FaxTaker, ReceivedFax
 from adapter.intake.fax_queue import MOST_FAILURES, STRAY_SECONDS, FaxQueue, FaxQueueSettings
 from adapter.model.fax_in import Withheld
-from adapter.model.receipt import Arrival
+from adapter.model.receipt import Answer, Arrival
 from tests.servers.receive_queue import AT, Lying, QueueDouble
 from tests.unit.intake.fakes import NOW, FakeAcceptor
 from tests.unit.intake.test_fax_folder import ENTITY, fax_tiff, told
@@ -233,6 +233,24 @@ def test_a_fax_that_breaks_the_conversation_each_time_holds_up_no_other_and_is_p
 
 
 # ── failures ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_fax_that_meets_a_defect_of_ours_stays_and_holds_up_no_other(
+    server: QueueDouble, acceptor: FakeAcceptor, intake: Intake[Arrival], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files["fax000000001.tif"] = Lying(fax_tiff(mark=1))
+    server.files["fax000000002.tif"] = Lying(fax_tiff(mark=2))
+    whole = FaxTaker.take
+
+    def take(taker: FaxTaker, fax: ReceivedFax) -> tuple[Answer, str]:
+        if fax.content == fax_tiff(mark=1):
+            raise ZeroDivisionError
+        return whole(taker, fax)
+
+    monkeypatch.setattr(FaxTaker, "take", take)
+    assert follow(server, intake).poll_once() == 1
+    assert [one.content for one in acceptor.kept] == [fax_tiff(mark=2)]
+    assert list(server.files) == ["fax000000001.tif"]
 
 
 def test_a_ledger_that_is_down_leaves_the_fax_in_the_queue(
