@@ -27,6 +27,7 @@ Report = Mapping[str, Any]
 _MOST_CALLS = 100
 _MOST_PAGES = 500
 _LONGEST_SECONDS = 86_400
+_YEARS = range(2020, 2200)
 
 
 def proof_of(report: Report, job: Report, changed_at: datetime, *, failed: bool) -> Evidence | None:
@@ -34,7 +35,7 @@ def proof_of(report: Report, job: Report, changed_at: datetime, *, failed: bool)
 
     `changed_at`: when the report was written, for one without its own instant.
     """
-    reference = str(report.get("reference") or job.get("reference") or "")
+    reference = _word(report.get("reference") or job.get("reference") or "")
     confirmed, expected = report.get("pages"), job.get("pages", 1)
     if not reference or not report or (not failed and not isinstance(confirmed, int)):
         return None
@@ -77,7 +78,7 @@ def _call(told: Report, reference: str, number: str, at: datetime, name: str, ca
         seconds=_seconds(told.get("seconds")),
         pages=_count(told.get("pages"), _MOST_PAGES),
         cause=cause,
-        device=str(told.get("device", ""))[:100],
+        device=_word(told.get("device", ""))[:100],
         resolution=_count(told.get("resolution"), 400),
         with_ecm=with_ecm if isinstance(with_ecm, bool) else None,
         proofs=_page_proofs(told, at),
@@ -92,7 +93,7 @@ def _page_proofs(told: Report, at: datetime) -> tuple[PageProof, ...]:
             page=_count(one.get("page"), _MOST_PAGES) or n,
             pages=len(pages),
             at=_instant(one.get("at")) or at,
-            answer=str(one.get("answer", ""))[:3].upper(),
+            answer=_word(one.get("answer", ""))[:3].upper(),
             with_ecm=one.get("with_ecm") is True,
         )
         for n, one in enumerate(pages, 1)
@@ -108,8 +109,14 @@ def _count(told: Any, most: int) -> int:
     return told if isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= most else 0
 
 
+def _word(told: Any) -> str:
+    """What every database keeps: signs that JSON may hold and a ledger may not would stop the proofs of all."""
+    return "".join(sign for sign in str(told) if sign.isprintable())
+
+
 def _instant(told: Any) -> datetime | None:
+    """None also for the date of a machine that lost its clock."""
     with suppress(ValueError, TypeError):
         at = datetime.fromisoformat(told)
-        return at if at.tzinfo is not None else None
+        return at if at.tzinfo is not None and at.year in _YEARS else None
     return None

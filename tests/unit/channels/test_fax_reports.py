@@ -66,5 +66,16 @@ def test_a_figure_that_is_none_is_left_out_and_the_proof_counts(odd: dict[str, o
     assert (evidence.proves, evidence.calls[0].seconds, evidence.calls[0].with_ecm) == (DeliveryState.DELIVERED, None, None)
 
 
+def test_a_machine_that_lost_its_clock_is_told_by_when_its_report_was_written() -> None:
+    evidence = proof({"pages": 2, "at": "1970-01-01T00:12:00+00:00", "calls": [{"began_at": "0001-01-01T00:00:00+14:00"}]})
+    assert (evidence.at, evidence.calls[0].began_at) == (AT, AT)
+
+
+def test_signs_that_no_ledger_keeps_are_left_out() -> None:
+    page = {"answer": "M\x00CF"}
+    evidence = proof({"pages": 2, "reference": "R\x00", "device": "mo\ud800dem\x00", "page_proofs": [page]})
+    assert (evidence.reference, evidence.calls[0].device, evidence.calls[0].proofs[0].answer) == ("R", "modem", "MCF")
+
+
 def test_a_report_without_pages_proves_nothing() -> None:
     assert proof_of({"at": AT.isoformat()}, JOB, AT, failed=False) is None
