@@ -121,8 +121,9 @@ def _close(tx: Transaction, receipt_id: str, entity: str, actor: str) -> None:
     if not tx.execute(change.values(state=ReceiptState.PREPARED.value, reason=JOINED)).rowcount:
         return
     asked = (w.c.about_id == receipt_id, w.c.legal_entity == entity, w.c.reason.in_((INCOMPLETE, UNREAD)), tables.IS_UNDECIDED)
-    tx.execute(update(w).where(*asked).values(decision=Decision.CLOSE.value, decided_by=actor, decided_at=tx.now))
-    tx.audit(entity, actor, "work-item.close", about.value, receipt_id, JOINED)
+    closed = update(w).where(*asked).values(decision=Decision.CLOSE.value, decided_by=actor, decided_at=tx.now)
+    if tx.execute(closed).rowcount:  # else a person had answered it
+        tx.audit(entity, actor, "work-item.close", about.value, receipt_id, JOINED)
 
 
 # -- how codes lie sealed --------------------------------------------------------------------------------------------------

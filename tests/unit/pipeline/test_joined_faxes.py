@@ -12,6 +12,7 @@ import pytest
 import segno
 from PIL import Image
 
+from adapter.audit.trail import seal_audit
 from adapter.fhir.bundle import write_json
 from adapter.model.receipt import Principal
 from tests.builders.directory import APHP_EJ
@@ -52,6 +53,21 @@ def asked_about(house: Instance, *faxes: str) -> set[str]:
 def foreign() -> Image.Image:
     """A page of somebody else's letter."""
     return fax_of(case_bundle("fhir-discharge-letter")).sheets[1]
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_who_closed_the_question_of_an_incomplete_call_is_who_is_said_to_have(
+    house: Instance, letter: SentFax, answered: bool
+) -> None:
+    first = came(house, cut(letter), "call-1")
+    if answered:
+        house.resolve("close")
+    came(house, letter.sheets, "call-2")
+    assert house.timeline(first).receipt.reason == "fax-joined"
+    seal_audit(house.ledger)
+    entries = [one.entry for one in house.ledger.read_audit(0, 1000, legal_entity=APHP_EJ)]
+    closed_by = [one.actor for one in entries if (one.action, one.about_id) == ("work-item.close", first)]
+    assert closed_by == (["operator"] if answered else ["w1"])
 
 
 @pytest.mark.parametrize("beside", ["form", "another letter", "written on"])
