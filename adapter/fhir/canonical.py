@@ -25,7 +25,7 @@ def canonical_json(bundle: dict[str, Any]) -> bytes:
 
 def _without_files(value: Any) -> Any:
     match value:
-        case {"data": str() as data} if len(data) > LARGE_DATA:
+        case {"data": str() as data} if len(data) > LARGE_DATA and "dimensions" not in value:  # SampledData: measures, no file
             rest = {key: _without_files(one) for key, one in value.items() if key != "data"}
             digest = hashlib.sha256(pybase64.b64decode(data)).hexdigest()
             return rest | {"_data": {"extension": [{"url": p.EXT_FILE_LEFT_OUT, "valueString": digest}]}}

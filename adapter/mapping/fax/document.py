@@ -110,7 +110,7 @@ def _files(value: Any) -> Iterator[tuple[str, str]]:
     match value:
         case {"_data": {"extension": [{"url": p.EXT_FILE_LEFT_OUT, "valueString": str(digest)}, *_]}}:
             yield digest, str(value.get("contentType", ""))
-        case {"data": str(data)}:
+        case {"data": str(data)} if "dimensions" not in value:  # SampledData: measures, no file
             yield hashlib.sha256(pybase64.b64decode(data)).hexdigest(), str(value.get("contentType", ""))
         case dict():
             for one in value.values():

@@ -18,6 +18,7 @@ from adapter.fhir.canonical import canonical_json
 from adapter.formats.detached_jws import SigningKey, TrustedKey, verify
 from adapter.formats.fax_annex import gather, inflate, put_together, read_code
 from adapter.formats.fax_codes import locate_codes
+from adapter.mapping.fax.document import HeldCopy, is_same_content
 from adapter.model.submission import Intent
 from adapter.packaging.fax_annex import FaxAnnex, annex_of
 from adapter.packaging.fax_page import WIDTH, FaxCover, RowsPerDot, annex_sheets, build_fax, sheet_prints
@@ -91,6 +92,18 @@ def test_a_document_that_leaves_no_room_for_prints_goes_without_them() -> None:
     bare = annex_of(submission(), bundle, KEY)
     told = annex_of(submission(), bundle, KEY, lambda _codes: [random.Random(n).randbytes(3780) for n in range(20)])
     assert told.codes == bare.codes and not told.is_printed
+
+
+@pytest.mark.parametrize("count", [20, 405, 408])
+def test_the_measures_of_a_curve_are_no_file_they_leave_whole_and_are_compared_as_they_are(count: int) -> None:
+    bundle: dict[str, Any] = json.loads((CASES / "fhir-discharge-letter" / "fhir.json").read_text(encoding="utf-8"))
+    curve = {"origin": {"value": 0}, "period": 10, "dimensions": 1, "data": "1 " * count}
+    bundle["entry"][-1]["resource"]["valueSampledData"] = curve
+    carried = canonical_json(bundle)
+    assert json.loads(carried)["entry"][-1]["resource"]["valueSampledData"] == curve
+    assert annex_of(submission(), bundle, KEY).codes
+    header = submission().document
+    assert is_same_content(carried, header, HeldCopy(header, "cda", "text/xml", b"<ClinicalDocument/>"))
 
 
 def test_the_same_document_has_the_same_codes() -> None:
