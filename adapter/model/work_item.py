@@ -36,7 +36,7 @@ TRUST_ENDS_ADVICE = "Un certificat ou une liste de révocation expire bientôt o
 FIRST_FAX = "first-fax-to-number"
 FIRST_FAX_ADVICE = (
     "Premier fax vers ce numéro ({display}) : vérifier par téléphone ou par une source sûre qu'il est bien le sien, puis "
-    "`tdu fax confirm-number` ou répondre retry. Les suivants attendent avec lui."
+    "`tdu fax confirm-number` (ou `tdu resolve … retry`). Les suivants attendent avec lui."
 )
 TEST_PAGE_ADVICE = (
     "Premier fax vers ce numéro ({display}) : une page d'essai sans patient lui part, avec un code. Quand il le donne par "
