@@ -86,9 +86,11 @@ class _Grid:
         """Where the rows of cells hold as much ink as was sent."""
         whole, wanted = self._sums[:, -1], sent.sum(1) * CELL * self._side
         most = _MOST * COLUMNS * CELL * self._side / 4
+        coarse = _coarse(sent).sum(1) * CELL * self._side
 
         def gap(down: int) -> float:
-            return float(np.minimum(np.abs(np.diff(whole[self._tops + down]) - wanted), most).sum())
+            off = np.abs(np.diff(whole[self._tops + down]) - wanted)
+            return float(np.clip(off - coarse, 0, most).sum())
 
         return min(range(-_DOWN, _DOWN + 1), key=lambda down: (gap(down), abs(down)))
 
@@ -119,5 +121,11 @@ class _Grid:
 
 
 def _gaps(cells: Cells, sent: Cells) -> Cells:
-    found: Cells = np.minimum(np.abs(cells - sent), _MOST)
+    found: Cells = np.clip(np.abs(cells - sent) - _coarse(sent), 0, _MOST)
+    return found
+
+
+def _coarse(sent: Cells) -> Cells:
+    """What dark cells are rounded by beyond the others: the edge of a black band must not pull a page to another height."""
+    found: Cells = np.maximum(0, rounding(sent) - _ROUNDING)
     return found

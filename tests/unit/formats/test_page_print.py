@@ -131,3 +131,17 @@ def test_prints_travel_behind_the_document_under_one_signature(prints: tuple[byt
 
 def test_what_stands_behind_a_document_and_is_no_prints_is_none() -> None:
     assert inflate_all(deflate(b'{"a":1}\0\x02' + b"x" * PRINT_BYTES)).prints == ()
+
+
+@pytest.mark.parametrize("top", range(344, 376, 5))
+def test_a_black_band_with_white_letters_as_on_an_urgent_cover_is_as_it_was_sent(top: int) -> None:
+    sheet = Image.new("1", (1728, 2292), 1)
+    draw = ImageDraw.Draw(sheet)
+    draw.rectangle((110, top, 1617, top + 170), fill=0)
+    for left in range(620, 1100, 80):
+        draw.rectangle((left, top + 40, left + 52, top + 125), fill=1)
+    for row in range(700, 1900, 60):
+        draw.line((110, row, 900, row), fill=0, width=4)
+    found = compare_page(sheet, print_of(sheet))
+    assert found.is_straight
+    assert found.is_alike
