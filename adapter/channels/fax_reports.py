@@ -88,15 +88,17 @@ def _call(told: Report, reference: str, number: str, at: datetime, name: str, ca
 def _page_proofs(told: Report, at: datetime) -> tuple[PageProof, ...]:
     listed = told.get("page_proofs")
     pages = [one for one in listed if isinstance(one, dict)][:_MOST_PAGES] if isinstance(listed, list) else []
+    numbers = [_count(one.get("page"), _MOST_PAGES) or n for n, one in enumerate(pages, 1)]
+    total = max((*numbers, len(pages), _count(told.get("pages"), _MOST_PAGES)))
     return tuple(
         PageProof(
-            page=_count(one.get("page"), _MOST_PAGES) or n,
-            pages=len(pages),
+            page=number,
+            pages=total,
             at=_instant(one.get("at")) or at,
             answer=_word(one.get("answer", ""))[:3].upper(),
             with_ecm=one.get("with_ecm") is True,
         )
-        for n, one in enumerate(pages, 1)
+        for number, one in zip(numbers, pages, strict=True)
     )
 
 

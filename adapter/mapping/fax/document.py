@@ -90,7 +90,9 @@ def _recipient(door: FaxDoor) -> Recipient:
 
 
 def _urgency(bundle: Mapping[str, Any]) -> Urgency:
-    """A request keeps its sender's own word."""
+    """Of a request, by what its sender's word became in FHIR. Semi-urgent is `urgent` there, and waits as urgent here: nothing in
+    the document tells it from a stranger's `urgent`, and too early is better than too late.
+    """
     orders = (e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "ServiceRequest")
     return Urgency.URGENT if any(order.get("priority") in _URGENT for order in orders) else Urgency.NONE
 

@@ -44,6 +44,11 @@ def test_each_call_is_told_with_its_pages() -> None:
     assert first.call != second.call
 
 
+def test_a_page_is_told_of_all_that_its_call_confirmed() -> None:
+    (call,) = proof({"pages": 5, "page_proofs": [{"answer": "MCF"}]}).calls
+    assert [(one.page, one.pages) for one in call.proofs] == [(1, 5)]
+
+
 def test_the_same_report_gives_the_same_names_and_a_later_one_others() -> None:
     once, again = proof({"pages": 2}).calls[0], proof({"pages": 2}).calls[0]
     later = proof({"pages": 2, "at": "2026-11-22T11:00:00+00:00"}).calls[0]
