@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,11 +58,24 @@ def sandbox(
 
 def _wait(house: Sandbox, as_json: bool) -> None:
     """Return: the second act. End of input: over."""
-    if sys.stdin.readline():
-        house.play_second_act()
-        typer.echo(json.dumps({"act": 2}) if as_json else "Deuxième acte joué : remplacement, annulation, masquage.")
-        while sys.stdin.readline():
-            pass
+    for number, _ in enumerate(_returns(sys.stdin.fileno())):
+        if number == 0:
+            house.play_second_act()
+            typer.echo(json.dumps({"act": 2}) if as_json else "Deuxième acte joué : remplacement, annulation, masquage.")
+
+
+def _returns(descriptor: int) -> Iterator[None]:
+    """Each end of a line, as it is typed.
+
+    Awake twice a second: a Ctrl-C that comes just before a read without end is not seen until something is typed.
+    """
+    while True:
+        if not select.select([descriptor], [], [], 0.5)[0]:
+            continue
+        typed = os.read(descriptor, 4096)
+        if not typed:
+            return
+        yield from (None for _ in range(typed.count(b"\n")))
 
 
 def _tell(house: Sandbox, as_json: bool) -> None:

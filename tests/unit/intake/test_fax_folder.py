@@ -380,4 +380,4 @@ def test_a_folder_that_is_away_is_said_once_and_watched_again(
     stop.set()
     thread.join(5)
     assert not thread.is_alive() and len(acceptor.kept) == 1
-    assert capsys.readouterr().out.count("fax.away") == 1
+    assert "".join(capsys.readouterr()).count("fax.away") == 1

@@ -315,7 +315,7 @@ def test_a_server_that_is_away_is_said_once_and_asked_less_and_less_often(
         stop.set()
         thread.join(5)
         assert not thread.is_alive() and not back.files
-    said = capsys.readouterr().out
+    said = "".join(capsys.readouterr())
     assert (said.count("fax.away"), said.count("fax.back")) == (1, 1)
 
 
